@@ -1,0 +1,4 @@
+//! Larder's host.
+
+pub mod clock;
+pub mod storage;

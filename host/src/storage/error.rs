@@ -1,0 +1,137 @@
+//! What can go wrong in storage, one enum a reader: [`Error`] for callers of operations,
+//! [`OpenError`] for whoever starts the server. Knows nothing of HTTP or of guests.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::Version;
+
+/// Which rule a conditional write broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConflictKind {
+    /// The expected version is not the current one.
+    VersionMismatch,
+    /// `insert` found the key present.
+    AlreadyExists,
+    /// `update` found the key absent.
+    NotFound,
+}
+
+/// A conditional write that was refused; nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// The rule that was broken.
+    pub kind: ConflictKind,
+    /// The key's version when the write was judged; 0 when absent or expired.
+    pub current: Version,
+    /// The newest version of the whole server when the write was judged.
+    pub newest: Version,
+}
+
+/// Why an operation was not done. Unless said otherwise nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A condition of the write does not hold.
+    #[error("conflict: {0:?}")]
+    Conflict(Conflict),
+    /// The namespace was never configured.
+    #[error("the namespace was never configured")]
+    NoSuchNamespace,
+    /// A key or a namespace's name is empty or too long.
+    #[error("a name is 1 to 256 bytes")]
+    InvalidName,
+    /// The time to live ends after the last instant that can be stored.
+    #[error("the expiry is out of range")]
+    ExpiryOutOfRange,
+    /// The value is larger than allowed.
+    #[error("the value is too large")]
+    TooLarge,
+    /// The quota, the map or the disk is full.
+    #[error("there is no room for more data")]
+    Full,
+    /// Writes cannot be served. After the operation was queued, whether it happened is unknown.
+    #[error("writes cannot be served: {0}")]
+    Unavailable(&'static str),
+    /// A stored record does not match its checksum or its format.
+    #[error("a stored record is damaged")]
+    Corrupt,
+    /// LMDB or the operating system failed.
+    #[error("storage failed: {0}")]
+    Failed(String),
+}
+
+impl From<heed::Error> for Error {
+    fn from(error: heed::Error) -> Self {
+        match error {
+            heed::Error::Mdb(heed::MdbError::MapFull) => Error::Full,
+            heed::Error::Io(io) if is_disk_full(&io) => Error::Full,
+            other => Error::Failed(other.to_string()),
+        }
+    }
+}
+
+fn is_disk_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Why a data directory could not be opened. Each message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A file operation failed.
+    #[error("cannot {what} {}: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        what: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// Another process has the directory.
+    #[error("{} is in use by another larder; stop that one first or name another directory with --data", .0.display())]
+    InUse(PathBuf),
+    /// The directory is open to other users.
+    #[error("{} can be read or written by other users (mode {mode:o}); run: chmod 700 {}", path.display(), path.display())]
+    NotPrivate {
+        /// The directory.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The file ends before the last page that it must hold.
+    #[error("{} is cut short: {found} bytes, {needed} needed; restore it from a backup", path.display())]
+    Truncated {
+        /// The data file.
+        path: PathBuf,
+        /// Its length.
+        found: u64,
+        /// The least length that it must have.
+        needed: u64,
+    },
+    /// The file was written by a newer larder.
+    #[error("{} has storage format {found}, this larder knows up to {known}; use a newer larder", path.display())]
+    NewerFormat {
+        /// The data directory.
+        path: PathBuf,
+        /// The format it has.
+        found: u32,
+        /// The newest format that is understood.
+        known: u32,
+    },
+    /// A row that everything depends on is damaged or missing.
+    #[error("{} is damaged ({what}); restore it from a backup", path.display())]
+    Damaged {
+        /// The data directory.
+        path: PathBuf,
+        /// Which row.
+        what: &'static str,
+    },
+    /// LMDB refused the file.
+    #[error("cannot open the database in {}: {source}", path.display())]
+    Lmdb {
+        /// The data directory.
+        path: PathBuf,
+        /// LMDB's answer.
+        source: heed::Error,
+    },
+}

@@ -1,0 +1,284 @@
+//! The store: durable entries by namespace and key, over LMDB. Owns versions, conflicts, expiry
+//! and durability; must not know HTTP, wasmtime or any API's encoding.
+//!
+//! Reads run in the caller's thread inside a read transaction of their own. Writes are lists of
+//! [`Operation`]s that go through a bounded queue to the one writer thread, which commits what is
+//! waiting as one group and answers only after the commit is on disk.
+
+mod apply;
+mod env;
+mod error;
+mod layout;
+mod namespaces;
+mod options;
+mod sweeper;
+mod writer;
+
+use std::fmt;
+use std::num::NonZeroU64;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+pub use self::error::{Conflict, ConflictKind, Error, OpenError};
+pub use self::layout::{EXPIRY_MAX, NAME_BYTES_MAX, RecordKey};
+pub use self::namespaces::Namespace;
+pub use self::options::Options;
+pub use self::writer::Ticket;
+
+use self::env::Database;
+use self::layout::Record;
+use self::namespaces::Namespaces;
+use self::sweeper::Sweeper;
+use self::writer::Writer;
+use crate::clock::{Clock, Millis};
+
+/// The namespace that exists from the start.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
+/// A version: rises over all writes of the server, never used twice, 0 for "absent".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(pub u64);
+
+impl Version {
+    /// What an absent or expired key has.
+    pub const ABSENT: Version = Version(0);
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Identifies a namespace in stored keys; never used for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NamespaceId(pub u32);
+
+/// A namespace's name: 1 to 256 bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct NamespaceName(String);
+
+impl NamespaceName {
+    /// Takes a name of 1 to 256 bytes, else [`Error::InvalidName`].
+    pub fn new(name: &str) -> Result<Self, Error> {
+        if name.is_empty() || name.len() > NAME_BYTES_MAX {
+            return Err(Error::InvalidName);
+        }
+        Ok(Self(name.to_owned()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// How long an entry is to live, in milliseconds; at least 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ttl(NonZeroU64);
+
+impl Ttl {
+    /// Takes a whole number of milliseconds from 1, else [`Error::ExpiryOutOfRange`].
+    pub fn new(ms: u64) -> Result<Self, Error> {
+        NonZeroU64::new(ms).map(Self).ok_or(Error::ExpiryOutOfRange)
+    }
+
+    /// The expiry of an entry written at `now`, if it can be stored.
+    pub fn expiry(self, now: Millis) -> Result<Millis, Error> {
+        let expiry = now.0.checked_add(self.0.get()).map(Millis);
+        expiry.filter(|expiry| *expiry <= EXPIRY_MAX).ok_or(Error::ExpiryOutOfRange)
+    }
+}
+
+/// What a set expects to find.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Behavior {
+    /// Anything.
+    #[default]
+    Upsert,
+    /// No key.
+    Insert,
+    /// A key.
+    Update,
+}
+
+/// One change. A list of them is applied whole or not at all.
+#[derive(Clone, Debug)]
+pub enum Operation {
+    /// Writes a key, replacing value, version and expiry together.
+    Set {
+        /// The record's key.
+        key: RecordKey,
+        /// The new value.
+        value: Bytes,
+        /// The version that the key must have; judged before `behavior`.
+        expected: Option<Version>,
+        /// What must be there.
+        behavior: Behavior,
+        /// How long the entry lives; for ever without.
+        ttl: Option<Ttl>,
+    },
+    /// Deletes a key.
+    Delete {
+        /// The record's key.
+        key: RecordKey,
+        /// The version that the key must have.
+        expected: Option<Version>,
+    },
+    /// Makes a namespace, or moves the `updated` of one that exists.
+    Configure(NamespaceName),
+}
+
+impl Operation {
+    /// Bytes of memory that the operation holds while it waits, roughly.
+    fn weight(&self) -> usize {
+        let value = if let Operation::Set { value, .. } = self { value.len() } else { 0 };
+        size_of::<Self>() + value
+    }
+}
+
+/// What an operation did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The version that a set wrote.
+    Set(Version),
+    /// What a delete found.
+    Deleted {
+        /// Whether there was a key to delete.
+        existed: bool,
+        /// The version drawn for the deletion, or the newest of all when there was none.
+        version: Version,
+    },
+    /// A namespace after `configure`.
+    Configured {
+        /// The namespace.
+        namespace: Namespace,
+        /// The version drawn for the change.
+        version: Version,
+    },
+}
+
+/// What a key holds, borrowed from the database for the length of a closure.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// The value's bytes.
+    pub value: &'a [u8],
+    /// The version that wrote them.
+    pub version: Version,
+    /// When the entry expires.
+    pub expiry: Option<Millis>,
+}
+
+/// An open store. Clones share it; the last one to go closes it.
+#[derive(Clone)]
+pub struct Storage {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    database: Database,
+    clock: Clock,
+    namespaces: Arc<Namespaces>,
+    options: Options,
+    // Declared after what they use: the sweeper stops first, then the writer.
+    sweeper: Option<Sweeper>,
+    writer: Writer,
+}
+
+impl Storage {
+    /// Opens the store in `dir`, which is made with mode 0700 if it is not there.
+    pub fn open(dir: &Path, options: Options, clock: Clock) -> Result<Self, OpenError> {
+        let (database, found) = env::open(dir, &options, &clock)?;
+        clock.raise_to(found.state.instant);
+        let namespaces = Arc::new(Namespaces::new(found.namespaces));
+        let writer = Writer::start(&database, found.state, &namespaces, &clock, &options);
+        let sweeper = options.sweep_interval.map(|interval| {
+            Sweeper::start(interval, database.clone(), writer.queue(), clock.clone())
+        });
+        let inner = Inner { database, clock, namespaces, options, sweeper, writer };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Looks a namespace up by name.
+    pub fn namespace(&self, name: &str) -> Result<Namespace, Error> {
+        if name.is_empty() || name.len() > NAME_BYTES_MAX {
+            return Err(Error::InvalidName);
+        }
+        self.inner.namespaces.get(name).ok_or(Error::NoSuchNamespace)
+    }
+
+    /// Reads an entry and hands it to `take`; None when absent or expired. Sees every write that
+    /// was acknowledged before the call. `take` must be quick: it runs inside the transaction.
+    pub fn get<T>(
+        &self,
+        key: &RecordKey,
+        take: impl FnOnce(Entry<'_>) -> T,
+    ) -> Result<Option<T>, Error> {
+        let txn = self.inner.database.env.read_txn().map_err(Error::from)?;
+        let Some(stored) = self.inner.database.main.get(&txn, key.as_bytes())? else {
+            return Ok(None);
+        };
+        let record = Record::decode(key.as_bytes(), stored).map_err(|_| Error::Corrupt)?;
+        if is_expired(record.expiry, self.inner.clock.now()) {
+            return Ok(None);
+        }
+        let Record { version, expiry, value } = record;
+        Ok(Some(take(Entry { value, version, expiry })))
+    }
+
+    /// Whether an entry written now could live for `ttl`.
+    pub fn check_ttl(&self, ttl: Ttl) -> Result<(), Error> {
+        ttl.expiry(self.inner.clock.now()).map(|_| ())
+    }
+
+    /// Queues a list of operations, to be applied in order, whole or not at all. The ticket
+    /// answers after the commit. When it is dropped before the list's turn, nothing is done.
+    pub fn submit(&self, operations: Vec<Operation>) -> Result<Ticket, Error> {
+        let too_large = |operation: &Operation| match operation {
+            Operation::Set { value, .. } => value.len() > self.inner.options.value_bytes_max,
+            _ => false,
+        };
+        if operations.iter().any(too_large) {
+            return Err(Error::TooLarge);
+        }
+        self.inner.writer.queue().submit(operations)
+    }
+
+    /// Removes up to `rows_max` expired entries now; returns how many rows it looked at.
+    pub fn sweep(&self, rows_max: usize) -> Result<usize, Error> {
+        self.inner.writer.queue().sweep(rows_max)
+    }
+
+    /// Whether writes can be served: Ok, [`Error::Full`] or [`Error::Unavailable`].
+    pub fn writable(&self) -> Result<(), Error> {
+        self.inner.writer.writable()
+    }
+
+    /// Stops taking writes, finishes those that are queued and stores the present instant.
+    pub fn close(&self) {
+        if let Some(sweeper) = &self.inner.sweeper {
+            sweeper.stop();
+        }
+        self.inner.writer.stop();
+    }
+
+    /// Waits until the writer fails for good, as after an I/O error; never returns otherwise.
+    /// What was in flight then is not known to be durable, so the process should end.
+    pub async fn failed(&self) -> String {
+        self.inner.writer.failed().await
+    }
+
+    /// Entries and expiry rows that are stored now, expired ones included; for tests.
+    pub fn stored_rows(&self) -> Result<(u64, u64), Error> {
+        let txn = self.inner.database.env.read_txn().map_err(Error::from)?;
+        Ok((self.inner.database.main.len(&txn)?, self.inner.database.expiry.len(&txn)?))
+    }
+}
+
+/// Expired means absent, from the expiry's very millisecond on.
+fn is_expired(expiry: Option<Millis>, now: Millis) -> bool {
+    expiry.is_some_and(|expiry| now >= expiry)
+}

@@ -1,0 +1,41 @@
+//! The namespace table in memory: what reads and grants consult without a transaction. The writer
+//! publishes to it after each commit, before it answers; nobody else changes it.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+
+use super::NamespaceId;
+use crate::clock::Millis;
+
+/// One namespace as it stands on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Namespace {
+    /// Identifies it in stored keys.
+    pub id: NamespaceId,
+    /// When it was first configured.
+    pub created: Millis,
+    /// When it was last configured.
+    pub updated: Millis,
+}
+
+/// All namespaces by name.
+pub struct Namespaces {
+    by_name: RwLock<HashMap<String, Namespace>>,
+}
+
+impl Namespaces {
+    /// Starts with what the database holds.
+    pub fn new(found: Vec<(String, Namespace)>) -> Self {
+        Self { by_name: RwLock::new(found.into_iter().collect()) }
+    }
+
+    /// Looks one up.
+    pub fn get(&self, name: &str) -> Option<Namespace> {
+        self.by_name.read().unwrap_or_else(PoisonError::into_inner).get(name).copied()
+    }
+
+    /// Takes over what a commit changed.
+    pub fn publish(&self, changed: impl IntoIterator<Item = (String, Namespace)>) {
+        self.by_name.write().unwrap_or_else(PoisonError::into_inner).extend(changed);
+    }
+}

@@ -1,0 +1,77 @@
+//! Wakes up now and then, looks whether anything has expired, and asks the writer to remove it in
+//! small batches. Opens read transactions only; exactness on read does not depend on it.
+
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::env::Database;
+use super::error::Error;
+use super::layout;
+use super::writer::Queue;
+use crate::clock::Clock;
+
+/// Index rows a commit: small, so that writes hardly wait for a sweep.
+const ROWS_MAX: usize = 512;
+
+/// The sweeper's thread.
+pub struct Sweeper {
+    running: Mutex<Option<(mpsc::Sender<()>, JoinHandle<()>)>>,
+}
+
+impl Sweeper {
+    /// Starts the thread.
+    pub fn start(interval: Duration, database: Database, queue: Queue, clock: Clock) -> Self {
+        let (stop, stopped) = mpsc::channel();
+        let thread = thread::Builder::new().name("larder-sweeper".to_owned()).spawn(move || {
+            while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+                if let Err(error) = sweep_all(&database, &queue, &clock) {
+                    tracing::warn!(%error, "expired entries could not be removed; trying again");
+                }
+            }
+        });
+        let running = match thread {
+            Ok(thread) => Some((stop, thread)),
+            Err(error) => {
+                // Expiry stays exact on read; only the space is not given back.
+                tracing::error!(%error, "the sweeper could not be started");
+                None
+            }
+        };
+        Self { running: Mutex::new(running) }
+    }
+
+    /// Stops the thread and waits for it.
+    pub fn stop(&self) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((stop, thread)) = running {
+            drop(stop);
+            if thread.join().is_err() {
+                tracing::error!("the sweeper had stopped with a panic");
+            }
+        }
+    }
+}
+
+impl Drop for Sweeper {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn sweep_all(database: &Database, queue: &Queue, clock: &Clock) -> Result<(), Error> {
+    while anything_due(database, clock)? {
+        queue.sweep(ROWS_MAX)?;
+    }
+    Ok(())
+}
+
+fn anything_due(database: &Database, clock: &Clock) -> Result<bool, Error> {
+    let txn = database.env.read_txn()?;
+    let Some((row, _)) = database.expiry.first(&txn)? else {
+        return Ok(false);
+    };
+    // A row that cannot be read is due as well: the writer drops it.
+    Ok(layout::decode_expiry_key(row).map_or(true, |(expiry, _)| expiry <= clock.now()))
+}

@@ -1,0 +1,470 @@
+//! The one thread that opens write transactions. Owns the queue, the grouping of what waits into
+//! one commit, and the rule that an answer follows its commit; what an operation means is
+//! `apply`'s.
+//!
+//! No timed window: while one commit syncs, the next group gathers in the queue.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use heed::RwTxn;
+use tokio::sync::{oneshot, watch};
+
+use super::apply::{self, Draft, Failure};
+use super::env::Database;
+use super::error::Error;
+use super::layout::{self, StateRow};
+use super::namespaces::Namespaces;
+use super::{Operation, Options, Outcome};
+use crate::clock::{Clock, Millis};
+
+/// Most lists in one commit: bounds how long the first of a group waits.
+const GROUP_LISTS_MAX: usize = 1024;
+/// Most bytes of values in one commit: bounds the dirty pages of a transaction.
+const GROUP_BYTES_MAX: usize = 64 << 20;
+
+const STOPPED: Error = Error::Unavailable("the store is closed");
+const FAILED: Error = Error::Unavailable("the store has failed");
+
+type Answer = Result<Vec<Outcome>, Error>;
+
+enum Job {
+    Apply {
+        operations: Vec<Operation>,
+        weight: usize,
+        queued: Duration,
+        answer: oneshot::Sender<Answer>,
+    },
+    Sweep {
+        rows_max: usize,
+        answer: oneshot::Sender<Result<usize, Error>>,
+    },
+    Stop,
+}
+
+/// The answer to a queued list of operations: a future, or [`Ticket::wait`].
+pub struct Ticket {
+    answer: oneshot::Receiver<Answer>,
+}
+
+impl Ticket {
+    /// Blocks until the list is on disk or refused. Not for async code.
+    pub fn wait(self) -> Result<Vec<Outcome>, Error> {
+        self.answer.blocking_recv().unwrap_or(Err(FAILED))
+    }
+}
+
+impl Future for Ticket {
+    type Output = Result<Vec<Outcome>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.answer).poll(context).map(|answer| answer.unwrap_or(Err(FAILED)))
+    }
+}
+
+/// Where writes line up.
+#[derive(Clone)]
+pub struct Queue {
+    jobs: SyncSender<Job>,
+    shared: Arc<Shared>,
+    clock: Clock,
+    bytes_max: usize,
+}
+
+/// What the writer's thread and the callers both see.
+struct Shared {
+    waiting_bytes: AtomicUsize,
+    closed: AtomicBool,
+    full: AtomicBool,
+    failed: watch::Sender<Option<String>>,
+}
+
+impl Queue {
+    /// Queues a list of operations.
+    pub fn submit(&self, operations: Vec<Operation>) -> Result<Ticket, Error> {
+        self.check_open()?;
+        let weight: usize = operations.iter().map(Operation::weight).sum();
+        let waiting = self.shared.waiting_bytes.fetch_add(weight, Ordering::AcqRel);
+        // One list always fits, however large, so that nothing waits for room that never comes.
+        if waiting > 0 && waiting + weight > self.bytes_max {
+            self.shared.waiting_bytes.fetch_sub(weight, Ordering::AcqRel);
+            return Err(Error::Unavailable("too many bytes are waiting to be written"));
+        }
+        let (sender, answer) = oneshot::channel();
+        let queued = self.clock.monotonic();
+        let job = Job::Apply { operations, weight, queued, answer: sender };
+        match self.jobs.try_send(job) {
+            Ok(()) => Ok(Ticket { answer }),
+            Err(error) => {
+                self.shared.waiting_bytes.fetch_sub(weight, Ordering::AcqRel);
+                Err(match error {
+                    TrySendError::Full(_) => Error::Unavailable("too many writes are waiting"),
+                    TrySendError::Disconnected(_) => FAILED,
+                })
+            }
+        }
+    }
+
+    /// Has the writer look at up to `rows_max` expired rows, and waits for it.
+    pub fn sweep(&self, rows_max: usize) -> Result<usize, Error> {
+        self.check_open()?;
+        let (sender, answer) = oneshot::channel();
+        self.jobs.send(Job::Sweep { rows_max, answer: sender }).map_err(|_| FAILED)?;
+        answer.blocking_recv().unwrap_or(Err(FAILED))
+    }
+
+    fn check_open(&self) -> Result<(), Error> {
+        if self.shared.closed.load(Ordering::Acquire) { Err(STOPPED) } else { Ok(()) }
+    }
+}
+
+/// Owns the writer's thread.
+pub struct Writer {
+    queue: Queue,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub fn start(
+        database: &Database,
+        state: StateRow,
+        namespaces: &Arc<Namespaces>,
+        clock: &Clock,
+        options: &Options,
+    ) -> Self {
+        let (jobs, waiting) = sync_channel(options.queue_lists_max);
+        let shared = Arc::new(Shared {
+            waiting_bytes: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+            full: AtomicBool::new(false),
+            failed: watch::Sender::new(None),
+        });
+        let mut committer = Committer {
+            database: database.clone(),
+            state,
+            namespaces: Arc::clone(namespaces),
+            clock: clock.clone(),
+            bytes_max: options.bytes_max,
+            queue_wait_max: options.queue_wait_max,
+            shared: Arc::clone(&shared),
+        };
+        let alarm = Alarm { shared: Arc::clone(&shared), disarmed: false };
+        let thread = thread::Builder::new().name("larder-writer".to_owned()).spawn(move || {
+            let mut alarm = alarm;
+            match committer.run(&waiting) {
+                Ok(()) => alarm.disarmed = true,
+                Err(error) => alarm.raise(error.to_string()),
+            }
+        });
+        // Without the thread the alarm has been dropped, and every write answers `Unavailable`.
+        let thread = thread.inspect_err(|error| tracing::error!(%error, "no writer thread")).ok();
+        let bytes_max = options.queue_bytes_max;
+        let queue = Queue { jobs, shared, clock: clock.clone(), bytes_max };
+        Self { queue, thread: Mutex::new(thread) }
+    }
+
+    /// The queue's entrance.
+    pub fn queue(&self) -> Queue {
+        self.queue.clone()
+    }
+
+    /// Whether writes can be served now.
+    pub fn writable(&self) -> Result<(), Error> {
+        self.queue.check_open()?;
+        if self.queue.shared.failed.borrow().is_some() {
+            return Err(FAILED);
+        }
+        if self.queue.shared.full.load(Ordering::Acquire) { Err(Error::Full) } else { Ok(()) }
+    }
+
+    /// Waits for the failure that ends all writing.
+    pub async fn failed(&self) -> String {
+        let mut failed = self.queue.shared.failed.subscribe();
+        match failed.wait_for(Option::is_some).await {
+            Ok(error) => error.clone().unwrap_or_default(),
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Takes no more writes, lets the queue run empty, and waits for the thread.
+    pub fn stop(&self) {
+        self.queue.shared.closed.store(true, Ordering::Release);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // Fails only when the thread is gone already.
+            let _ = self.queue.jobs.send(Job::Stop);
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Tells everyone when the writer's thread ends in any other way than by being stopped.
+struct Alarm {
+    shared: Arc<Shared>,
+    disarmed: bool,
+}
+
+impl Alarm {
+    fn raise(&mut self, error: String) {
+        self.disarmed = true;
+        tracing::error!(error, "the writer has failed; nothing more is written");
+        self.shared.failed.send_replace(Some(error));
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if !self.disarmed {
+            self.raise("the writer's thread ended unexpectedly".to_owned());
+        }
+    }
+}
+
+/// A list of operations whose turn has come.
+struct Waiting {
+    operations: Vec<Operation>,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// Everything that a commit needs.
+struct Committer {
+    database: Database,
+    state: StateRow,
+    namespaces: Arc<Namespaces>,
+    clock: Clock,
+    bytes_max: Option<u64>,
+    queue_wait_max: Duration,
+    shared: Arc<Shared>,
+}
+
+impl Committer {
+    /// Serves the queue until it is stopped; an error means that storage cannot be trusted.
+    fn run(&mut self, jobs: &Receiver<Job>) -> Result<(), heed::Error> {
+        let mut next = jobs.recv().ok();
+        while let Some(job) = next.take() {
+            match job {
+                Job::Apply { .. } => {
+                    let mut group = Vec::new();
+                    let mut bytes = 0;
+                    let mut job = Some(job);
+                    while let Some(Job::Apply { operations, weight, queued, answer }) = job {
+                        bytes += weight;
+                        self.shared.waiting_bytes.fetch_sub(weight, Ordering::AcqRel);
+                        let waited = self.clock.monotonic().saturating_sub(queued);
+                        if let Some(answer) = admit(answer, waited, self.queue_wait_max) {
+                            group.push(Waiting { operations, answer });
+                        }
+                        job = None;
+                        if group.len() < GROUP_LISTS_MAX && bytes < GROUP_BYTES_MAX {
+                            job = jobs.try_recv().ok();
+                        }
+                    }
+                    next = job;
+                    self.commit_group(group)?;
+                }
+                Job::Sweep { rows_max, answer } => {
+                    let swept = self.commit_sweep(rows_max)?;
+                    let _ = answer.send(swept);
+                }
+                Job::Stop => return self.commit_instant(),
+            }
+            if next.is_none() {
+                next = jobs.recv().ok();
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits a group and answers it. When there is no room, what only deletes is tried alone.
+    fn commit_group(&mut self, group: Vec<Waiting>) -> Result<(), heed::Error> {
+        let full = self.over_quota()?;
+        let (answers, lists): (Vec<_>, Vec<_>) =
+            group.into_iter().map(|waiting| (waiting.answer, waiting.operations)).unzip();
+        let mut result = self.try_commit(&lists, full);
+        if is_full(&result) {
+            result = self.try_commit(&lists, true);
+        }
+        match result {
+            Ok(outcomes) => {
+                let refused = outcomes.iter().any(|outcome| *outcome == Err(Error::Full));
+                self.shared.full.store(refused, Ordering::Release);
+                for (answer, outcome) in answers.into_iter().zip(outcomes) {
+                    let _ = answer.send(outcome);
+                }
+                Ok(())
+            }
+            Err(error) => {
+                let public = Error::from(error);
+                for answer in answers {
+                    let _ = answer.send(Err(unknown_outcome(&public)));
+                }
+                if public == Error::Full {
+                    self.shared.full.store(true, Ordering::Release);
+                    return Ok(());
+                }
+                Err(heed::Error::Io(std::io::Error::other(public.to_string())))
+            }
+        }
+    }
+
+    /// One transaction: all lists in order, then the state row, then the disk.
+    fn try_commit(
+        &mut self,
+        lists: &[Vec<Operation>],
+        full: bool,
+    ) -> Result<Vec<Answer>, heed::Error> {
+        let now = self.clock.now();
+        let mut draft = Draft::new(self.state);
+        let env = self.database.env.clone();
+        let mut txn = env.write_txn()?;
+        let mut outcomes = Vec::with_capacity(lists.len());
+        for operations in lists {
+            if full && operations.iter().any(grows) {
+                outcomes.push(Err(Error::Full));
+                continue;
+            }
+            match apply::apply(&self.database, &mut txn, &mut draft, operations, now) {
+                Ok(done) => outcomes.push(Ok(done)),
+                Err(Failure::Refused(error)) => outcomes.push(Err(error)),
+                Err(Failure::Broken(error)) => return Err(error),
+            }
+        }
+        self.finish(txn, draft, now)?;
+        Ok(outcomes)
+    }
+
+    fn commit_sweep(&mut self, rows_max: usize) -> Result<Result<usize, Error>, heed::Error> {
+        let now = self.clock.now();
+        let mut draft = Draft::new(self.state);
+        let env = self.database.env.clone();
+        let mut txn = env.write_txn()?;
+        let swept = apply::sweep(&self.database, &mut txn, &mut draft, rows_max, now);
+        let result = match swept {
+            Ok(rows) => self.finish(txn, draft, now).map(|()| Ok(rows)),
+            Err(Failure::Refused(error)) => Ok(Err(error)),
+            Err(Failure::Broken(error)) => Err(error),
+        };
+        if is_full(&result) { Ok(Err(Error::Full)) } else { result }
+    }
+
+    /// Stores the present instant, so that the clock goes on from it after a restart.
+    fn commit_instant(&mut self) -> Result<(), heed::Error> {
+        let now = self.clock.now();
+        let draft = Draft { dirty: true, ..Draft::new(self.state) };
+        let env = self.database.env.clone();
+        let txn = env.write_txn()?;
+        let result = self.finish(txn, draft, now);
+        if is_full(&result) { Ok(()) } else { result }
+    }
+
+    /// Commits durably and publishes, or does nothing when nothing was changed.
+    fn finish(
+        &mut self,
+        mut txn: RwTxn<'_>,
+        mut draft: Draft,
+        now: Millis,
+    ) -> Result<(), heed::Error> {
+        if !draft.dirty {
+            return Ok(());
+        }
+        draft.state.instant = now;
+        self.database.meta.put(&mut txn, layout::META_STATE, &draft.state.encode())?;
+        txn.commit()?;
+        self.state = draft.state;
+        if !draft.namespaces.is_empty() {
+            self.namespaces.publish(draft.namespaces);
+        }
+        Ok(())
+    }
+
+    /// Whether the pages in use have reached the quota.
+    fn over_quota(&self) -> Result<bool, heed::Error> {
+        let Some(bytes_max) = self.bytes_max else {
+            return Ok(false);
+        };
+        let txn = self.database.env.read_txn()?;
+        let Database { main, expiry, namespaces, meta, .. } = &self.database;
+        let mut used = 0;
+        for tree in [main, expiry, namespaces, meta] {
+            let stat = tree.stat(&txn)?;
+            let pages = stat.branch_pages + stat.leaf_pages + stat.overflow_pages;
+            used += pages as u64 * u64::from(stat.page_size);
+        }
+        Ok(used >= bytes_max)
+    }
+}
+
+/// Gives the answer's sender back, unless nobody waits for it or it has waited too long.
+fn admit(
+    answer: oneshot::Sender<Answer>,
+    waited: Duration,
+    wait_max: Duration,
+) -> Option<oneshot::Sender<Answer>> {
+    if answer.is_closed() {
+        return None;
+    }
+    if waited > wait_max {
+        let _ = answer.send(Err(Error::Unavailable("the write waited too long")));
+        return None;
+    }
+    Some(answer)
+}
+
+fn grows(operation: &Operation) -> bool {
+    !matches!(operation, Operation::Delete { .. })
+}
+
+fn is_full<T>(result: &Result<T, heed::Error>) -> bool {
+    match result {
+        Err(heed::Error::Mdb(heed::MdbError::MapFull)) => true,
+        Err(heed::Error::Io(error)) => matches!(
+            error.kind(),
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+        ),
+        _ => false,
+    }
+}
+
+/// What callers are told when a commit failed: whether it reached the disk is not known.
+fn unknown_outcome(error: &Error) -> Error {
+    match error {
+        Error::Full => Error::Full,
+        _ => FAILED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_list_that_nobody_waits_for_is_not_written() {
+        let (sender, receiver) = oneshot::channel();
+        drop(receiver);
+        assert!(admit(sender, Duration::ZERO, SECOND).is_none());
+    }
+
+    #[test]
+    fn a_list_that_waited_too_long_is_refused_before_it_is_written() {
+        let (sender, mut receiver) = oneshot::channel();
+        assert!(admit(sender, SECOND + SECOND, SECOND).is_none());
+        assert!(matches!(receiver.try_recv(), Ok(Err(Error::Unavailable(_)))));
+        let (sender, _receiver) = oneshot::channel();
+        assert!(admit(sender, SECOND, SECOND).is_some());
+    }
+}

@@ -1,0 +1,308 @@
+//! What the store promises, one fact a test, on a driven clock.
+
+use std::fs::OpenOptions;
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use larder::clock::{Clock, DrivenClock, Millis};
+use larder::storage::{
+    Behavior, EXPIRY_MAX, Error, NamespaceName, OpenError, Operation, Options, Outcome, RecordKey,
+    Storage, Ttl, Version,
+};
+
+const START: Millis = Millis(1_800_000_000_000);
+
+struct Bed {
+    driver: DrivenClock,
+    options: Options,
+    path: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+impl Bed {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data");
+        let options = Options { sweep_interval: None, ..Options::default() };
+        Self { driver: DrivenClock::at(START), options, path, _dir: dir }
+    }
+
+    fn try_open(&self) -> Result<Storage, OpenError> {
+        Storage::open(&self.path, self.options.clone(), Clock::driven(&self.driver))
+    }
+
+    fn open(&self) -> Storage {
+        self.try_open().unwrap()
+    }
+}
+
+fn key(storage: &Storage, name: &str) -> RecordKey {
+    RecordKey::new(storage.namespace("default").unwrap().id, name.as_bytes()).unwrap()
+}
+
+fn set(storage: &Storage, name: &str, value: &[u8], ttl: Option<u64>) -> Result<Version, Error> {
+    let operation = Operation::Set {
+        key: key(storage, name),
+        value: Bytes::copy_from_slice(value),
+        expected: None,
+        behavior: Behavior::Upsert,
+        ttl: ttl.map(|ms| Ttl::new(ms).unwrap()),
+    };
+    match storage.submit(vec![operation])?.wait()?.as_slice() {
+        [Outcome::Set(version)] => Ok(*version),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn delete(storage: &Storage, name: &str) -> Result<bool, Error> {
+    let operation = Operation::Delete { key: key(storage, name), expected: None };
+    match storage.submit(vec![operation])?.wait()?.as_slice() {
+        [Outcome::Deleted { existed, .. }] => Ok(*existed),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn get(storage: &Storage, name: &str) -> Result<Option<Vec<u8>>, Error> {
+    storage.get(&key(storage, name), |entry| entry.value.to_vec())
+}
+
+#[test]
+fn an_entry_is_absent_from_the_very_millisecond_of_its_expiry() {
+    let bed = Bed::new();
+    let storage = bed.open();
+    set(&storage, "k", b"v", Some(1000)).unwrap();
+    bed.driver.advance(999);
+    assert_eq!(get(&storage, "k"), Ok(Some(b"v".to_vec())));
+    bed.driver.advance(1);
+    assert_eq!(get(&storage, "k"), Ok(None));
+    assert_eq!(delete(&storage, "k"), Ok(false));
+}
+
+#[test]
+fn an_expired_key_set_again_survives_the_sweep_of_its_old_expiry() {
+    let bed = Bed::new();
+    let storage = bed.open();
+    set(&storage, "k", b"old", Some(10)).unwrap();
+    bed.driver.advance(10);
+    set(&storage, "k", b"new", None).unwrap();
+    storage.sweep(100).unwrap();
+    assert_eq!(get(&storage, "k"), Ok(Some(b"new".to_vec())));
+    assert_eq!(storage.stored_rows(), Ok((1, 0)));
+}
+
+#[test]
+fn a_single_expired_key_is_swept_and_the_sweep_then_rests() {
+    let bed = Bed::new();
+    let storage = bed.open();
+    set(&storage, "k", b"v", Some(10)).unwrap();
+    bed.driver.advance(10);
+    assert_eq!(storage.sweep(100), Ok(1));
+    assert_eq!(storage.stored_rows(), Ok((0, 0)));
+    assert_eq!(storage.sweep(100), Ok(0));
+}
+
+#[test]
+fn the_sweeper_removes_expired_entries_by_itself() {
+    let mut bed = Bed::new();
+    bed.options.sweep_interval = Some(std::time::Duration::from_millis(1));
+    let storage = bed.open();
+    for n in 0..2000 {
+        set(&storage, &format!("k{n}"), b"v", Some(1000)).unwrap();
+    }
+    bed.driver.advance(1000);
+    // Waits for the event; a sweeper that does not work is ended by the test runner.
+    while storage.stored_rows() != Ok((0, 0)) {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn an_expired_key_stays_absent_when_the_wall_clock_steps_back_even_over_a_restart() {
+    let bed = Bed::new();
+    let storage = bed.open();
+    set(&storage, "k", b"v", Some(1000)).unwrap();
+    bed.driver.advance(5000);
+    set(&storage, "other", b"v", None).unwrap();
+    bed.driver.step_wall_to(START);
+    assert_eq!(get(&storage, "k"), Ok(None));
+    drop(storage);
+    let storage = bed.open();
+    assert_eq!(get(&storage, "k"), Ok(None));
+}
+
+#[test]
+fn the_last_storable_expiry_is_taken_and_the_next_refused() {
+    let bed = Bed::new();
+    let storage = bed.open();
+    let longest = EXPIRY_MAX.0 - START.0;
+    set(&storage, "k", b"v", Some(longest)).unwrap();
+    for ms in [longest + 1, u64::MAX] {
+        assert_eq!(set(&storage, "k", b"v", Some(ms)), Err(Error::ExpiryOutOfRange));
+        assert_eq!(storage.check_ttl(Ttl::new(ms).unwrap()), Err(Error::ExpiryOutOfRange));
+    }
+    bed.driver.advance(longest - 1);
+    assert_eq!(get(&storage, "k"), Ok(Some(b"v".to_vec())));
+}
+
+#[test]
+fn versions_rise_over_deletes_and_restarts() {
+    let bed = Bed::new();
+    let storage = bed.open();
+    let first = set(&storage, "k", b"v", None).unwrap();
+    delete(&storage, "k").unwrap();
+    let second = set(&storage, "k", b"v", None).unwrap();
+    assert!(second.0 > first.0 + 1, "the delete drew a version of its own");
+    drop(storage);
+    let third = set(&bed.open(), "k", b"v", None).unwrap();
+    assert!(third > second);
+}
+
+#[test]
+fn a_list_of_operations_is_applied_whole_or_not_at_all() {
+    let bed = Bed::new();
+    let storage = bed.open();
+    let put = |name: &str, behavior| Operation::Set {
+        key: key(&storage, name),
+        value: Bytes::from_static(b"v"),
+        expected: None,
+        behavior,
+        ttl: None,
+    };
+    let list = vec![put("a", Behavior::Upsert), put("b", Behavior::Update)];
+    assert!(matches!(storage.submit(list).unwrap().wait(), Err(Error::Conflict(_))));
+    assert_eq!(get(&storage, "a"), Ok(None));
+    let list = vec![put("a", Behavior::Insert), put("a", Behavior::Update)];
+    let outcomes = storage.submit(list).unwrap().wait().unwrap();
+    assert_eq!(outcomes, [Outcome::Set(Version(1)), Outcome::Set(Version(2))]);
+}
+
+#[test]
+fn namespaces_keep_created_and_data_and_are_separate() {
+    let bed = Bed::new();
+    let storage = bed.open();
+    let configure = |name: &str| {
+        let operation = Operation::Configure(NamespaceName::new(name).unwrap());
+        match storage.submit(vec![operation]).unwrap().wait().unwrap().as_slice() {
+            [Outcome::Configured { namespace, .. }] => *namespace,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(storage.namespace("ns"), Err(Error::NoSuchNamespace));
+    let first = configure("ns");
+    bed.driver.advance(10);
+    let again = configure("ns");
+    assert_eq!((again.id, again.created), (first.id, first.created));
+    assert_eq!(again.updated.0, first.updated.0 + 10);
+    assert_ne!(configure("other").id, first.id);
+    set(&storage, "k", b"in default", None).unwrap();
+    let elsewhere = RecordKey::new(first.id, b"k").unwrap();
+    assert_eq!(storage.get(&elsewhere, |_| ()), Ok(None));
+    storage.close();
+    drop(storage);
+    assert_eq!(bed.open().namespace("ns"), Ok(again));
+}
+
+#[test]
+fn a_full_store_refuses_sets_reads_and_deletes_on_and_recovers() {
+    let mut bed = Bed::new();
+    bed.options.bytes_max = Some(2 << 20);
+    let storage = bed.open();
+    let value = vec![7; 100_000];
+    let mut stored = 0;
+    while set(&storage, &format!("k{stored}"), &value, None).is_ok() {
+        stored += 1;
+    }
+    assert!((15..25).contains(&stored), "{stored} values of 100 kB fit 2 MiB");
+    assert_eq!(set(&storage, "more", &value, None), Err(Error::Full));
+    assert_eq!(storage.writable(), Err(Error::Full));
+    for n in 0..stored {
+        assert_eq!(get(&storage, &format!("k{n}")).unwrap().unwrap(), value);
+    }
+    for n in 0..stored {
+        assert_eq!(delete(&storage, &format!("k{n}")), Ok(true));
+    }
+    set(&storage, "more", &value, None).unwrap();
+    assert_eq!(storage.writable(), Ok(()));
+}
+
+#[test]
+fn a_value_over_the_limit_is_refused() {
+    let mut bed = Bed::new();
+    bed.options.value_bytes_max = 10;
+    let storage = bed.open();
+    set(&storage, "k", &[0; 10], None).unwrap();
+    assert_eq!(set(&storage, "k", &[0; 11], None), Err(Error::TooLarge));
+}
+
+#[test]
+fn a_closed_store_refuses_writes_and_still_reads() {
+    let bed = Bed::new();
+    let storage = bed.open();
+    set(&storage, "k", b"v", None).unwrap();
+    storage.close();
+    assert!(matches!(set(&storage, "k", b"w", None), Err(Error::Unavailable(_))));
+    assert!(matches!(storage.writable(), Err(Error::Unavailable(_))));
+    assert_eq!(get(&storage, "k"), Ok(Some(b"v".to_vec())));
+}
+
+#[test]
+fn a_second_opener_of_the_directory_is_refused() {
+    let bed = Bed::new();
+    let _storage = bed.open();
+    assert!(matches!(bed.try_open(), Err(OpenError::InUse(_))));
+}
+
+#[test]
+fn a_directory_open_to_others_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let bed = Bed::new();
+    drop(bed.open());
+    std::fs::set_permissions(&bed.path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(matches!(bed.try_open(), Err(OpenError::NotPrivate { mode: 0o755, .. })));
+}
+
+#[test]
+fn a_file_that_was_cut_short_is_refused_before_it_is_read() {
+    let bed = Bed::new();
+    let storage = bed.open();
+    for n in 0..50 {
+        set(&storage, &format!("k{n}"), &[1; 10_000], None).unwrap();
+    }
+    drop(storage);
+    let file = OpenOptions::new().write(true).open(data_file(&bed.path)).unwrap();
+    file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+    assert!(matches!(bed.try_open(), Err(OpenError::Truncated { .. })));
+}
+
+#[test]
+fn a_value_that_rotted_on_disk_is_told_and_never_served_and_can_be_replaced() {
+    let bed = Bed::new();
+    let storage = bed.open();
+    let value = b"a value that is easy to find in the file".repeat(3);
+    set(&storage, "k", &value, None).unwrap();
+    drop(storage);
+    let bytes = std::fs::read(data_file(&bed.path)).unwrap();
+    let mut file = OpenOptions::new().write(true).open(data_file(&bed.path)).unwrap();
+    for (at, _) in bytes.windows(value.len()).enumerate().filter(|(_, window)| *window == value) {
+        file.seek(SeekFrom::Start(at as u64 + 7)).unwrap();
+        file.write_all(b"X").unwrap();
+    }
+    drop(file);
+    let storage = bed.open();
+    assert_eq!(get(&storage, "k"), Err(Error::Corrupt));
+    let conditional = Operation::Set {
+        key: key(&storage, "k"),
+        value: Bytes::from_static(b"new"),
+        expected: Some(Version(1)),
+        behavior: Behavior::Upsert,
+        ttl: None,
+    };
+    assert_eq!(storage.submit(vec![conditional]).unwrap().wait(), Err(Error::Corrupt));
+    set(&storage, "k", b"new", None).unwrap();
+    assert_eq!(get(&storage, "k"), Ok(Some(b"new".to_vec())));
+}
+
+fn data_file(dir: &Path) -> PathBuf {
+    dir.join("data.mdb")
+}
