@@ -1,1 +1,35 @@
-//! x
+//! The built-in guest: Larder's key-value API as a component of the world `handler`.
+//!
+//! Owns everything about the API that is HTTP: routes, content negotiation, decoding, validation,
+//! encoding, error bodies. Knows storage only through the imports of `wit/`; keeps nothing between
+//! calls, so that one instance may serve many requests.
+
+#[allow(clippy::all, reason = "generated code")]
+mod bindings {
+    wit_bindgen::generate!({ path: "../wit", world: "handler", generate_all, pub_export_macro: true });
+}
+
+mod answer;
+pub mod codec;
+pub mod endpoint;
+pub mod error;
+pub mod options;
+pub mod router;
+
+use crate::bindings::exports::larder::guest::incoming_handler::Guest;
+use crate::bindings::larder::guest::requests::{Request, Response};
+
+struct Api;
+
+impl Guest for Api {
+    fn handle(request: Request) -> Response {
+        router::handle(&request)
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+#[expect(unsafe_code, reason = "exported symbols")]
+mod export {
+    use super::Api;
+    super::bindings::export!(Api with_types_in super::bindings);
+}

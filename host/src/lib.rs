@@ -1,4 +1,17 @@
-//! Larder's host.
+//! Larder's host: serves HTTP requests with sandboxed WebAssembly guests over a durable
+//! key-value store. The binary is a thin shell around this library; tests and benches use it too.
+//!
+//! From the outside in: [`cli`] and [`config`] say what to do, [`server`] owns threads and
+//! shutdown, [`http`] turns requests into calls, [`auth`] says who calls, [`runtime`] runs guests,
+//! [`storage`] keeps their data, and [`clock`] alone reads time.
 
+pub mod auth;
+pub mod cli;
 pub mod clock;
+pub mod config;
+mod deadline;
+pub mod http;
+pub mod logging;
+pub mod runtime;
+pub mod server;
 pub mod storage;

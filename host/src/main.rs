@@ -1,2 +1,67 @@
-//! x
-fn main() {}
+//! The program `larder`: parses, resolves, serves, and exits with a code that tells how it went.
+
+use std::error::Error;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use larder::cli::{Cli, Command, ServeArgs};
+use larder::clock::Clock;
+use larder::config::Config;
+use larder::logging;
+use larder::server::{self, Server};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Exit code for what must be mended before another start can succeed.
+const EXIT_FAILURE: u8 = 1;
+/// Exit code after a second signal, as the shell gives for SIGINT.
+const EXIT_INTERRUPTED: i32 = 130;
+
+fn main() -> ExitCode {
+    let Cli { command: Command::Serve(args) } = Cli::parse();
+    match serve(*args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("larder: {error}");
+            ExitCode::from(EXIT_FAILURE)
+        }
+    }
+}
+
+fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
+    let config = Config::resolve(args, std::env::vars_os())?;
+    logging::start(&config)?;
+    let address = config.listen;
+    let server = Server::open(config, Clock::system())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        // Before the port opens, so that no signal is missed once somebody could send one.
+        let (terminate, interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let listener = server::bind(address)?;
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "listening on http://{}", listener.local_addr()?)?;
+        if let Some(path) = server.token_file() {
+            writeln!(out, "the admin token is in {}", path.display())?;
+        }
+        out.flush()?;
+        drop(out);
+        server.serve(listener, signalled(terminate, interrupt)).await?;
+        Ok(())
+    })
+}
+
+/// Ready at the first signal; the second ends the process on the spot.
+async fn signalled(mut terminate: Signal, mut interrupt: Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        std::process::exit(EXIT_INTERRUPTED);
+    });
+}

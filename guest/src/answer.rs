@@ -1,0 +1,43 @@
+//! Builds responses: a body in the encoding that the caller wants, with its headers. Knows no
+//! endpoint and no storage.
+
+use larder_wire::Encoding;
+use serde::Serialize;
+
+use crate::bindings::larder::guest::blobs::Content;
+use crate::bindings::larder::guest::requests::Response;
+
+/// The header that carries the version of a mutation.
+const MUTATION_VERSION: &str = "diom-mutation-version";
+
+/// A response with an encoded body.
+pub fn encoded(status: u16, encoding: Encoding, body: Vec<u8>) -> Response {
+    parts(status, encoding, vec![Content::Bytes(body)])
+}
+
+/// A response whose encoded body comes in parts.
+pub fn parts(status: u16, encoding: Encoding, body: Vec<Content>) -> Response {
+    let headers = vec![("content-type".to_owned(), encoding.content_type().to_owned())];
+    Response { status, headers, body }
+}
+
+/// 200 with a flat body.
+pub fn ok<T: Serialize>(body: &T, encoding: Encoding) -> Response {
+    encoded(200, encoding, larder_wire::encode(body, encoding))
+}
+
+/// A response without a body.
+pub fn empty(status: u16) -> Response {
+    Response { status, headers: Vec::new(), body: Vec::new() }
+}
+
+/// Adds one header.
+pub fn with_header(mut response: Response, name: &str, value: impl Into<String>) -> Response {
+    response.headers.push((name.to_owned(), value.into()));
+    response
+}
+
+/// Adds the version of a mutation that reached the store.
+pub fn with_mutation_version(response: Response, version: u64) -> Response {
+    with_header(response, MUTATION_VERSION, version.to_string())
+}

@@ -1,0 +1,372 @@
+//! Bodies: turns JSON and MessagePack into the fields of a document, alike in both, and tells
+//! what is malformed from what is merely wrong. Knows no endpoint; what a field must be is
+//! `options`'s.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use larder_wire::Encoding;
+use serde::Deserializer;
+use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use crate::error::Error;
+
+/// The deepest nesting that is read; the same for both encodings.
+const DEPTH_MAX: usize = 128;
+/// Array elements that room is made for before they are seen.
+const ELEMENTS_AHEAD_MAX: usize = 4096;
+
+/// The value of one field, as far as the API tells values apart.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Node<'a> {
+    /// `null` or nil.
+    Null,
+    /// A whole number from 0 to 2^64-1.
+    Unsigned(u64),
+    /// A string.
+    Text(Cow<'a, str>),
+    /// MessagePack `bin`.
+    Bin(Cow<'a, [u8]>),
+    /// An array whose elements are all whole numbers from 0 to 255.
+    ByteArray(Vec<u8>),
+    /// An array with another element, the first of which stands at this index.
+    OtherArray(usize),
+    /// Anything else, by name.
+    Other(&'static str),
+}
+
+impl Node<'_> {
+    /// What the value is, for a sentence.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Node::Null => "null",
+            Node::Unsigned(_) => "a whole number",
+            Node::Text(_) => "a string",
+            Node::Bin(_) => "binary",
+            Node::ByteArray(_) | Node::OtherArray(_) => "an array",
+            Node::Other(kind) => kind,
+        }
+    }
+}
+
+/// The fields of a body that an endpoint asked for, in the order it named them.
+pub struct Fields<'a, const N: usize> {
+    names: &'static [&'static str; N],
+    nodes: [Option<Node<'a>>; N],
+}
+
+impl<'a, const N: usize> Fields<'a, N> {
+    /// Takes the field `name` out: its value, or None when it is not there.
+    pub fn take(&mut self, name: &'static str) -> Field<'a> {
+        let at = self.names.iter().position(|known| *known == name);
+        let node = at.and_then(|at| self.nodes[at].take());
+        Field { name, node }
+    }
+}
+
+/// One field of a body, by name.
+pub struct Field<'a> {
+    /// Its name, which is also its path.
+    pub name: &'static str,
+    /// Its value, None when it is not there.
+    pub node: Option<Node<'a>>,
+}
+
+/// Decodes a body into the fields `names`; all others are ignored.
+pub fn decode<'a, const N: usize>(
+    body: &'a [u8],
+    encoding: Encoding,
+    names: &'static [&'static str; N],
+) -> Result<Fields<'a, N>, Error> {
+    let seed = DocumentSeed { names, body };
+    let document = match encoding {
+        Encoding::Json => decode_json(body, seed),
+        Encoding::MessagePack => decode_msgpack(body, seed),
+    }?;
+    match document {
+        Document::Fields(nodes) => Ok(Fields { names, nodes }),
+        Document::Twice(name) => Err(Error::invalid_data(name, "The field is there twice.")),
+        Document::NotAMap => Err(Error::invalid_data(".", "The body must be a map of fields.")),
+    }
+}
+
+fn decode_json<'a, const N: usize>(
+    body: &'a [u8],
+    seed: DocumentSeed<'a, N>,
+) -> Result<Document<'a, N>, Error> {
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    seed.deserialize(&mut deserializer)
+        .and_then(|document| deserializer.end().map(|()| document))
+        .map_err(|error| {
+            let detail = error.to_string();
+            // Two things that JSON's grammar allows and no value of ours can hold.
+            if detail.starts_with("number out of range") || detail.contains("surrogate") {
+                Error::invalid_data(".", format!("The body holds a value out of range: {detail}."))
+            } else {
+                Error::invalid_encoding(format!("The body is not JSON: {detail}."))
+            }
+        })
+}
+
+fn decode_msgpack<'a, const N: usize>(
+    body: &'a [u8],
+    seed: DocumentSeed<'a, N>,
+) -> Result<Document<'a, N>, Error> {
+    let mut deserializer = rmp_serde::Deserializer::from_read_ref(body);
+    deserializer.set_max_depth(DEPTH_MAX);
+    let document = seed.deserialize(&mut deserializer).map_err(|error| {
+        Error::invalid_encoding(format!("The body is not MessagePack: {error}."))
+    })?;
+    match de::Deserialize::deserialize(&mut deserializer) {
+        Err(rmp_serde::decode::Error::InvalidMarkerRead(_)) => Ok(document),
+        Ok(IgnoredAny) | Err(_) => {
+            Err(Error::invalid_encoding("Something follows the MessagePack document."))
+        }
+    }
+}
+
+enum Document<'a, const N: usize> {
+    Fields([Option<Node<'a>>; N]),
+    Twice(&'static str),
+    NotAMap,
+}
+
+/// Reads any document; only one that is malformed is an error.
+#[derive(Clone, Copy)]
+struct DocumentSeed<'a, const N: usize> {
+    names: &'static [&'static str; N],
+    body: &'a [u8],
+}
+
+impl<'a, const N: usize> DeserializeSeed<'a> for DocumentSeed<'a, N> {
+    type Value = Document<'a, N>;
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+/// Visitor methods for values whose content does not matter.
+macro_rules! visit_all_as {
+    ($value:expr; $($method:ident: $type:ty),*) => {
+        $(fn $method<E: de::Error>(self, _: $type) -> Result<Self::Value, E> { Ok($value) })*
+    };
+}
+
+impl<'a, const N: usize> Visitor<'a> for DocumentSeed<'a, N> {
+    type Value = Document<'a, N>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a document")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut nodes = [const { None }; N];
+        let mut twice = None;
+        while let Some(at) = map.next_key_seed(NameSeed { names: self.names })? {
+            let Some(at) = at else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let node = map.next_value_seed(NodeSeed { body: self.body })?;
+            if nodes[at].replace(node).is_some() {
+                twice = twice.or(Some(self.names[at]));
+            }
+        }
+        Ok(twice.map_or(Document::Fields(nodes), Document::Twice))
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Document::NotAMap)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'a>>(self, ext: D) -> Result<Self::Value, D::Error> {
+        ext.deserialize_any(IgnoredAny).map(|_| Document::NotAMap)
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(Document::NotAMap)
+    }
+
+    visit_all_as!(Document::NotAMap; visit_bool: bool, visit_i64: i64, visit_u64: u64,
+        visit_f64: f64, visit_str: &str, visit_bytes: &[u8]);
+}
+
+/// Finds a field's name among those that are asked for.
+struct NameSeed<const N: usize> {
+    names: &'static [&'static str; N],
+}
+
+impl<'a, const N: usize> DeserializeSeed<'a> for NameSeed<N> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'a, const N: usize> Visitor<'a> for NameSeed<N> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a field name")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(self.names.iter().position(|known| *known == name))
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, map: A) -> Result<Self::Value, A::Error> {
+        IgnoredAny.visit_map(map).map(|_| None)
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, seq: A) -> Result<Self::Value, A::Error> {
+        IgnoredAny.visit_seq(seq).map(|_| None)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'a>>(self, ext: D) -> Result<Self::Value, D::Error> {
+        ext.deserialize_any(IgnoredAny).map(|_| None)
+    }
+
+    visit_all_as!(None; visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64,
+        visit_bytes: &[u8]);
+}
+
+/// Reads any value into a [`Node`].
+struct NodeSeed<'a> {
+    body: &'a [u8],
+}
+
+impl<'a> DeserializeSeed<'a> for NodeSeed<'a> {
+    type Value = Node<'a>;
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'a> Visitor<'a> for NodeSeed<'a> {
+    type Value = Node<'a>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(Node::Null)
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Self::Value, E> {
+        Ok(Node::Unsigned(value))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Self::Value, E> {
+        Ok(u64::try_from(value).map_or(Node::Other("a negative number"), Node::Unsigned))
+    }
+
+    visit_all_as!(Node::Other("a boolean"); visit_bool: bool);
+    visit_all_as!(Node::Other("a number that is not whole or too large"); visit_f64: f64);
+
+    fn visit_borrowed_str<E: de::Error>(self, text: &'a str) -> Result<Self::Value, E> {
+        Ok(Node::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Node::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_borrowed_bytes<E: de::Error>(self, bytes: &'a [u8]) -> Result<Self::Value, E> {
+        // rmp-serde also calls this for a MessagePack `str` that is not UTF-8.
+        if std::str::from_utf8(bytes).is_err() && !is_bin(self.body, bytes) {
+            return Err(E::custom("a string is not UTF-8"));
+        }
+        Ok(Node::Bin(Cow::Borrowed(bytes)))
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let ahead = seq.size_hint().unwrap_or(0).min(ELEMENTS_AHEAD_MAX);
+        let mut bytes = Vec::with_capacity(ahead);
+        while let Some(element) = seq.next_element_seed(ByteSeed)? {
+            let Some(byte) = element else {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                return Ok(Node::OtherArray(bytes.len()));
+            };
+            bytes.push(byte);
+        }
+        Ok(Node::ByteArray(bytes))
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, map: A) -> Result<Self::Value, A::Error> {
+        IgnoredAny.visit_map(map).map(|_| Node::Other("a map"))
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'a>>(self, ext: D) -> Result<Self::Value, D::Error> {
+        ext.deserialize_any(IgnoredAny).map(|_| Node::Other("an extension"))
+    }
+}
+
+/// Whether `bytes`, a slice of `body`, is the payload of a MessagePack `bin`: its marker and its
+/// length stand before it, and no `str` marker can look like them.
+fn is_bin(body: &[u8], bytes: &[u8]) -> bool {
+    let Some(start) = (bytes.as_ptr() as usize).checked_sub(body.as_ptr() as usize) else {
+        return false;
+    };
+    let before = body.get(..start).unwrap_or_default();
+    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes();
+    [(0xc4, 1), (0xc5, 2), (0xc6, 4)].into_iter().any(|(marker, width)| {
+        let (high, low) = length.split_at(4 - width);
+        let fits = high.iter().all(|byte| *byte == 0);
+        fits && before.strip_suffix(low).is_some_and(|rest| rest.last() == Some(&marker))
+    })
+}
+
+/// Reads an element of a byte array: Some for a whole number from 0 to 255.
+struct ByteSeed;
+
+impl<'a> DeserializeSeed<'a> for ByteSeed {
+    type Value = Option<u8>;
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'a> Visitor<'a> for ByteSeed {
+    type Value = Option<u8>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an element")
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Self::Value, E> {
+        Ok(u8::try_from(value).ok())
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Self::Value, E> {
+        Ok(u8::try_from(value).ok())
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, map: A) -> Result<Self::Value, A::Error> {
+        IgnoredAny.visit_map(map).map(|_| None)
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, seq: A) -> Result<Self::Value, A::Error> {
+        IgnoredAny.visit_seq(seq).map(|_| None)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'a>>(self, ext: D) -> Result<Self::Value, D::Error> {
+        ext.deserialize_any(IgnoredAny).map(|_| None)
+    }
+
+    visit_all_as!(None; visit_bool: bool, visit_f64: f64, visit_str: &str, visit_bytes: &[u8]);
+}

@@ -1,0 +1,16 @@
+//! `v1.kv.namespace.configure`: makes a namespace, or touches one that is there.
+
+use crate::answer;
+use crate::bindings::larder::guest::namespaces;
+use crate::bindings::larder::guest::requests::Response;
+use crate::endpoint::get_namespace::{Answer, decode};
+use crate::error::Error;
+use crate::router::Call;
+
+/// Configures the namespace.
+pub fn run(call: &Call<'_>) -> Result<Response, Error> {
+    let name = decode(call.body, call.received)?.0;
+    let namespaces::Configured { created, updated, version } = namespaces::configure(&name)?;
+    let response = answer::ok(&Answer { name: &name, created, updated }, call.answer);
+    Ok(answer::with_mutation_version(response, version))
+}

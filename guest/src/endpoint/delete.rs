@@ -1,0 +1,45 @@
+//! `v1.kv.delete`: deletes one key, under a condition if asked to.
+
+use larder_wire::Encoding;
+use serde::Serialize;
+
+use crate::answer;
+use crate::bindings::larder::guest::kv;
+use crate::bindings::larder::guest::requests::Response;
+use crate::codec;
+use crate::error::Error;
+use crate::options::{Expected, Key, Namespace, Parse, required};
+use crate::router::Call;
+
+/// A valid request.
+pub struct Delete<'a> {
+    /// The namespace to delete in.
+    pub namespace: Option<Namespace<'a>>,
+    /// The key to delete.
+    pub key: Key<'a>,
+    /// The version that it must have.
+    pub version: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    success: bool,
+}
+
+/// Decodes and validates the body.
+pub fn decode(body: &[u8], encoding: Encoding) -> Result<Delete<'_>, Error> {
+    let mut fields = codec::decode(body, encoding, &["namespace", "key", "version"])?;
+    let namespace = Namespace::parse(fields.take("namespace"))?;
+    let key = Key::parse(fields.take("key"))?;
+    let version = Expected::parse(fields.take("version"))?.map(|version| version.0);
+    Ok(Delete { namespace, key: required("key", key)?, version })
+}
+
+/// Deletes the key.
+pub fn run(call: &Call<'_>) -> Result<Response, Error> {
+    let Delete { namespace, key, version } = decode(call.body, call.received)?;
+    let namespace = Namespace::resolve(namespace.as_ref())?;
+    let deletion = kv::delete(namespace, &key.0, version)?;
+    let response = answer::ok(&Answer { success: deletion.existed }, call.answer);
+    Ok(answer::with_mutation_version(response, deletion.version))
+}

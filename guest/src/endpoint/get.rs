@@ -1,0 +1,179 @@
+//! `v1.kv.get`: reads one key. An absent or expired key is an answer, not an error.
+
+use larder_wire::Encoding;
+
+use crate::answer;
+use crate::bindings::larder::guest::blobs::{Blob, Content};
+use crate::bindings::larder::guest::kv;
+use crate::bindings::larder::guest::requests::Response;
+use crate::codec;
+use crate::error::Error;
+use crate::options::{Consistency, Key, Namespace, Parse, required};
+use crate::router::Call;
+
+/// Bytes of a large value that are turned into JSON at a time.
+const JSON_CHUNK_BYTES: u64 = 256 << 10;
+
+/// A valid request.
+pub struct Get<'a> {
+    /// The namespace to read in.
+    pub namespace: Option<Namespace<'a>>,
+    /// The key to read.
+    pub key: Key<'a>,
+}
+
+/// Decodes and validates the body.
+pub fn decode(body: &[u8], encoding: Encoding) -> Result<Get<'_>, Error> {
+    let mut fields = codec::decode(body, encoding, &["namespace", "key", "consistency"])?;
+    let namespace = Namespace::parse(fields.take("namespace"))?;
+    let key = Key::parse(fields.take("key"))?;
+    Consistency::parse(fields.take("consistency"))?;
+    Ok(Get { namespace, key: required("key", key)? })
+}
+
+/// Reads the key.
+pub fn run(call: &Call<'_>) -> Result<Response, Error> {
+    let Get { namespace, key } = decode(call.body, call.received)?;
+    let namespace = Namespace::resolve(namespace.as_ref())?;
+    let entry = kv::get(namespace, &key.0)?;
+    let body = match entry {
+        None => vec![Content::Bytes(encode(None, 0, None, call.answer))],
+        Some(kv::Entry { value: Content::Bytes(value), version, expiry }) => {
+            vec![Content::Bytes(encode(expiry, version, Some(&value), call.answer))]
+        }
+        Some(kv::Entry { value: Content::Blob(value), version, expiry }) => {
+            encode_large(expiry, version, value, call.answer)
+        }
+    };
+    Ok(answer::parts(200, call.answer, body))
+}
+
+/// Encodes an answer whose value is at hand.
+#[must_use]
+pub fn encode(
+    expiry: Option<u64>,
+    version: u64,
+    value: Option<&[u8]>,
+    encoding: Encoding,
+) -> Vec<u8> {
+    match encoding {
+        Encoding::Json => {
+            let mut body = Vec::with_capacity(64 + 4 * value.map_or(0, <[u8]>::len));
+            json_head(&mut body, expiry);
+            match value {
+                None => body.extend_from_slice(b"null"),
+                Some(value) => {
+                    body.push(b'[');
+                    json_bytes(&mut body, value, true);
+                    body.push(b']');
+                }
+            }
+            json_tail(&mut body, version);
+            body
+        }
+        Encoding::MessagePack => {
+            let mut body = Vec::with_capacity(64 + value.map_or(0, <[u8]>::len));
+            let length = value.map(<[u8]>::len);
+            msgpack_head(&mut body, expiry, length);
+            body.extend_from_slice(value.unwrap_or_default());
+            msgpack_tail(&mut body, version);
+            body
+        }
+    }
+}
+
+/// Encodes an answer around a value that the host holds: as MessagePack it never enters this
+/// memory, as JSON it does a piece at a time.
+fn encode_large(
+    expiry: Option<u64>,
+    version: u64,
+    value: Blob,
+    encoding: Encoding,
+) -> Vec<Content> {
+    let length = value.length();
+    let mut head = Vec::new();
+    let mut tail = Vec::new();
+    let mut parts = Vec::new();
+    match encoding {
+        Encoding::Json => {
+            json_head(&mut head, expiry);
+            head.push(b'[');
+            parts.push(Content::Bytes(head));
+            for offset in (0..length).step_by(JSON_CHUNK_BYTES as usize) {
+                let chunk = value.read(offset, JSON_CHUNK_BYTES);
+                let mut text = Vec::with_capacity(4 * chunk.len());
+                json_bytes(&mut text, &chunk, offset == 0);
+                parts.push(Content::Bytes(text));
+            }
+            tail.push(b']');
+            json_tail(&mut tail, version);
+        }
+        Encoding::MessagePack => {
+            msgpack_head(&mut head, expiry, Some(length as usize));
+            parts.push(Content::Bytes(head));
+            parts.push(Content::Blob(value));
+            msgpack_tail(&mut tail, version);
+        }
+    }
+    parts.push(Content::Bytes(tail));
+    parts
+}
+
+fn json_head(out: &mut Vec<u8>, expiry: Option<u64>) {
+    out.extend_from_slice(b"{\"expiry\":");
+    match expiry {
+        None => out.extend_from_slice(b"null"),
+        Some(expiry) => out.extend_from_slice(expiry.to_string().as_bytes()),
+    }
+    out.extend_from_slice(b",\"value\":");
+}
+
+fn json_tail(out: &mut Vec<u8>, version: u64) {
+    out.extend_from_slice(b",\"version\":");
+    out.extend_from_slice(version.to_string().as_bytes());
+    out.push(b'}');
+}
+
+/// Appends bytes as decimal numbers with commas between them, and one before unless `first`.
+fn json_bytes(out: &mut Vec<u8>, bytes: &[u8], first: bool) {
+    for (at, byte) in bytes.iter().enumerate() {
+        if at > 0 || !first {
+            out.push(b',');
+        }
+        if *byte >= 100 {
+            out.push(b'0' + byte / 100);
+        }
+        if *byte >= 10 {
+            out.push(b'0' + byte / 10 % 10);
+        }
+        out.push(b'0' + byte % 10);
+    }
+}
+
+/// Everything before the value's bytes. Writing to memory cannot fail.
+fn msgpack_head(out: &mut Vec<u8>, expiry: Option<u64>, length: Option<usize>) {
+    out.extend_from_slice(b"\x83\xa6expiry");
+    match expiry {
+        None => out.push(NIL),
+        Some(expiry) => msgpack_number(out, expiry),
+    }
+    out.extend_from_slice(b"\xa5value");
+    match length {
+        None => out.push(NIL),
+        Some(length) => {
+            let length = u32::try_from(length).unwrap_or(u32::MAX);
+            let _ = rmp::encode::write_bin_len(out, length);
+        }
+    }
+}
+
+const NIL: u8 = 0xc0;
+
+fn msgpack_tail(out: &mut Vec<u8>, version: u64) {
+    out.extend_from_slice(b"\xa7version");
+    msgpack_number(out, version);
+}
+
+fn msgpack_number(out: &mut Vec<u8>, number: u64) {
+    let _ = rmp::encode::write_uint(out, number);
+}

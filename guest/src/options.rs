@@ -1,0 +1,190 @@
+//! The types that a field becomes once it is valid. Each parses one [`Field`] and exists in no
+//! other way; what is wrong is told at the field's path. Knows no endpoint and no storage.
+
+use std::borrow::Cow;
+
+use crate::bindings::larder::guest::kv;
+use crate::codec::{Field, Node};
+use crate::error::Error;
+
+/// Longest key and longest namespace name, in bytes.
+const NAME_BYTES_MAX: usize = 256;
+/// The namespace of requests that name none.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
+/// Something that a field can be parsed into. An absent field is None; whether that is an error is
+/// for [`required`] to say, after all fields that are there have been found valid.
+pub trait Parse<'a>: Sized {
+    /// Parses the field if it is there.
+    fn parse(field: Field<'a>) -> Result<Option<Self>, Error>;
+}
+
+/// The value of a field that must be there.
+pub fn required<T>(name: &'static str, value: Option<T>) -> Result<T, Error> {
+    value.ok_or_else(|| Error::invalid_data(".", format!("The field `{name}` is missing.")))
+}
+
+/// A key: 1 to 256 bytes of `[a-zA-Z0-9-/_.=+:]`.
+pub struct Key<'a>(pub Cow<'a, str>);
+
+impl<'a> Parse<'a> for Key<'a> {
+    fn parse(field: Field<'a>) -> Result<Option<Self>, Error> {
+        let allowed = |byte: u8| is_name_byte(byte) || byte == b':';
+        Ok(text(field, "a key", "[a-zA-Z0-9-/_.=+:]", allowed)?.map(Self))
+    }
+}
+
+/// A namespace's name: 1 to 256 bytes of `[a-zA-Z0-9-/_.=+]`.
+pub struct NamespaceName<'a>(pub Cow<'a, str>);
+
+impl<'a> Parse<'a> for NamespaceName<'a> {
+    fn parse(field: Field<'a>) -> Result<Option<Self>, Error> {
+        Ok(text(field, "a namespace's name", "[a-zA-Z0-9-/_.=+]", is_name_byte)?.map(Self))
+    }
+}
+
+/// The namespace that a request works in; null is the same as absent.
+pub struct Namespace<'a>(Option<NamespaceName<'a>>);
+
+impl<'a> Parse<'a> for Namespace<'a> {
+    fn parse(field: Field<'a>) -> Result<Option<Self>, Error> {
+        match field.node {
+            Some(Node::Null) => Ok(None),
+            _ => Ok(NamespaceName::parse(field)?.map(|name| Self(Some(name)))),
+        }
+    }
+}
+
+impl Namespace<'_> {
+    /// The name to work with. Call it when the other fields are known to be valid: naming
+    /// `default` is a fault of its own, judged after theirs.
+    pub fn resolve<'n>(namespace: Option<&'n Namespace<'_>>) -> Result<&'n str, Error> {
+        match namespace.and_then(|namespace| namespace.0.as_ref()) {
+            None => Ok(DEFAULT_NAMESPACE),
+            Some(name) if name.0 == DEFAULT_NAMESPACE => Err(Error::explicit_default_namespace()),
+            Some(name) => Ok(&name.0),
+        }
+    }
+}
+
+/// A value: MessagePack `bin`, a string's UTF-8 bytes, or an array of integers from 0 to 255.
+pub struct Value<'a>(pub Cow<'a, [u8]>);
+
+impl<'a> Parse<'a> for Value<'a> {
+    fn parse(field: Field<'a>) -> Result<Option<Self>, Error> {
+        let bytes = match field.node {
+            None => return Ok(None),
+            Some(Node::Bin(bytes)) => bytes,
+            Some(Node::Text(Cow::Borrowed(text))) => Cow::Borrowed(text.as_bytes()),
+            Some(Node::Text(Cow::Owned(text))) => Cow::Owned(text.into_bytes()),
+            Some(Node::ByteArray(bytes)) => Cow::Owned(bytes),
+            Some(Node::OtherArray(index)) => {
+                let location = format!("{}[{index}]", field.name);
+                return Err(Error::invalid_data(
+                    location,
+                    "A byte is a whole number from 0 to 255.",
+                ));
+            }
+            Some(node) => return Err(unexpected(field.name, "bytes", &node)),
+        };
+        Ok(Some(Self(bytes)))
+    }
+}
+
+/// A time to live in whole milliseconds, at least 1; null is the same as absent.
+pub struct Ttl(pub u64);
+
+impl<'a> Parse<'a> for Ttl {
+    fn parse(field: Field<'a>) -> Result<Option<Self>, Error> {
+        match field.node {
+            None | Some(Node::Null) => Ok(None),
+            Some(Node::Unsigned(ms)) if ms > 0 => Ok(Some(Self(ms))),
+            Some(node) => Err(unexpected(field.name, "a whole number from 1", &node)),
+        }
+    }
+}
+
+/// An expected version, 0 for "absent"; null is the same as not given.
+pub struct Expected(pub u64);
+
+impl<'a> Parse<'a> for Expected {
+    fn parse(field: Field<'a>) -> Result<Option<Self>, Error> {
+        match field.node {
+            None | Some(Node::Null) => Ok(None),
+            Some(Node::Unsigned(version)) => Ok(Some(Self(version))),
+            Some(node) => Err(unexpected(field.name, "a whole number from 0 to 2^64-1", &node)),
+        }
+    }
+}
+
+/// What a set expects to find.
+pub struct Behavior(pub kv::Behavior);
+
+impl<'a> Parse<'a> for Behavior {
+    fn parse(field: Field<'a>) -> Result<Option<Self>, Error> {
+        let behavior = match field.node {
+            None => return Ok(None),
+            Some(Node::Text(name)) => match &*name {
+                "upsert" => kv::Behavior::Upsert,
+                "insert" => kv::Behavior::Insert,
+                "update" => kv::Behavior::Update,
+                _ => return Err(unknown_name(field.name, "upsert, insert or update")),
+            },
+            Some(node) => return Err(unexpected(field.name, "upsert, insert or update", &node)),
+        };
+        Ok(Some(Self(behavior)))
+    }
+}
+
+/// How fresh a read must be. One machine has one truth, so both mean the same here.
+pub struct Consistency;
+
+impl<'a> Parse<'a> for Consistency {
+    fn parse(field: Field<'a>) -> Result<Option<Self>, Error> {
+        match field.node {
+            None => Ok(None),
+            Some(Node::Text(name)) if name == "strong" || name == "weak" => Ok(Some(Self)),
+            Some(Node::Text(_)) => Err(unknown_name(field.name, "strong or weak")),
+            Some(node) => Err(unexpected(field.name, "strong or weak", &node)),
+        }
+    }
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'/' | b'_' | b'.' | b'=' | b'+')
+}
+
+fn text<'a>(
+    field: Field<'a>,
+    what: &str,
+    allowed_bytes: &str,
+    allowed: impl Fn(u8) -> bool,
+) -> Result<Option<Cow<'a, str>>, Error> {
+    let text = match field.node {
+        None => return Ok(None),
+        Some(Node::Text(text)) => text,
+        Some(node) => return Err(unexpected(field.name, "a string", &node)),
+    };
+    if text.is_empty() || text.len() > NAME_BYTES_MAX {
+        let detail =
+            format!("Expected {what} of 1 to {NAME_BYTES_MAX} bytes, found {}.", text.len());
+        return Err(Error::invalid_data(field.name, detail));
+    }
+    if !text.bytes().all(allowed) {
+        let detail = format!("Only these bytes may stand in {what}: {allowed_bytes}.");
+        return Err(Error::invalid_data(field.name, detail));
+    }
+    Ok(Some(text))
+}
+
+fn unexpected(name: &'static str, wanted: &str, node: &Node<'_>) -> Error {
+    let found = match node {
+        Node::Unsigned(number) => number.to_string(),
+        other => other.kind().to_owned(),
+    };
+    Error::invalid_data(name, format!("Expected {wanted}, found {found}."))
+}
+
+fn unknown_name(name: &'static str, wanted: &str) -> Error {
+    Error::invalid_data(name, format!("Expected {wanted}, in lower case."))
+}

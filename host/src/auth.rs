@@ -1,0 +1,117 @@
+//! From a token to a principal. Tokens are kept as hashes and compared in constant time; they
+//! never reach a log, a guest or an error.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::runtime::Caller;
+
+/// The principal that the admin token stands for.
+const ADMIN: &str = "admin";
+const SCHEME: &[u8] = b"bearer";
+
+/// A secret that can only be hashed and compared.
+#[derive(Clone)]
+pub struct Token([u8; 32]);
+
+impl Token {
+    /// Takes a token of at least one visible character; None for anything that no header can carry.
+    #[must_use]
+    pub fn new(secret: &str) -> Option<Self> {
+        let visible = !secret.is_empty() && secret.bytes().all(|byte| byte.is_ascii_graphic());
+        visible.then(|| Self(Sha256::digest(secret).into()))
+    }
+
+    fn is(&self, secret: &[u8]) -> bool {
+        self.0.ct_eq(&Sha256::digest(secret)).into()
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+/// Knows the valid tokens.
+pub struct Authenticator {
+    admin: Token,
+    admin_name: Arc<str>,
+}
+
+impl Authenticator {
+    /// Accepts the admin token alone.
+    #[must_use]
+    pub fn new(admin: Token) -> Self {
+        Self { admin, admin_name: ADMIN.into() }
+    }
+
+    /// Who sends these headers. The first `authorization` counts, its scheme's case does not.
+    #[must_use]
+    pub fn judge(&self, headers: &HeaderMap) -> Caller {
+        let header = headers.get(AUTHORIZATION).map(http::HeaderValue::as_bytes);
+        let secret = header.and_then(bearer);
+        match secret {
+            None | Some(b"") => Caller::Anonymous,
+            Some(secret) if self.admin.is(secret) => {
+                Caller::Principal(Arc::clone(&self.admin_name))
+            }
+            Some(_) => Caller::Rejected,
+        }
+    }
+}
+
+/// What follows the scheme `Bearer` and its spaces.
+fn bearer(header: &[u8]) -> Option<&[u8]> {
+    let header = header.trim_ascii();
+    let (scheme, rest) = header.split_at_checked(SCHEME.len())?;
+    let separated = rest.first().is_none_or(|byte| *byte == b' ');
+    (scheme.eq_ignore_ascii_case(SCHEME) && separated).then(|| rest.trim_ascii())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(header: Option<&str>) -> Caller {
+        let mut headers = HeaderMap::new();
+        if let Some(header) = header {
+            headers.insert(AUTHORIZATION, header.parse().unwrap());
+        }
+        Authenticator::new(Token::new("secret").unwrap()).judge(&headers)
+    }
+
+    #[test]
+    fn the_token_makes_a_principal_whatever_the_scheme_s_case_and_spaces() {
+        for header in ["Bearer secret", "bearer secret", "BEARER   secret", "Bearer secret "] {
+            assert!(matches!(judge(Some(header)), Caller::Principal(_)), "{header}");
+        }
+    }
+
+    #[test]
+    fn another_token_is_rejected() {
+        for header in ["Bearer secre", "Bearer secrets", "Bearer SECRET", "Bearer secret secret"] {
+            assert_eq!(judge(Some(header)), Caller::Rejected, "{header}");
+        }
+    }
+
+    #[test]
+    fn no_token_or_another_scheme_is_anonymous() {
+        assert_eq!(judge(None), Caller::Anonymous);
+        for header in ["", "Bearer", "Bearer ", "Basic c2VjcmV0", "secret", "Bearersecret"] {
+            assert_eq!(judge(Some(header)), Caller::Anonymous, "{header}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_not_shown() {
+        assert_eq!(format!("{:?}", Token::new("secret")), "Some(Token(..))");
+        assert!(Token::new("").is_none());
+        assert!(Token::new("a b").is_none());
+    }
+}

@@ -1,0 +1,268 @@
+//! Between hyper and the guests: from a request on the wire to a call, and from an answer or its
+//! failure back to the wire. Owns the order of checks before a guest is asked; knows no route of
+//! any API.
+
+pub mod body;
+pub mod connection;
+mod refusal;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::header::{CONTENT_LENGTH, HeaderValue};
+use http::{HeaderMap, Method, StatusCode};
+use hyper::body::Incoming;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use self::body::{Received, Reply};
+use self::refusal::Refusal;
+use crate::auth::Authenticator;
+use crate::deadline::within;
+use crate::runtime::{Answer, Body, CallError, Caller, Guest, Pool, Request};
+
+/// How a mount wants callers to be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Auth {
+    /// The host lets only principals through, and answers 401 itself.
+    Required,
+    /// The guest is told who calls and answers for itself; bodies are read for principals only.
+    Guest,
+    /// Everybody is anonymous, tokens are not looked at.
+    None,
+}
+
+/// A guest on its path.
+pub struct Route {
+    /// `/`, or a path without a slash at its end.
+    pub prefix: String,
+    /// How callers are judged.
+    pub auth: Auth,
+    /// Paths that are served under overload too.
+    pub health: Vec<String>,
+    /// Who answers.
+    pub guest: Arc<Guest>,
+}
+
+impl Route {
+    fn holds(&self, path: &str) -> bool {
+        match path.strip_prefix(self.prefix.as_str()) {
+            Some(rest) => rest.is_empty() || rest.starts_with('/') || self.prefix == "/",
+            None => false,
+        }
+    }
+}
+
+/// Limits of the request path.
+#[derive(Clone, Debug)]
+pub struct HttpLimits {
+    /// Calls that run at once.
+    pub calls_max: usize,
+    /// Requests that may wait for one of them.
+    pub calls_waiting_max: usize,
+    /// How long they may wait.
+    pub call_wait_max: Duration,
+    /// Longest body, in bytes.
+    pub body_bytes_max: u64,
+    /// Bytes of large bodies that are held at once, over all requests.
+    pub bodies_bytes_max: usize,
+    /// How long a body may take to arrive.
+    pub body_time_max: Duration,
+}
+
+/// Calls for health are few and short, and must not wait behind others.
+pub const HEALTH_CALLS_MAX: usize = 16;
+/// Bodies up to this size are not counted against `bodies_bytes_max`.
+const SMALL_BODY_BYTES: u64 = 64 << 10;
+const BODY_UNIT_BYTES: u64 = 1 << 10;
+
+/// What all workers share.
+pub struct Gate {
+    /// Mounts, longest prefix first.
+    routes: Vec<Route>,
+    authenticator: Authenticator,
+    limits: HttpLimits,
+    calls: Semaphore,
+    calls_waiting: AtomicUsize,
+    health: Semaphore,
+    bodies: Semaphore,
+}
+
+impl Gate {
+    /// Puts the routes in order and opens the permits.
+    pub fn new(mut routes: Vec<Route>, authenticator: Authenticator, limits: HttpLimits) -> Self {
+        routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
+        let body_units = limits.bodies_bytes_max as u64 / BODY_UNIT_BYTES;
+        Self {
+            routes,
+            authenticator,
+            calls: Semaphore::new(limits.calls_max),
+            calls_waiting: AtomicUsize::new(0),
+            health: Semaphore::new(HEALTH_CALLS_MAX),
+            bodies: Semaphore::new(usize::try_from(body_units).unwrap_or(Semaphore::MAX_PERMITS)),
+            limits,
+        }
+    }
+
+    /// A permit for a call, at once or within the time that a request may wait.
+    async fn permit(&self, health: bool) -> Result<SemaphorePermit<'_>, Refusal> {
+        if health {
+            return self.health.try_acquire().map_err(|_| Refusal::overloaded());
+        }
+        if let Ok(permit) = self.calls.try_acquire() {
+            return Ok(permit);
+        }
+        if self.calls_waiting.fetch_add(1, Ordering::AcqRel) >= self.limits.calls_waiting_max {
+            self.calls_waiting.fetch_sub(1, Ordering::AcqRel);
+            return Err(Refusal::overloaded());
+        }
+        let _waiting = Waiting(&self.calls_waiting);
+        match within(self.limits.call_wait_max, self.calls.acquire()).await {
+            Some(Ok(permit)) => Ok(permit),
+            _ => Err(Refusal::overloaded()),
+        }
+    }
+
+    /// Room for a large body.
+    async fn body_room(&self, bytes: u64) -> Result<Option<SemaphorePermit<'_>>, Refusal> {
+        if bytes <= SMALL_BODY_BYTES {
+            return Ok(None);
+        }
+        let units = u32::try_from(bytes.div_ceil(BODY_UNIT_BYTES)).unwrap_or(u32::MAX);
+        match within(self.limits.call_wait_max, self.bodies.acquire_many(units)).await {
+            Some(Ok(permit)) => Ok(Some(permit)),
+            _ => Err(Refusal::overloaded()),
+        }
+    }
+}
+
+/// Counts a waiting request down, also when it is given up.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// One worker thread's end of the request path.
+pub struct Worker {
+    /// What is shared with the other workers.
+    pub gate: Arc<Gate>,
+    /// This thread's instances.
+    pub pool: Pool,
+}
+
+/// Answers one request, whatever happens.
+pub async fn answer(worker: Rc<Worker>, request: http::Request<Incoming>) -> http::Response<Reply> {
+    let (mut parts, incoming) = request.into_parts();
+    let head = parts.method == Method::HEAD;
+    let Some(route) = worker.gate.routes.iter().find(|route| route.holds(parts.uri.path())) else {
+        body::discard_little(incoming).await;
+        return empty(StatusCode::NOT_FOUND);
+    };
+    let preferences = Preferences::take(&mut parts.headers);
+    let answered = worker.call(route, parts, incoming, &preferences).await;
+    let response = match answered {
+        Ok(answer) => reply(answer),
+        Err(refusal) => refusal.into_response(&preferences),
+    };
+    if head { without_body(response) } else { response }
+}
+
+/// The headers that decide how a refusal is encoded, kept while the rest goes to the guest.
+struct Preferences {
+    accept: Option<HeaderValue>,
+    content_type: Option<HeaderValue>,
+    continues: bool,
+}
+
+impl Preferences {
+    fn take(headers: &mut HeaderMap) -> Self {
+        Self {
+            accept: headers.get(http::header::ACCEPT).cloned(),
+            content_type: headers.get(http::header::CONTENT_TYPE).cloned(),
+            continues: headers.contains_key(http::header::EXPECT),
+        }
+    }
+}
+
+impl Worker {
+    async fn call(
+        &self,
+        route: &Route,
+        parts: http::request::Parts,
+        incoming: Incoming,
+        preferences: &Preferences,
+    ) -> Result<Answer, Refusal> {
+        let gate = &*self.gate;
+        let caller = match route.auth {
+            Auth::None => Caller::Anonymous,
+            Auth::Required | Auth::Guest => gate.authenticator.judge(&parts.headers),
+        };
+        let principal = matches!(caller, Caller::Principal(_));
+        if route.auth == Auth::Required && !principal {
+            body::discard_little(incoming).await;
+            return Err(Refusal::unauthorized(&caller));
+        }
+        let (body, _room) = if principal || route.auth == Auth::None {
+            self.receive(incoming, preferences.continues).await?
+        } else {
+            body::discard_little(incoming).await;
+            (Body::Unread, None)
+        };
+        let health = route.health.iter().any(|path| path == parts.uri.path());
+        let _permit = gate.permit(health).await?;
+        let http::request::Parts { method, uri, headers, .. } = parts;
+        let request = Request { method, uri, headers, caller, body };
+        self.pool.call(&route.guest, request).await.map_err(|error| told(&route.guest, &error))
+    }
+
+    async fn receive(
+        &self,
+        incoming: Incoming,
+        continues: bool,
+    ) -> Result<(Body, Option<SemaphorePermit<'_>>), Refusal> {
+        let limits = &self.gate.limits;
+        let room =
+            self.gate.body_room(body::expected_bytes(&incoming, limits.body_bytes_max)).await?;
+        let receiving = body::receive(incoming, limits.body_bytes_max, continues);
+        match within(limits.body_time_max, receiving).await {
+            None => Err(Refusal::body_too_slow()),
+            Some(Err(_)) => Err(Refusal::body_cut_short()),
+            Some(Ok(Received::Complete(bytes))) => Ok((Body::Complete(bytes), room)),
+            Some(Ok(Received::TooLarge)) => Ok((Body::TooLarge(limits.body_bytes_max), room)),
+        }
+    }
+}
+
+/// Logs why a call failed, and chooses what the caller is told.
+fn told(guest: &Guest, error: &CallError) -> Refusal {
+    tracing::error!(guest = guest.name(), %error, "a call failed");
+    match error {
+        CallError::Deadline => Refusal::deadline(),
+        CallError::Limit(_) | CallError::Trap(_) | CallError::Invalid(_) => Refusal::internal(),
+    }
+}
+
+fn reply(answer: Answer) -> http::Response<Reply> {
+    let mut response = http::Response::new(Reply::new(answer.body));
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = answer.headers;
+    response
+}
+
+fn empty(status: StatusCode) -> http::Response<Reply> {
+    let mut response = http::Response::new(Reply::new(Vec::new()));
+    *response.status_mut() = status;
+    response
+}
+
+/// The answer to HEAD: every header of the answer to GET, and no body.
+fn without_body(response: http::Response<Reply>) -> http::Response<Reply> {
+    let (mut parts, body) = response.into_parts();
+    parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.bytes_left()));
+    http::Response::from_parts(parts, Reply::new(Vec::new()))
+}

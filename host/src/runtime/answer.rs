@@ -1,0 +1,157 @@
+//! What comes back from a guest: its answer, checked, or why there is none. Knows `http`'s types;
+//! what a failed call looks like to the caller is for the server to say.
+
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use wasmtime::component::ResourceTable;
+
+use super::bindings::larder::guest::blobs::ContentResult;
+use super::bindings::larder::guest::requests::Response;
+use super::limits::LimitReached;
+
+/// What a guest may say in headers.
+const HEADERS_MAX: usize = 64;
+const HEADER_BYTES_MAX: usize = 16 << 10;
+/// Headers that belong to the connection, which is the host's.
+const HOST_HEADERS: [HeaderName; 7] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::DATE,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// A guest's answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// 200 to 599.
+    pub status: StatusCode,
+    /// Checked headers.
+    pub headers: HeaderMap,
+    /// The parts of the body.
+    pub body: Vec<Bytes>,
+}
+
+/// Why a call has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The guest missed its deadline.
+    #[error("the guest missed its deadline")]
+    Deadline,
+    /// The guest ran into a limit.
+    #[error("{0}")]
+    Limit(LimitReached),
+    /// The guest trapped, or could not be instantiated.
+    #[error("the guest trapped: {0}")]
+    Trap(String),
+    /// The guest's answer cannot be sent.
+    #[error("the guest's answer cannot be sent: {0}")]
+    Invalid(&'static str),
+}
+
+impl From<wasmtime::Error> for CallError {
+    fn from(error: wasmtime::Error) -> Self {
+        match error.downcast::<LimitReached>() {
+            Ok(limit) => CallError::Limit(limit),
+            Err(error) => CallError::Trap(format!("{error:#}")),
+        }
+    }
+}
+
+/// Turns a guest's response into an answer, taking the bytes of blobs out of `table`.
+pub fn lift(
+    response: Response,
+    table: &mut ResourceTable,
+    bytes_max: usize,
+) -> Result<Answer, CallError> {
+    let status = StatusCode::from_u16(response.status).ok();
+    let status = status.filter(|status| (200..600).contains(&status.as_u16()));
+    let status = status.ok_or(CallError::Invalid("the status must be 200 to 599"))?;
+    let headers = lift_headers(response.headers)?;
+    let mut body = Vec::with_capacity(response.body.len());
+    let mut bytes_left = bytes_max;
+    for part in response.body {
+        let bytes = match part {
+            ContentResult::Bytes(bytes) => Bytes::from(bytes),
+            ContentResult::Blob(blob) => {
+                table.delete(blob).map_err(|error| CallError::Trap(error.to_string()))?.0
+            }
+        };
+        let left = bytes_left.checked_sub(bytes.len());
+        bytes_left = left.ok_or(CallError::Limit(LimitReached("answer_bytes_max")))?;
+        if !bytes.is_empty() {
+            body.push(bytes);
+        }
+    }
+    Ok(Answer { status, headers, body })
+}
+
+fn lift_headers(headers: Vec<(String, String)>) -> Result<HeaderMap, CallError> {
+    if headers.len() > HEADERS_MAX {
+        return Err(CallError::Invalid("there are more than 64 headers"));
+    }
+    let mut bytes = 0;
+    let mut map = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
+        bytes += name.len() + value.len();
+        let name = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| CallError::Invalid("a header's name is not valid"))?;
+        if HOST_HEADERS.contains(&name) {
+            return Err(CallError::Invalid("a header belongs to the host"));
+        }
+        let value = HeaderValue::try_from(value)
+            .map_err(|_| CallError::Invalid("a header's value is not valid"))?;
+        map.append(name, value);
+    }
+    if bytes > HEADER_BYTES_MAX {
+        return Err(CallError::Invalid("the headers are larger than 16 KiB"));
+    }
+    Ok(map)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(status: u16, headers: &[(&str, &str)]) -> Response {
+        let header = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Response { status, headers: headers.iter().map(header).collect(), body: Vec::new() }
+    }
+
+    fn lifted(response: Response) -> Result<Answer, CallError> {
+        lift(response, &mut ResourceTable::new(), 10)
+    }
+
+    #[test]
+    fn statuses_and_headers_that_cannot_be_sent_are_refused() {
+        assert!(lifted(response(204, &[("x-a", "b")])).is_ok());
+        for status in [0, 100, 199, 600, 999] {
+            assert!(lifted(response(status, &[])).is_err(), "{status}");
+        }
+        for header in [
+            ("content-length", "1"),
+            ("Transfer-Encoding", "chunked"),
+            ("connection", "close"),
+            ("a b", "c"),
+            ("", "c"),
+            ("x", "a\r\nset-cookie: b"),
+        ] {
+            assert!(lifted(response(200, &[header])).is_err(), "{header:?}");
+        }
+        assert!(lifted(response(200, &[("x", "y"); 65])).is_err());
+        assert!(lifted(response(200, &[("x", &"y".repeat(17 << 10))])).is_err());
+    }
+
+    #[test]
+    fn a_body_over_the_limit_is_refused() {
+        let body = |length| {
+            let body = vec![ContentResult::Bytes(vec![0; length])];
+            Response { body, ..response(200, &[]) }
+        };
+        assert!(lifted(body(10)).is_ok());
+        assert!(matches!(lifted(body(11)), Err(CallError::Limit(_))));
+    }
+}

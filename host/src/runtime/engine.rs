@@ -1,0 +1,111 @@
+//! The wasmtime engine: what it may do, how many instances there is room for, and the clockwork
+//! that makes guests give way. Knows no guest.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
+};
+
+/// Core modules and tables that one component may consist of.
+const MODULES_PER_COMPONENT_MAX: u32 = 8;
+const MEMORIES_PER_COMPONENT_MAX: u32 = 2;
+const TABLE_ELEMENTS_MAX: usize = 20_000;
+/// Touched memory that a slot keeps for its next instance instead of giving it back.
+const MEMORY_KEPT_BYTES: usize = 256 << 10;
+const STACK_BYTES: usize = 512 << 10;
+const STACK_KEPT_BYTES: usize = 64 << 10;
+const WASM_STACK_BYTES_MAX: usize = 256 << 10;
+
+/// How much the engine makes room for.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Most calls that run at once, over all workers and guests.
+    pub calls_max: usize,
+    /// Worker threads.
+    pub workers: usize,
+    /// Most idle instances that a worker keeps of a guest.
+    pub idle_max: usize,
+    /// Largest linear memory of any guest, in bytes.
+    pub memory_bytes_max: usize,
+}
+
+impl EngineOptions {
+    /// Slots for instances: the running ones, and the idle ones of `reused` guests on every
+    /// worker. By this sum a call that got its permit always finds a slot.
+    fn slots(&self, reused: usize) -> u32 {
+        let idle = self.workers * self.idle_max * reused;
+        u32::try_from(self.calls_max + idle).unwrap_or(u32::MAX)
+    }
+}
+
+/// Builds the engine.
+pub fn build(options: &EngineOptions, reused: usize) -> wasmtime::Result<Engine> {
+    let mut config = Config::new();
+    config
+        .cranelift_opt_level(OptLevel::Speed)
+        .epoch_interruption(true)
+        // Costs every call, and only component-model async needs it.
+        .concurrency_support(false)
+        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(8))
+        .async_stack_size(STACK_BYTES)
+        .max_wasm_stack(WASM_STACK_BYTES_MAX)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(options, reused)));
+    Engine::new(&config)
+}
+
+fn pool(options: &EngineOptions, reused: usize) -> PoolingAllocationConfig {
+    let slots = options.slots(reused);
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_component_instances(slots)
+        .total_core_instances(slots.saturating_mul(MODULES_PER_COMPONENT_MAX))
+        .total_tables(slots.saturating_mul(MODULES_PER_COMPONENT_MAX))
+        .total_memories(slots.saturating_mul(MEMORIES_PER_COMPONENT_MAX))
+        .total_stacks(slots)
+        .max_core_instances_per_component(MODULES_PER_COMPONENT_MAX)
+        .max_tables_per_component(MODULES_PER_COMPONENT_MAX)
+        .max_memories_per_component(MEMORIES_PER_COMPONENT_MAX)
+        .max_memory_size(options.memory_bytes_max)
+        .table_elements(TABLE_ELEMENTS_MAX)
+        .linear_memory_keep_resident(MEMORY_KEPT_BYTES)
+        .table_keep_resident(4 << 10)
+        .async_stack_keep_resident(STACK_KEPT_BYTES)
+        .pagemap_scan(Enabled::Auto);
+    pool
+}
+
+/// Advances the engine's epoch, so that no guest holds its thread for longer than a tick.
+pub struct Ticker {
+    stopped: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ticker {
+    /// Starts the one thread that does it.
+    pub fn start(engine: &Engine, tick: Duration) -> io::Result<Self> {
+        let engine = engine.clone();
+        let stopped = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&stopped);
+        let thread = thread::Builder::new().name("larder-ticker".to_owned()).spawn(move || {
+            while !seen.load(Ordering::Acquire) {
+                thread::sleep(tick);
+                engine.increment_epoch();
+            }
+        })?;
+        Ok(Self { stopped, thread: Some(thread) })
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.stopped.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            // A panic of the loop above has nothing to add here.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The import `kv`: entries by namespace and key, within the mount's grants. Reads answer at
+//! once; writes suspend the guest until their commit is on disk.
+
+use std::future::Future;
+
+use bytes::Bytes;
+use wasmtime::component::Resource;
+
+use super::bindings::larder::guest::blobs::ContentResult;
+use super::bindings::larder::guest::kv::{Behavior, Deletion, Entry, Host, SetOptions};
+use super::bindings::larder::guest::types::Error;
+use super::blobs::Blob;
+use super::grants::Access;
+use super::state::State;
+use crate::storage::{self, Operation, Outcome, RecordKey, Ttl, Version};
+
+/// Values and bodies up to this size enter the guest's memory; larger ones stay with the host.
+pub const INLINE_BYTES_MAX: usize = 64 << 10;
+
+impl State {
+    /// Everything about a set that is judged before it is queued, in the order that the interface
+    /// promises: the time to live before the namespace.
+    fn set_operation(
+        &self,
+        namespace: &str,
+        key: &str,
+        value: Bytes,
+        options: SetOptions,
+    ) -> Result<Operation, Error> {
+        let ttl = options.ttl.map(Ttl::new).transpose()?;
+        if let Some(ttl) = ttl {
+            self.storage.check_ttl(ttl)?;
+        }
+        let key = self.key(namespace, key, Access::Write)?;
+        let behavior = match options.behavior {
+            Behavior::Upsert => storage::Behavior::Upsert,
+            Behavior::Insert => storage::Behavior::Insert,
+            Behavior::Update => storage::Behavior::Update,
+        };
+        let expected = options.version.map(Version);
+        Ok(Operation::Set { key, value, expected, behavior, ttl })
+    }
+
+    /// Queues one operation. The future that waits for its commit borrows nothing of the state.
+    pub(super) fn queue(
+        &self,
+        operation: Result<Operation, Error>,
+    ) -> impl Future<Output = Result<Outcome, Error>> + Send + use<> {
+        let ticket = operation.and_then(|operation| Ok(self.storage.submit(vec![operation])?));
+        async { ticket?.await?.first().copied().ok_or_else(wrong_outcome) }
+    }
+
+    fn delete_operation(
+        &self,
+        namespace: &str,
+        key: &str,
+        version: Option<u64>,
+    ) -> Result<Operation, Error> {
+        let key = self.key(namespace, key, Access::Write)?;
+        Ok(Operation::Delete { key, expected: version.map(Version) })
+    }
+
+    fn read(&mut self, key: &RecordKey) -> wasmtime::Result<Result<Option<Entry>, Error>> {
+        let found = self.storage.get(key, |entry| {
+            let bytes = if entry.value.len() <= INLINE_BYTES_MAX {
+                Value::Inline(entry.value.to_vec())
+            } else {
+                Value::ByReference(Bytes::copy_from_slice(entry.value))
+            };
+            (bytes, entry.version.0, entry.expiry.map(|expiry| expiry.0))
+        });
+        Ok(match found {
+            Err(error) => Err(error.into()),
+            Ok(None) => Ok(None),
+            Ok(Some((value, version, expiry))) => {
+                let value = match value {
+                    Value::Inline(bytes) => {
+                        self.budget.spend_bytes(bytes.len())?;
+                        ContentResult::Bytes(bytes)
+                    }
+                    Value::ByReference(bytes) => ContentResult::Blob(self.table.push(Blob(bytes))?),
+                };
+                Ok(Some(Entry { value, version, expiry }))
+            }
+        })
+    }
+}
+
+/// A value on its way out of a read transaction.
+enum Value {
+    Inline(Vec<u8>),
+    ByReference(Bytes),
+}
+
+/// The writer answers each operation in kind; anything else is a fault of ours.
+pub(super) fn wrong_outcome() -> Error {
+    Error::Other("the writer gave another operation's answer".to_owned())
+}
+
+fn written(outcome: Outcome) -> Result<u64, Error> {
+    if let Outcome::Set(version) = outcome { Ok(version.0) } else { Err(wrong_outcome()) }
+}
+
+fn deleted(outcome: Outcome) -> Result<Deletion, Error> {
+    match outcome {
+        Outcome::Deleted { existed, version } => Ok(Deletion { existed, version: version.0 }),
+        _ => Err(wrong_outcome()),
+    }
+}
+
+impl Host for State {
+    fn get(
+        &mut self,
+        namespace: String,
+        key: String,
+    ) -> wasmtime::Result<Result<Option<Entry>, Error>> {
+        self.enter()?;
+        match self.key(&namespace, &key, Access::Read) {
+            Ok(key) => self.read(&key),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    async fn set(
+        &mut self,
+        namespace: String,
+        key: String,
+        value: Vec<u8>,
+        options: SetOptions,
+    ) -> wasmtime::Result<Result<u64, Error>> {
+        self.enter()?;
+        self.budget.spend_bytes(value.len())?;
+        let operation = self.set_operation(&namespace, &key, value.into(), options);
+        Ok(self.queue(operation).await.and_then(written))
+    }
+
+    async fn set_blob(
+        &mut self,
+        namespace: String,
+        key: String,
+        value: Resource<Blob>,
+        options: SetOptions,
+    ) -> wasmtime::Result<Result<u64, Error>> {
+        self.enter()?;
+        let value = self.table.get(&value)?.0.clone();
+        let operation = self.set_operation(&namespace, &key, value, options);
+        Ok(self.queue(operation).await.and_then(written))
+    }
+
+    async fn delete(
+        &mut self,
+        namespace: String,
+        key: String,
+        version: Option<u64>,
+    ) -> wasmtime::Result<Result<Deletion, Error>> {
+        self.enter()?;
+        let operation = self.delete_operation(&namespace, &key, version);
+        Ok(self.queue(operation).await.and_then(deleted))
+    }
+
+    fn writable(&mut self) -> wasmtime::Result<Result<(), Error>> {
+        self.enter()?;
+        Ok(self.storage.writable().map_err(Error::from))
+    }
+}

@@ -1,0 +1,154 @@
+//! What a guest may use up: memory over all it allocates, and a budget of host calls and bytes a
+//! request. Knows no guest and no import.
+
+use std::fmt;
+use std::time::Duration;
+
+use wasmtime::ResourceLimiter;
+
+/// Bytes that a table element costs.
+const TABLE_ELEMENT_BYTES: usize = 8;
+
+/// A mount's limits.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Wall time of a call.
+    pub call_time_max: Duration,
+    /// Linear memories and tables of an instance together, in bytes.
+    pub memory_bytes_max: usize,
+    /// Imports that a call may use.
+    pub host_calls_max: u32,
+    /// Bytes that a call may move between guest and host through imports, and write to its log.
+    pub host_bytes_max: usize,
+    /// Bytes of an answer's body.
+    pub answer_bytes_max: usize,
+    /// Calls that an instance serves before it is dropped; 1 gives every request its own.
+    pub instance_calls_max: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            call_time_max: Duration::from_secs(10),
+            memory_bytes_max: 64 << 20,
+            host_calls_max: 10_000,
+            host_bytes_max: 64 << 20,
+            answer_bytes_max: 64 << 20,
+            instance_calls_max: 1,
+        }
+    }
+}
+
+/// A limit that a guest ran into, as the trap that ends its call.
+#[derive(Debug)]
+pub struct LimitReached(pub &'static str);
+
+impl fmt::Display for LimitReached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the guest reached its limit {}", self.0)
+    }
+}
+
+impl std::error::Error for LimitReached {}
+
+/// What is left of a call's budget.
+#[derive(Debug)]
+pub struct Budget {
+    calls_left: u32,
+    bytes_left: usize,
+}
+
+impl Budget {
+    /// A full budget.
+    pub fn new(limits: &Limits) -> Self {
+        Self { calls_left: limits.host_calls_max, bytes_left: limits.host_bytes_max }
+    }
+
+    /// Spends one host call.
+    pub fn spend_call(&mut self) -> Result<(), LimitReached> {
+        let left = self.calls_left.checked_sub(1);
+        self.calls_left = left.ok_or(LimitReached("host_calls_max"))?;
+        Ok(())
+    }
+
+    /// Spends bytes.
+    pub fn spend_bytes(&mut self, bytes: usize) -> Result<(), LimitReached> {
+        let left = self.bytes_left.checked_sub(bytes);
+        self.bytes_left = left.ok_or(LimitReached("host_bytes_max"))?;
+        Ok(())
+    }
+}
+
+/// Counts all memories and tables of a store together; wasmtime's own limits count each apart.
+#[derive(Debug)]
+pub struct MemoryMeter {
+    used_bytes: usize,
+    bytes_max: usize,
+}
+
+impl MemoryMeter {
+    /// A meter that allows `bytes_max`.
+    pub fn new(bytes_max: usize) -> Self {
+        Self { used_bytes: 0, bytes_max }
+    }
+
+    /// Bytes in use.
+    pub fn used_bytes(&self) -> usize {
+        self.used_bytes
+    }
+
+    fn grow(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> bool {
+        let used = self.used_bytes.saturating_add(desired.saturating_sub(current));
+        let fits = used <= self.bytes_max && maximum.is_none_or(|maximum| desired <= maximum);
+        if fits {
+            self.used_bytes = used;
+        }
+        fits
+    }
+}
+
+impl ResourceLimiter for MemoryMeter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(self.grow(current, desired, maximum))
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let bytes = |elements: usize| elements.saturating_mul(TABLE_ELEMENT_BYTES);
+        Ok(self.grow(bytes(current), bytes(desired), maximum.map(bytes)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memories_and_tables_count_together() {
+        let mut meter = MemoryMeter::new(100);
+        assert!(meter.memory_growing(0, 60, None).unwrap());
+        assert!(meter.table_growing(0, 5, None).unwrap());
+        assert!(!meter.table_growing(0, 1, None).unwrap());
+        assert!(!meter.memory_growing(60, 61, None).unwrap());
+        assert_eq!(meter.used_bytes(), 100);
+    }
+
+    #[test]
+    fn a_budget_ends_with_its_last_call_and_byte() {
+        let limits = Limits { host_calls_max: 1, host_bytes_max: 10, ..Limits::default() };
+        let mut budget = Budget::new(&limits);
+        assert!(budget.spend_call().is_ok());
+        assert!(budget.spend_call().is_err());
+        assert!(budget.spend_bytes(10).is_ok());
+        assert!(budget.spend_bytes(1).is_err());
+    }
+}

@@ -1,0 +1,120 @@
+//! The sandbox: loads guests, and runs one call at a time in an instance with limits and a
+//! deadline. Owns everything that touches wasmtime; must not know hyper, sockets or any API's
+//! routes.
+//!
+//! A guest's identity, grants and budgets live in the [`state::State`] of its store, never in what
+//! the guest says.
+
+mod answer;
+mod bindings;
+mod blobs;
+mod cache;
+mod component;
+mod engine;
+mod grants;
+mod instance;
+mod kv;
+mod limits;
+mod namespaces;
+mod requests;
+mod state;
+mod wasi;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use self::answer::{Answer, CallError};
+pub use self::component::LoadError;
+pub use self::engine::EngineOptions;
+pub use self::grants::{Access, Grants};
+pub use self::instance::Pool;
+pub use self::limits::Limits;
+pub use self::requests::{Body, Caller, Request};
+
+use self::bindings::HandlerPre;
+use self::cache::Cache;
+use self::component::Loader;
+use self::engine::Ticker;
+use self::state::State;
+use crate::storage::Storage;
+
+/// How often running guests give way to their neighbours.
+const TICK: Duration = Duration::from_millis(2);
+
+/// A component to be loaded, and what it may do.
+#[derive(Clone, Debug)]
+pub struct GuestConfig {
+    /// Names the guest in logs and errors.
+    pub name: String,
+    /// The path prefix that it is mounted on.
+    pub prefix: String,
+    /// The component's bytes.
+    pub component: Arc<[u8]>,
+    /// The namespaces that it may reach.
+    pub grants: Grants,
+    /// Its limits.
+    pub limits: Limits,
+}
+
+/// A loaded guest: compiled, checked and linked, ready to be instantiated.
+pub struct Guest {
+    index: usize,
+    name: Arc<str>,
+    prefix: String,
+    grants: Grants,
+    limits: Limits,
+    pre: HandlerPre<State>,
+}
+
+impl Guest {
+    /// Names the guest in logs and errors.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// The engine with its guests; one a process. Shared by all workers.
+pub struct Runtime {
+    guests: Vec<Arc<Guest>>,
+    storage: Storage,
+    idle_max: usize,
+    _ticker: Ticker,
+}
+
+impl Runtime {
+    /// Compiles and links `guests`, with compiled code kept in `cache_dir`.
+    pub fn load(
+        options: &EngineOptions,
+        cache_dir: &Path,
+        guests: Vec<GuestConfig>,
+        storage: Storage,
+    ) -> Result<Self, LoadError> {
+        let reused = guests.iter().filter(|guest| guest.limits.instance_calls_max > 1).count();
+        let engine = engine::build(options, reused).map_err(LoadError::Engine)?;
+        let ticker = Ticker::start(&engine, TICK).map_err(LoadError::Ticker)?;
+        let cache = Cache::open(PathBuf::from(cache_dir), &engine);
+        let loader = Loader::new(engine, cache).map_err(LoadError::Engine)?;
+        let load = |(index, config): (usize, GuestConfig)| {
+            let pre = loader.load(&config.name, &config.component)?;
+            let GuestConfig { name, prefix, grants, limits, .. } = config;
+            let name = name.into();
+            Ok(Arc::new(Guest { index, name, prefix, grants, limits, pre }))
+        };
+        let guests = guests.into_iter().enumerate().map(load).collect::<Result<_, _>>()?;
+        Ok(Self { guests, storage, idle_max: options.idle_max, _ticker: ticker })
+    }
+
+    /// The guests, in the order in which they were given.
+    #[must_use]
+    pub fn guests(&self) -> &[Arc<Guest>] {
+        &self.guests
+    }
+
+    /// A pool of instances for one worker thread.
+    #[must_use]
+    pub fn pool(&self) -> Pool {
+        Pool::new(self.guests.len(), self.idle_max, self.storage.clone())
+    }
+}

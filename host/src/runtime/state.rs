@@ -1,0 +1,116 @@
+//! What a store knows of the guest in it and of the call that it serves. Every import takes
+//! identity, grants and budget from here.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::bindings::larder::guest::types::{self, Error as GuestError};
+use super::grants::Access;
+use super::limits::{Budget, LimitReached, MemoryMeter};
+use super::{Guest, wasi};
+use crate::storage::{self, ConflictKind, RecordKey, Storage};
+
+/// Handles on host resources that a call may hold at once.
+const RESOURCES_MAX: usize = 1000;
+
+/// The data of a store.
+pub struct State {
+    /// The guest: name, grants, limits.
+    pub guest: Arc<Guest>,
+    /// The store of entries.
+    pub storage: Storage,
+    /// Resources that the guest holds handles on.
+    pub table: ResourceTable,
+    /// Memory in use.
+    pub memory: MemoryMeter,
+    /// What is left of the call's budget.
+    pub budget: Budget,
+    /// Headers of the request at hand.
+    pub headers: HeaderMap,
+    wasi: Option<WasiCtx>,
+}
+
+impl State {
+    /// The state of a new instance.
+    pub fn new(guest: Arc<Guest>, storage: Storage) -> Self {
+        Self {
+            memory: MemoryMeter::new(guest.limits.memory_bytes_max),
+            budget: Budget::new(&guest.limits),
+            table: new_table(),
+            headers: HeaderMap::new(),
+            wasi: None,
+            guest,
+            storage,
+        }
+    }
+
+    /// Begins a call.
+    pub fn begin(&mut self, headers: HeaderMap) {
+        self.budget = Budget::new(&self.guest.limits);
+        self.headers = headers;
+    }
+
+    /// Spends one host call.
+    pub fn enter(&mut self) -> Result<(), LimitReached> {
+        self.budget.spend_call()
+    }
+
+    /// Resolves a key for `access`. A missing grant is told before anything else, so that nobody
+    /// learns whether what he may not reach is there.
+    pub fn key(&self, namespace: &str, key: &str, access: Access) -> Result<RecordKey, GuestError> {
+        self.check_grant(namespace, access)?;
+        let namespace = self.storage.namespace(namespace)?;
+        RecordKey::new(namespace.id, key.as_bytes()).ok_or(GuestError::InvalidName)
+    }
+
+    /// Refuses what the mount was not granted.
+    pub fn check_grant(&self, namespace: &str, access: Access) -> Result<(), GuestError> {
+        if self.guest.grants.allow(namespace, access) { Ok(()) } else { Err(GuestError::Denied) }
+    }
+}
+
+fn new_table() -> ResourceTable {
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(RESOURCES_MAX);
+    table
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        // Most calls never touch WASI: it is made when it is first asked for.
+        let ctx = self.wasi.get_or_insert_with(|| wasi::closed(&self.guest.name));
+        WasiCtxView { ctx, table: &mut self.table }
+    }
+}
+
+impl types::Host for State {}
+
+impl From<storage::Error> for GuestError {
+    fn from(error: storage::Error) -> Self {
+        match error {
+            storage::Error::Conflict(conflict) => {
+                let kind = match conflict.kind {
+                    ConflictKind::VersionMismatch => types::ConflictKind::VersionMismatch,
+                    ConflictKind::AlreadyExists => types::ConflictKind::AlreadyExists,
+                    ConflictKind::NotFound => types::ConflictKind::NotFound,
+                };
+                let (current, newest) = (conflict.current.0, conflict.newest.0);
+                GuestError::Conflict(types::Conflict { kind, current, newest })
+            }
+            storage::Error::NoSuchNamespace => GuestError::NoSuchNamespace,
+            storage::Error::InvalidName => GuestError::InvalidName,
+            storage::Error::ExpiryOutOfRange => GuestError::ExpiryOutOfRange,
+            storage::Error::TooLarge => GuestError::TooLarge,
+            storage::Error::Full => GuestError::Full,
+            storage::Error::Unavailable(_) => GuestError::Unavailable,
+            storage::Error::Corrupt => GuestError::Corrupt,
+            storage::Error::Failed(error) => {
+                tracing::error!(error, "storage failed");
+                GuestError::Other("the storage failed".to_owned())
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! WASI for guests that need it, with nothing behind it: no files, no sockets, no environment, no
+//! arguments. Standard output and error become lines of the server's log, under the guest's name.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
+
+/// Longest line that is logged; the rest of it is left out.
+const LINE_BYTES_MAX: usize = 4 << 10;
+/// Most that an instance may log; what follows is left out, with a word about it.
+const LOG_BYTES_MAX: usize = 64 << 10;
+/// Most bytes that a guest may write at a time, and random bytes that it may ask for.
+const CHUNK_BYTES_MAX: usize = 64 << 10;
+
+/// A WASI context that reaches nothing but the log.
+pub fn closed(guest: &Arc<str>) -> WasiCtx {
+    let stream = |stream| Log { guest: Arc::clone(guest), stream };
+    WasiCtxBuilder::new()
+        .stdout(stream("stdout"))
+        .stderr(stream("stderr"))
+        .allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false)
+        .max_random_size(CHUNK_BYTES_MAX as u64)
+        .build()
+}
+
+/// Where a guest's output goes.
+#[derive(Clone)]
+struct Log {
+    guest: Arc<str>,
+    stream: &'static str,
+}
+
+impl IsTerminal for Log {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Log {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(Lines::new(self.clone()))
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(Lines::new(self.clone()))
+    }
+}
+
+/// Cuts output into lines and logs them.
+struct Lines {
+    log: Log,
+    line: Vec<u8>,
+    bytes_left: usize,
+}
+
+impl Lines {
+    fn new(log: Log) -> Self {
+        Self { log, line: Vec::new(), bytes_left: LOG_BYTES_MAX }
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let (text, ends) = match part.strip_suffix(b"\n") {
+                Some(text) => (text, true),
+                None => (part, false),
+            };
+            let room = LINE_BYTES_MAX.saturating_sub(self.line.len());
+            self.line.extend_from_slice(&text[..text.len().min(room)]);
+            if ends {
+                self.emit();
+            }
+        }
+    }
+
+    fn emit(&mut self) {
+        let line = std::mem::take(&mut self.line);
+        if line.is_empty() || self.bytes_left == 0 {
+            return;
+        }
+        let Log { guest, stream } = &self.log;
+        if line.len() > self.bytes_left {
+            self.bytes_left = 0;
+            tracing::warn!(%guest, stream, "the guest logs too much; the rest is left out");
+            return;
+        }
+        self.bytes_left -= line.len();
+        // Control characters could forge lines of the log or steer a terminal.
+        let text: String = String::from_utf8_lossy(&line)
+            .chars()
+            .map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c })
+            .collect();
+        tracing::info!(%guest, stream, "{text}");
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.emit();
+    }
+}
+
+impl OutputStream for Lines {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        if bytes.len() > CHUNK_BYTES_MAX {
+            return Err(StreamError::trap("wrote more than was permitted"));
+        }
+        self.take(&bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(CHUNK_BYTES_MAX)
+    }
+}
+
+impl Pollable for Lines {
+    fn ready<'life, 'async_trait>(
+        &'life mut self,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'async_trait>>
+    where
+        'life: 'async_trait,
+        Self: 'async_trait,
+    {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+impl AsyncWrite for Lines {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        self.take(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

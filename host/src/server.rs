@@ -1,0 +1,338 @@
+//! The server: opens what the configuration names, takes connections, hands them to the workers
+//! and winds everything down. Owns threads and shutdown; what a connection says is `http`'s.
+
+use std::fs::{self, OpenOptions};
+use std::future::Future;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::timeout;
+
+use crate::auth::{Authenticator, Token};
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError, Mount};
+use crate::http::connection::{self, ConnectionLimits};
+use crate::http::{Gate, HEALTH_CALLS_MAX, Route, Worker};
+use crate::runtime::{EngineOptions, Grants, GuestConfig, LoadError, Runtime};
+use crate::storage::{self, NamespaceName, OpenError, Operation, Storage};
+
+/// The built-in guest, as the build put it into this program.
+const BUILTIN_API: &[u8] = include_bytes!(env!("LARDER_API_WASM"));
+/// Idle instances that a worker keeps of each guest whose instances may be reused.
+const IDLE_INSTANCES_MAX: usize = 128;
+const TOKEN_BYTES: usize = 32;
+/// How long to rest when the system has no room for another connection.
+const ACCEPT_REST: Duration = Duration::from_millis(50);
+
+/// Why the server could not start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A setting turned out wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The data directory could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A guest could not be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A namespace of a mount could not be made.
+    #[error("mount.namespaces.{name:?}: {error}")]
+    Namespace {
+        /// The namespace.
+        name: String,
+        /// What the store answered.
+        error: storage::Error,
+    },
+    /// The admin token could not be read or made.
+    #[error("admin token {}: {error}", path.display())]
+    Token {
+        /// Its file.
+        path: PathBuf,
+        /// What went wrong.
+        error: io::Error,
+    },
+    /// Threads or sockets could not be had.
+    #[error("cannot {what}: {error}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system answered.
+        error: io::Error,
+    },
+    /// The store failed while serving.
+    #[error("the store has failed: {0}; what was being written is in doubt, restart to recover")]
+    Failed(String),
+}
+
+fn system(what: &'static str) -> impl FnOnce(io::Error) -> ServeError {
+    move |error| ServeError::System { what, error }
+}
+
+/// A server with everything open but its port.
+pub struct Server {
+    storage: Storage,
+    runtime: Runtime,
+    gate: Arc<Gate>,
+    workers: usize,
+    connections_max: usize,
+    connection: ConnectionLimits,
+    drain_time_max: Duration,
+    token_file: Option<PathBuf>,
+}
+
+impl Server {
+    /// Opens the data directory, loads the guests and makes their namespaces.
+    pub fn open(config: Config, clock: Clock) -> Result<Self, ServeError> {
+        let storage = Storage::open(&config.data, config.storage, clock)?;
+        let (token, token_file) = match config.admin_token {
+            Some(token) => (token, None),
+            None => {
+                let path = config.data.join("admin-token");
+                let token = read_or_make_token(&path)
+                    .map_err(|error| ServeError::Token { path: path.clone(), error })?;
+                (token, Some(path))
+            }
+        };
+        make_namespaces(&storage, &config.mounts)?;
+        let guests = config.mounts.iter().map(guest_config).collect::<Result<Vec<_>, _>>()?;
+        let memory = config.mounts.iter().map(|mount| mount.limits.memory_bytes_max).max();
+        let options = EngineOptions {
+            calls_max: config.http.calls_max + HEALTH_CALLS_MAX,
+            workers: config.workers,
+            idle_max: IDLE_INSTANCES_MAX.min(config.http.calls_max),
+            memory_bytes_max: memory.unwrap_or(0),
+        };
+        let cache_dir = config.data.join("cache");
+        let runtime = Runtime::load(&options, &cache_dir, guests, storage.clone())?;
+        let routes = config.mounts.into_iter().zip(runtime.guests()).map(|(mount, guest)| {
+            let Mount { prefix, auth, health, .. } = mount;
+            Route { prefix, auth, health, guest: Arc::clone(guest) }
+        });
+        let gate = Gate::new(routes.collect(), Authenticator::new(token), config.http);
+        Ok(Self {
+            storage,
+            runtime,
+            gate: Arc::new(gate),
+            workers: config.workers,
+            connections_max: config.connections_max,
+            connection: config.connection,
+            drain_time_max: config.drain_time_max,
+            token_file,
+        })
+    }
+
+    /// Where the admin token lies, unless it was given by configuration.
+    #[must_use]
+    pub fn token_file(&self) -> Option<&Path> {
+        self.token_file.as_deref()
+    }
+
+    /// The store that is served.
+    #[must_use]
+    pub fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
+    /// Serves until `shutdown` is ready, then finishes what runs, within the drain's limit, and
+    /// closes the store.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
+        listener.set_nonblocking(true).map_err(system("prepare the listener"))?;
+        let listener =
+            tokio::net::TcpListener::from_std(listener).map_err(system("prepare the listener"))?;
+        let (stop, stopped) = watch::channel(false);
+        let mut threads = Vec::with_capacity(self.workers);
+        for number in 0..self.workers {
+            threads.push(self.start_worker(number, stopped.clone())?);
+        }
+        let connections = Arc::new(Semaphore::new(self.connections_max));
+        let failure = tokio::select! {
+            () = shutdown => None,
+            () = accept(&listener, &threads, &connections) => None,
+            failure = self.storage.failed() => Some(failure),
+        };
+        tracing::info!("shutting down");
+        drop(listener);
+        stop.send_replace(true);
+        join(threads, self.drain_time_max).await;
+        self.storage.close();
+        match failure {
+            Some(failure) => Err(ServeError::Failed(failure)),
+            None => Ok(()),
+        }
+    }
+
+    fn start_worker(
+        &self,
+        number: usize,
+        stopped: watch::Receiver<bool>,
+    ) -> Result<WorkerThread, ServeError> {
+        let (connections, mut arriving) = mpsc::unbounded_channel::<Arrival>();
+        let open = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&open);
+        let (gate, pool) = (Arc::clone(&self.gate), self.runtime.pool());
+        let (limits, drain) = (self.connection, self.drain_time_max);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(system("start a worker"))?;
+        let work = move || {
+            let worker = Rc::new(Worker { gate, pool });
+            let mut running = JoinSet::new();
+            LocalSet::new().block_on(&runtime, async {
+                while let Some((stream, permit)) = arriving.recv().await {
+                    // Those that have ended need not be kept until the shutdown.
+                    while running.try_join_next().is_some() {}
+                    let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
+                    let open = Open { counted: Arc::clone(&counted), _permit: permit };
+                    let serving =
+                        connection::serve(stream, Rc::clone(&worker), limits, stopped.clone());
+                    running.spawn_local(async move {
+                        serving.await;
+                        drop(open);
+                    });
+                }
+                let drained =
+                    timeout(drain, async { while running.join_next().await.is_some() {} });
+                if drained.await.is_err() {
+                    tracing::warn!(connections = running.len(), "the drain's time is over");
+                }
+            });
+        };
+        let thread = thread::Builder::new().name(format!("larder-worker-{number}")).spawn(work);
+        let thread = thread.map_err(system("start a worker"))?;
+        Ok(WorkerThread { connections, open, thread })
+    }
+}
+
+type Arrival = (TcpStream, OwnedSemaphorePermit);
+
+struct WorkerThread {
+    connections: mpsc::UnboundedSender<Arrival>,
+    open: Arc<AtomicUsize>,
+    thread: JoinHandle<()>,
+}
+
+/// An open connection: counted with its worker, and against the limit of all.
+struct Open {
+    counted: Arc<AtomicUsize>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.counted.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Hands each new connection to the worker with the fewest. Beyond the limit connections wait in
+/// the system's queue.
+async fn accept(
+    listener: &tokio::net::TcpListener,
+    workers: &[WorkerThread],
+    connections: &Arc<Semaphore>,
+) {
+    loop {
+        let Ok(permit) = Arc::clone(connections).acquire_owned().await else { return };
+        let stream = match listener.accept().await.and_then(|(stream, _)| stream.into_std()) {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_REST).await;
+                continue;
+            }
+        };
+        let fewest = workers.iter().min_by_key(|worker| worker.open.load(Ordering::Acquire));
+        let Some(worker) = fewest else { return };
+        worker.open.fetch_add(1, Ordering::AcqRel);
+        if worker.connections.send((stream, permit)).is_err() {
+            tracing::error!("a worker thread has ended");
+            return;
+        }
+    }
+}
+
+/// Ends the workers and waits for them a little longer than they may take.
+async fn join(threads: Vec<WorkerThread>, drain: Duration) {
+    let handles: Vec<_> = threads.into_iter().map(|worker| worker.thread).collect();
+    let joined = tokio::task::spawn_blocking(|| {
+        for handle in handles {
+            if handle.join().is_err() {
+                tracing::error!("a worker thread had panicked");
+            }
+        }
+    });
+    if timeout(drain + Duration::from_secs(1), joined).await.is_err() {
+        tracing::error!("a worker thread does not end; leaving it behind");
+    }
+}
+
+fn guest_config(mount: &Mount) -> Result<GuestConfig, ServeError> {
+    Ok(GuestConfig {
+        name: mount.name.clone(),
+        prefix: mount.prefix.clone(),
+        component: mount.component.read(BUILTIN_API)?,
+        grants: Grants::new(mount.namespaces.clone()),
+        limits: mount.limits.clone(),
+    })
+}
+
+/// Makes the namespaces that mounts name and that are not there.
+fn make_namespaces(storage: &Storage, mounts: &[Mount]) -> Result<(), ServeError> {
+    let names = mounts.iter().flat_map(|mount| mount.namespaces.keys()).filter(|name| *name != "*");
+    for name in names {
+        let make = || match storage.namespace(name) {
+            Err(storage::Error::NoSuchNamespace) => {
+                let operation = Operation::Configure(NamespaceName::new(name)?);
+                storage.submit(vec![operation])?.wait().map(|_| ())
+            }
+            other => other.map(|_| ()),
+        };
+        make().map_err(|error| ServeError::Namespace { name: name.clone(), error })?;
+    }
+    Ok(())
+}
+
+fn read_or_make_token(path: &Path) -> io::Result<Token> {
+    let invalid = || {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it holds no token; delete it to have a new one made",
+        )
+    };
+    match fs::read_to_string(path) {
+        Ok(secret) => return Token::new(secret.trim()).ok_or_else(invalid),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let mut random = [0; TOKEN_BYTES];
+    fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
+    let secret: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    // Written beside its place and moved there, so that a crash leaves no half a token.
+    let unfinished = path.with_extension("tmp");
+    let _ = fs::remove_file(&unfinished);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+    writeln!(file, "{secret}")?;
+    file.sync_all()?;
+    fs::rename(&unfinished, path)?;
+    Token::new(&secret).ok_or_else(invalid)
+}
+
+/// Opens the port.
+pub fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).map_err(|error| {
+        let reason = format!("{address}: {error}");
+        system("listen on")(io::Error::new(error.kind(), reason))
+    })
+}
