@@ -100,8 +100,11 @@ fn decode_json<'a, const N: usize>(
         .and_then(|document| deserializer.end().map(|()| document))
         .map_err(|error| {
             let detail = error.to_string();
-            // Two things that JSON's grammar allows and no value of ours can hold.
-            if detail.starts_with("number out of range") || detail.contains("surrogate") {
+            // Two things that the grammar of JSON allows and no value here can hold: numbers beyond a
+            // double, and halves of surrogate pairs.
+            let unholdable =
+                ["number out of range", "unexpected end of hex escape", "lone leading surrogate"];
+            if unholdable.iter().any(|fault| detail.starts_with(fault)) {
                 Error::invalid_data(".", format!("The body holds a value out of range: {detail}."))
             } else {
                 Error::invalid_encoding(format!("The body is not JSON: {detail}."))

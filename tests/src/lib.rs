@@ -1,1 +1,10 @@
-//! x
+//! The harness of the end-to-end tests: starts the built program, speaks HTTP to it, and reads
+//! the recorded cases. Knows the program only from outside.
+
+mod cases;
+mod client;
+mod larder;
+
+pub use crate::cases::{Case, Variant, load_cases, run_scenario};
+pub use crate::client::{Client, Protocol, Reply};
+pub use crate::larder::{Larder, Options, TOKEN, guest_file};

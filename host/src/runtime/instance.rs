@@ -72,8 +72,11 @@ impl Pool {
         store.set_hostcall_fuel(guest.limits.host_bytes_max);
         store.set_max_component_handles(HANDLES_MAX);
         // Every tick the guest gives way to the thread's other tasks, its own deadline among them.
+        // Tokio's own way to yield also looks at the sockets before it comes back.
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
+        store.epoch_deadline_callback(|_| {
+            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+        });
         let handler = guest.pre.instantiate_async(&mut store).await?;
         Ok(Instance { store, handler, calls: 0 })
     }

@@ -1,0 +1,54 @@
+# One list of commands, for people and for CI. `make help` shows it.
+
+CARGO ?= cargo
+GUEST_TARGET := wasm32-wasip2
+GUEST_DIR := target/$(GUEST_TARGET)/guest
+VENV := target/venv
+# Two jobs at a time is what small machines bear; raise it on larger ones.
+export CARGO_TERM_COLOR ?= auto
+
+.DEFAULT_GOAL := help
+.PHONY: help run build setup guest examples test test-rust test-python lint bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## Build everything and serve on 127.0.0.1:8624, data in ./data
+	target/release/larder serve
+
+build: guest ## Build the program: target/release/larder
+	$(CARGO) build --release --locked --package larder
+
+setup: ## Add what the build needs: the WebAssembly target
+	@rustup target list --installed | grep -qx $(GUEST_TARGET) || rustup target add $(GUEST_TARGET)
+
+guest: setup ## Build the built-in guest, a component
+	$(CARGO) build --profile guest --locked --target $(GUEST_TARGET) --package larder-api
+
+examples: setup ## Build the example guests, and the one that tests use
+	$(CARGO) build --profile guest --locked --target $(GUEST_TARGET) --package larder-example-visits --package larder-test-guest
+
+test: test-rust test-python ## Build everything and run every test
+
+test-rust: build examples
+	$(CARGO) test --release --locked --workspace --exclude larder-example-visits --exclude larder-test-guest
+
+test-python: build $(VENV)/ready
+	$(VENV)/bin/python tests/python/official_client.py target/release/larder
+
+$(VENV)/ready: tests/python/requirements.txt
+	python3 -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+lint: guest ## Check formatting, lints and docs, warnings fatal
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --locked --workspace --all-targets -- --deny warnings
+	$(CARGO) clippy --profile guest --locked --target $(GUEST_TARGET) --package larder-api --package larder-example-visits --package larder-test-guest -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --release --locked --workspace --no-deps --document-private-items
+
+bench: build ## Measure the sandbox against native calls, in one alternating run
+	$(CARGO) run --release --locked --package larder-bench
+
+clean: ## Remove what was built, but no data
+	$(CARGO) clean

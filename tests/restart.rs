@@ -1,0 +1,180 @@
+//! What outlives the process: acknowledged writes over kill -9, versions that go on rising, and
+//! shutdowns that lose nothing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use larder_tests::{Client, Larder, Options, TOKEN, guest_file};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+const WRITERS: usize = 8;
+const ROUNDS: usize = 5;
+const ACKNOWLEDGED_A_ROUND: usize = 150;
+const SET: &str = "/api/v1.kv.set";
+const GET: &str = "/api/v1.kv.get";
+
+/// What a writer knows of its key: the last acknowledged write, and what may have come after it.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    acknowledged: Option<(u64, u64)>,
+    in_doubt: Option<u64>,
+}
+
+/// Writes rising numbers to one key until the server is gone.
+async fn write(client: Client, key: String, first: u64, done: Arc<AtomicBool>) -> (Known, usize) {
+    let mut known = Known::default();
+    let mut acknowledged = 0;
+    for number in first.. {
+        let body = json!({"key": key, "value": number.to_string()}).to_string();
+        let authorization = format!("Bearer {TOKEN}");
+        let headers =
+            [("authorization", authorization.as_str()), ("content-type", "application/json")];
+        known.in_doubt = Some(number);
+        let Ok(reply) = client.try_send("POST", SET, &headers, body.into()).await else { break };
+        assert_eq!(reply.status, 200, "{reply:?}");
+        known.acknowledged = Some((number, reply.json()["version"].as_u64().unwrap()));
+        known.in_doubt = None;
+        acknowledged += 1;
+        if acknowledged >= ACKNOWLEDGED_A_ROUND {
+            done.store(true, Ordering::Release);
+        }
+    }
+    (known, acknowledged)
+}
+
+fn stored_number(entry: &Value) -> u64 {
+    let bytes = entry["value"].as_array().unwrap().iter();
+    let text: String = bytes.map(|byte| char::from(byte.as_u64().unwrap() as u8)).collect();
+    text.parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledged_writes_survive_kill_9_and_versions_go_on_rising() {
+    let mut larder = Larder::start();
+    let mut latest: HashMap<String, Known> = HashMap::new();
+    let mut highest = 0;
+    for round in 0..ROUNDS as u64 {
+        let done = Arc::new(AtomicBool::new(false));
+        let client = Client::new(larder.address());
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                let key = format!("key-{writer}");
+                let done = Arc::clone(&done);
+                let first = (round + 1) * 1_000_000;
+                tokio::spawn(async move { (key.clone(), write(client, key, first, done).await) })
+            })
+            .collect();
+        while !done.load(Ordering::Acquire) {
+            tokio::task::yield_now().await;
+        }
+        larder.kill();
+        for writer in writers {
+            let (key, (known, acknowledged)) = writer.await.unwrap();
+            assert!(acknowledged > 0, "{key} got no answer in round {round}");
+            latest.insert(key, known);
+        }
+        larder.start_again();
+        let client = Client::new(larder.address());
+        for (key, known) in &latest {
+            let entry = client.post(GET, &json!({"key": key})).await.json();
+            let (number, version) = known.acknowledged.unwrap();
+            let found = (stored_number(&entry), entry["version"].as_u64().unwrap());
+            let in_doubt =
+                known.in_doubt.is_some_and(|number| found.0 == number && found.1 > version);
+            assert!(found == (number, version) || in_doubt, "{key}: {found:?} after {known:?}");
+            highest = highest.max(found.1).max(version);
+        }
+        let version = client.post(SET, &json!({"key": "probe", "value": ""})).await.json();
+        let version = version["version"].as_u64().unwrap();
+        assert!(version > highest, "version {version} after {highest}");
+        highest = version;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_finishes_what_runs_and_exits_0() {
+    let mut larder = Larder::start();
+    let client = Client::new(larder.address());
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| {
+            let done = Arc::new(AtomicBool::new(false));
+            let key = format!("key-{writer}");
+            tokio::spawn(async move { (key.clone(), write(client, key, 1, done).await.0) })
+        })
+        .collect();
+    // The signal comes while writes run: after one that began later than they did.
+    for n in 0..50 {
+        client.post(SET, &json!({"key": "other", "value": n.to_string()})).await;
+    }
+    let exited = tokio::task::block_in_place(|| larder.terminate());
+    assert_eq!(exited.code(), Some(0));
+    let mut known = Vec::new();
+    for writer in writers {
+        known.push(writer.await.unwrap());
+    }
+    larder.start_again();
+    let client = Client::new(larder.address());
+    for (key, known) in known {
+        let entry = client.post(GET, &json!({"key": key})).await.json();
+        let (number, version) = known.acknowledged.unwrap();
+        let found = (stored_number(&entry), entry["version"].as_u64().unwrap());
+        let in_doubt = known.in_doubt.is_some_and(|number| found.0 == number);
+        assert!(found == (number, version) || in_doubt, "{key}: {found:?} after {known:?}");
+    }
+}
+
+fn slow_guest(drain_ms: u64) -> Larder {
+    let component = guest_file("larder_test_guest");
+    Larder::start_with(Options::config(format!(
+        "drain_ms_max = {drain_ms}\n[[mount]]\nprefix = '/test'\ncomponent = {component:?}\nauth = 'none'\ncall_ms_max = 3000\n"
+    )))
+}
+
+/// Waits until the server runs a call that lasts as long as it may.
+async fn running_call(larder: &Larder) -> tokio::task::JoinHandle<Option<u16>> {
+    let client = Client::new(larder.address());
+    let call = tokio::spawn(async move {
+        client.try_send("GET", "/test/log?begun", &[], "".into()).await.ok()?;
+        let reply = client.try_send("GET", "/test/sleep", &[], "".into()).await.ok()?;
+        Some(reply.status)
+    });
+    while !larder.log().contains("printed begun") {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // The call follows on the heels of the line; a moment lets it arrive.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    call
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_lets_a_running_call_end() {
+    let mut larder = slow_guest(20_000);
+    let call = running_call(&larder).await;
+    let exited = tokio::task::block_in_place(|| larder.terminate());
+    assert_eq!((exited.code(), call.await.unwrap()), (Some(0), Some(504)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_waits_no_longer_than_its_deadline() {
+    let mut larder = slow_guest(100);
+    let call = running_call(&larder).await;
+    let exited = tokio::task::block_in_place(|| larder.terminate());
+    assert_eq!((exited.code(), call.await.unwrap()), (Some(0), None));
+    assert!(larder.log().contains("the drain's time is over"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_exits_at_once() {
+    let mut larder = slow_guest(60_000);
+    let call = running_call(&larder).await;
+    larder.signal(Signal::TERM);
+    while !larder.log().contains("shutting down") {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    larder.signal(Signal::INT);
+    let exited = tokio::task::block_in_place(|| larder.wait());
+    assert_eq!((exited.code(), call.await.unwrap()), (Some(130), None));
+}

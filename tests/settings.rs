@@ -1,0 +1,153 @@
+//! Settings: what overrules what, what is refused before the port opens, and what help says.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use larder_tests::{Client, Larder, Options, TOKEN};
+use serde_json::json;
+
+fn variable(name: &str, value: &str) -> Options {
+    let variables = vec![(name.to_owned(), value.to_owned())];
+    Options { variables, ..Options::default() }
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_its_key() {
+    for (config, said) in [
+        ("nonsense = 1", "nonsense"),
+        ("calls_max = 'many'", "calls_max"),
+        ("calls_max = 0", "calls_max = 0: must be from 1"),
+        ("idle_ms_max = 0", "idle_ms_max = 0"),
+        ("listen = 'here'", "listen"),
+        ("body_bytes_max = 99999999999", "body_bytes_max"),
+        ("storage_bytes_max = 1", "storage_bytes_max"),
+        ("log = 'larder=nonsense'", "log = "),
+        ("log_format = 'xml'", "log_format"),
+        ("admin_token = 'a b'", "admin_token"),
+        ("[[mount]]\nprefix = '/x'", "component"),
+        ("[[mount]]\nprefix = 'x'\ncomponent = 'c'", "mount.prefix = \"x\""),
+        ("[[mount]]\nprefix = '/x/'\ncomponent = 'c'", "mount.prefix = \"/x/\""),
+        ("[[mount]]\nprefix = '/metrics'\ncomponent = 'c'", "/metrics is the server's own"),
+        ("[[mount]]\nprefix = '/larder/x'\ncomponent = 'c'", "/larder is the server's own"),
+        ("[[mount]]\nprefix = '/x'\ncomponent = 'c'\nworld = 'wasi:http/proxy'", "mount.world"),
+        ("[[mount]]\nprefix = '/x'\ncomponent = 'c'\nauth = 'maybe'", "auth"),
+        ("[[mount]]\nprefix = '/x'\ncomponent = 'c'\nspeed = 1", "speed"),
+        ("[[mount]]\nprefix = '/x'\ncomponent = 'c'\nnamespaces = { a = 'own' }", "own"),
+        (
+            "[[mount]]\nprefix = '/x'\ncomponent = 'c'\nnamespaces = { '' = 'read' }",
+            "mount.namespaces",
+        ),
+        (
+            "[[mount]]\nprefix = '/x'\ncomponent = 'c'\ninstance_calls_max = 0",
+            "mount.instance_calls_max",
+        ),
+        (
+            "[[mount]]\nprefix = '/x'\ncomponent = 'a'\n[[mount]]\nprefix = '/x'\ncomponent = 'b'",
+            "both a and b",
+        ),
+    ] {
+        let answer = Larder::refused(Options::config(config));
+        assert!(answer.contains(said), "{said:?} in {answer:?} of {config:?}");
+    }
+}
+
+#[test]
+fn variables_that_nobody_reads_are_refused() {
+    let said = Larder::refused(variable("LARDER_LISTN", "x"));
+    assert!(said.contains("LARDER_LISTN") && said.contains("LARDER_LISTEN"), "{said}");
+}
+
+#[tokio::test]
+async fn flags_overrule_variables_and_variables_the_file() {
+    let body = json!({"key": "k", "value": "x".repeat(3000)});
+    let status = |options| async {
+        let larder = Larder::start_with(options);
+        Client::new(larder.address()).post("/api/v1.kv.set", &body).await.status
+    };
+    let small = ("LARDER_BODY_BYTES_MAX".to_owned(), "2000".to_owned());
+    let large = ("LARDER_BODY_BYTES_MAX".to_owned(), "4000".to_owned());
+    let file = |bytes: u32| format!("body_bytes_max = {bytes}");
+    assert_eq!(status(Options::config(file(2000))).await, 413);
+    let options = Options { variables: vec![large], ..Options::config(file(2000)) };
+    assert_eq!(status(options).await, 200);
+    let flags = vec!["--body-bytes-max".to_owned(), "4000".to_owned()];
+    let options = Options { variables: vec![small], flags, ..Options::config(file(2000)) };
+    assert_eq!(status(options).await, 200);
+}
+
+#[test]
+fn a_second_server_on_the_same_data_is_refused() {
+    let larder = Larder::start();
+    let data = larder.data();
+    let program = env!("CARGO_MANIFEST_DIR").to_owned() + "/../target/release/larder";
+    let second = Command::new(program)
+        .args(["serve", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(!second.status.success() && said.contains("in use by another larder"), "{said}");
+}
+
+#[tokio::test]
+async fn a_token_is_made_once_and_readable_by_its_owner_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let mut tokens = Vec::new();
+    for _ in 0..2 {
+        let mut child =
+            Command::new(env!("CARGO_MANIFEST_DIR").to_owned() + "/../target/release/larder")
+                .args(["serve", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()])
+                .stdout(std::process::Stdio::piped())
+                .stderr(std::process::Stdio::piped())
+                .spawn()
+                .unwrap();
+        let mut lines =
+            std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+        let address = lines.next().unwrap().unwrap();
+        let where_token = lines.next().unwrap().unwrap();
+        assert!(where_token.contains("admin-token"), "{where_token}");
+        let file = data.join("admin-token");
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(data.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        let token = std::fs::read_to_string(file).unwrap().trim().to_owned();
+        let address = address.strip_prefix("listening on http://").unwrap().parse().unwrap();
+        let authorization = format!("Bearer {token}");
+        let headers =
+            [("authorization", authorization.as_str()), ("content-type", "application/json")];
+        let reply =
+            Client::new(address).send("POST", "/api/v1.kv.get", &headers, "{\"key\":\"k\"}").await;
+        assert_eq!(reply.status, 200);
+        child.kill().unwrap();
+        let log = child.wait_with_output().unwrap().stderr;
+        assert!(!String::from_utf8_lossy(&log).contains(&token), "the token is in the log");
+        tokens.push(token);
+    }
+    assert_eq!(tokens[0], tokens[1]);
+    assert_eq!(tokens[0].len(), 64);
+}
+
+#[tokio::test]
+async fn the_log_is_json_when_nobody_watches_and_holds_neither_token_nor_value() {
+    let larder = Larder::start_with(Options::flags(&["--log", "trace"]));
+    let client = Client::new(larder.address());
+    client.post("/api/v1.kv.set", &json!({"key": "k", "value": "secret-value-1234"})).await;
+    client.post("/api/v1.kv.get", &json!({"key": "k"})).await;
+    let log = larder.log();
+    assert!(log.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
+    assert!(!log.contains(TOKEN) && !log.contains("secret-value-1234"), "{log}");
+}
+
+#[test]
+fn help_tells_what_there_is() {
+    let program = env!("CARGO_MANIFEST_DIR").to_owned() + "/../target/release/larder";
+    let help = |args: &[&str]| {
+        let output = Command::new(&program).args(args).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(help(&["--help"]).contains("serve"));
+    let serve = help(&["serve", "--help"]);
+    for said in ["--listen", "127.0.0.1:8624", "LARDER_DATA", "admin-token", "[[mount]]"] {
+        assert!(serve.contains(said), "{said} in {serve}");
+    }
+}

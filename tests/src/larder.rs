@@ -1,0 +1,227 @@
+//! One running server: started on a free port with a data directory of its own, stopped and
+//! started again at will.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// The admin token of every server under test.
+pub const TOKEN: &str = "test-token-0123456789";
+
+/// How a server is started.
+#[derive(Default)]
+pub struct Options {
+    /// Flags after `serve`, besides those for address and data.
+    pub flags: Vec<String>,
+    /// The configuration file's text.
+    pub config: Option<String>,
+    /// Variables, besides the token.
+    pub variables: Vec<(String, String)>,
+}
+
+impl Options {
+    /// Only flags.
+    #[must_use]
+    pub fn flags(flags: &[&str]) -> Self {
+        Self { flags: flags.iter().map(|flag| (*flag).to_owned()).collect(), ..Self::default() }
+    }
+
+    /// Only a configuration file.
+    #[must_use]
+    pub fn config(text: impl Into<String>) -> Self {
+        Self { config: Some(text.into()), ..Self::default() }
+    }
+}
+
+/// A server under test. Dropping it kills it.
+pub struct Larder {
+    dir: TempDir,
+    options: Options,
+    child: Option<Child>,
+    address: SocketAddr,
+}
+
+impl Larder {
+    /// Starts a server with everything at its default.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with(Options::default())
+    }
+
+    /// Starts a server.
+    ///
+    /// # Panics
+    /// When it does not come up; its log is printed.
+    #[must_use]
+    pub fn start_with(options: Options) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let address = ([127, 0, 0, 1], 0).into();
+        let mut larder = Self { dir, options, child: None, address };
+        larder.start_again();
+        larder
+    }
+
+    /// Runs `larder serve` with a configuration that it must refuse, and returns what it says.
+    ///
+    /// # Panics
+    /// When it opens its port after all.
+    #[must_use]
+    pub fn refused(options: Options) -> String {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut child = command(dir.path(), &options).spawn().expect("the program runs");
+        // Ends at once when the program does; a program that serves says so in a line.
+        let mut first = String::new();
+        let out = child.stdout.take().expect("standard output");
+        BufReader::new(out).read_line(&mut first).expect("readable output");
+        if !first.is_empty() {
+            child.kill().expect("the program is there");
+        }
+        let output = child.wait_with_output().expect("an exit status");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(first.is_empty(), "the port was opened: {:?}", options.config);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        said
+    }
+
+    /// Starts the server again on the same data.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start_again(&mut self) {
+        let log = File::options().create(true).append(true).open(self.log_file()).expect("a log");
+        let mut child =
+            command(self.dir.path(), &self.options).stderr(log).spawn().expect("the program runs");
+        let mut first = String::new();
+        let out = child.stdout.take().expect("standard output");
+        BufReader::new(out).read_line(&mut first).expect("a first line");
+        let address = first.trim_end().strip_prefix("listening on http://");
+        let Some(address) = address.and_then(|address| address.parse().ok()) else {
+            panic!("no address in {first:?}; the log: {}", self.log());
+        };
+        self.address = address;
+        self.child = Some(child);
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its base URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Its data directory.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Everything that it logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let mut log = String::new();
+        let read = File::open(self.log_file()).and_then(|mut file| file.read_to_string(&mut log));
+        read.expect("a readable log");
+        log
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.dir.path().join("log")
+    }
+
+    /// Kills it as a crash does.
+    pub fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        self.wait();
+    }
+
+    /// Asks it to shut down, and waits until it has.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.wait()
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Panics
+    /// When it is not running.
+    pub fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("a running server");
+        let pid = Pid::from_child(child);
+        kill_process(pid, signal).expect("the signal is delivered");
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// When it is not running.
+    pub fn wait(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("a running server");
+        child.wait().expect("an exit status")
+    }
+
+    /// Whether the process is there.
+    pub fn lives(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+}
+
+impl Drop for Larder {
+    fn drop(&mut self) {
+        if self.child.is_some() {
+            self.kill();
+        }
+        if std::thread::panicking() {
+            eprintln!("the server's log:\n{}", self.log());
+        }
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// A component that the build has made, by the name of its crate.
+///
+/// # Panics
+/// When it has not been built.
+#[must_use]
+pub fn guest_file(name: &str) -> PathBuf {
+    let path = root().join(format!("target/wasm32-wasip2/guest/{name}.wasm"));
+    path.canonicalize()
+        .unwrap_or_else(|_| panic!("run `make examples` first: no {}", path.display()))
+}
+
+fn command(dir: &Path, options: &Options) -> Command {
+    let program = root().join("target/release/larder");
+    let program = program.canonicalize().expect("run `make build` first");
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("LARDER_") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .current_dir(dir)
+        .args(["serve", "--listen", "127.0.0.1:0", "--data", "data"])
+        .args(&options.flags)
+        .env("LARDER_ADMIN_TOKEN", TOKEN)
+        .envs(options.variables.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    if let Some(config) = &options.config {
+        std::fs::write(dir.join("test.toml"), config).expect("a configuration file");
+        command.args(["--config", "test.toml"]);
+    }
+    command
+}
