@@ -1,5 +1,6 @@
 //! Guests beside the API: what they see, what they may reach, and what happens to those that
 //! misbehave.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use larder_tests::{Client, Larder, Options, TOKEN, guest_file};
 use serde_json::json;

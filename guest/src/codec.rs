@@ -100,8 +100,8 @@ fn decode_json<'a, const N: usize>(
         .and_then(|document| deserializer.end().map(|()| document))
         .map_err(|error| {
             let detail = error.to_string();
-            // Two things that the grammar of JSON allows and no value here can hold: numbers beyond a
-            // double, and halves of surrogate pairs.
+            // The grammar of JSON allows numbers beyond a double and halves of surrogate pairs, but no
+            // value here can hold them.
             let unholdable =
                 ["number out of range", "unexpected end of hex escape", "lone leading surrogate"];
             if unholdable.iter().any(|fault| detail.starts_with(fault)) {
@@ -372,4 +372,122 @@ impl<'a> Visitor<'a> for ByteSeed {
     }
 
     visit_all_as!(None; visit_bool: bool, visit_f64: f64, visit_str: &str, visit_bytes: &[u8]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAMES: &[&str; 2] = &["a", "b"];
+
+    fn node<'a>(body: &'a [u8], encoding: Encoding) -> Result<Option<Node<'a>>, Error> {
+        Ok(decode(body, encoding, NAMES)?.take("a").node)
+    }
+
+    fn json(body: &str) -> Result<Option<Node<'_>>, Error> {
+        node(body.as_bytes(), Encoding::Json)
+    }
+
+    fn msgpack(body: &[u8]) -> Result<Option<Node<'_>>, Error> {
+        node(body, Encoding::MessagePack)
+    }
+
+    fn fault(result: Result<Option<Node<'_>>, Error>) -> (u16, Option<String>) {
+        let error = result.unwrap_err();
+        (error.status, error.location.map(Cow::into_owned))
+    }
+
+    #[test]
+    fn json_values_are_told_apart() {
+        assert_eq!(json(r#"{"a":null}"#), Ok(Some(Node::Null)));
+        assert_eq!(json(r#"{"a":18446744073709551615}"#), Ok(Some(Node::Unsigned(u64::MAX))));
+        assert_eq!(json(r#"{"a":"x"}"#), Ok(Some(Node::Text("x".into()))));
+        assert_eq!(json(r#"{"a":"\u0061"}"#), Ok(Some(Node::Text("a".into()))));
+        assert_eq!(json(r#"{"a":[0,255]}"#), Ok(Some(Node::ByteArray(vec![0, 255]))));
+        assert_eq!(json(r#"{"a":[0,256,"x"]}"#), Ok(Some(Node::OtherArray(1))));
+        assert_eq!(json(r#"{"b":1}"#), Ok(None));
+        for other in ["-1", "1.0", "1e3", "18446744073709551616", "true", "{}"] {
+            let body = format!("{{\"a\":{other}}}");
+            let found = json(&body).unwrap();
+            assert!(matches!(found, Some(Node::Other(_))), "{other}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn msgpack_values_are_told_apart() {
+        assert_eq!(msgpack(b"\x81\xa1a\xc0"), Ok(Some(Node::Null)));
+        assert_eq!(msgpack(b"\x81\xa1a\xd0\x05"), Ok(Some(Node::Unsigned(5))));
+        assert_eq!(msgpack(b"\x81\xa1a\xa1x"), Ok(Some(Node::Text("x".into()))));
+        assert_eq!(msgpack(b"\x81\xa1a\xc4\x01\xff"), Ok(Some(Node::Bin(vec![255].into()))));
+        assert_eq!(msgpack(b"\x81\xa1a\x92\x00\xcc\xff"), Ok(Some(Node::ByteArray(vec![0, 255]))));
+        for other in [&b"\xff"[..], b"\xca\0\0\0\0", b"\xc2", b"\x80", b"\xd4\x01\x00"] {
+            let body = [b"\x81\xa1a", other].concat();
+            let found = msgpack(&body).unwrap();
+            assert!(matches!(found, Some(Node::Other(_))), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_large_value_is_borrowed_from_the_body() {
+        let body = [&b"\x81\xa1a\xc5\x01\x00"[..], &[7; 256]].concat();
+        let found = msgpack(&body).unwrap();
+        assert!(matches!(found, Some(Node::Bin(Cow::Borrowed(bytes))) if bytes.len() == 256));
+    }
+
+    #[test]
+    fn a_string_that_is_not_utf8_is_malformed_but_bin_may_hold_anything() {
+        for text in [&b"\xa2\xff\xfe"[..], b"\xd9\x02\xff\xfe", b"\xda\0\x02\xff\xfe"] {
+            assert_eq!(fault(msgpack(&[b"\x81\xa1a", text].concat())), (400, None));
+        }
+        for bin in [&b"\xc4\x02\xff\xfe"[..], b"\xc5\0\x02\xff\xfe", b"\xc6\0\0\0\x02\xff\xfe"] {
+            let body = [b"\x81\xa1a", bin].concat();
+            assert_eq!(msgpack(&body), Ok(Some(Node::Bin(b"\xff\xfe".into()))));
+        }
+    }
+
+    #[test]
+    fn well_formed_but_wrong_documents_are_422_with_their_place() {
+        let place = |place: &str| (422, Some(place.to_owned()));
+        assert_eq!(fault(json(r#"{"a":1,"a":1}"#)), place("a"));
+        assert_eq!(fault(msgpack(b"\x82\xa1a\x01\xa1a\x01")), place("a"));
+        for document in ["[]", "1", "-1", "1.5", "null", "true", "\"x\""] {
+            assert_eq!(fault(json(document)), place("."), "{document}");
+        }
+        for document in [&b"\x90"[..], b"\x01", b"\xc0", b"\xc3", b"\xa1x", b"\xc4\0", b"\xd4\0\0"]
+        {
+            assert_eq!(fault(msgpack(document)), place("."), "{}", document.escape_ascii());
+        }
+        assert_eq!(fault(json(r#"{"a":1e999}"#)), place("."));
+        assert_eq!(fault(json(r#"{"a":"\ud800"}"#)), place("."));
+    }
+
+    #[test]
+    fn malformed_documents_are_400() {
+        for document in ["", "{", "{\"a\"", "{\"a\":1,}", "{} x", "{}{}", "{'a':1}", "\u{feff}{}"] {
+            assert_eq!(fault(json(document)), (400, None), "{document}");
+        }
+        for document in [
+            &b""[..],
+            b"\x81",
+            b"\x81\xa1a",
+            b"\xc1",
+            b"\x80\x80",
+            b"\x81\xa1a\xc6\xff\xff\xff\xff",
+        ] {
+            assert_eq!(fault(msgpack(document)), (400, None), "{}", document.escape_ascii());
+        }
+        assert_eq!(fault(node(b"{\"a\":\"\xff\"}", Encoding::Json)), (400, None));
+    }
+
+    #[test]
+    fn every_truncation_is_malformed() {
+        let json_body = r#"{"a":[1,2],"b":{"c":null}}"#;
+        for end in 0..json_body.len() {
+            assert_eq!(fault(json(&json_body[..end])).0, 400, "{end}");
+        }
+        let msgpack_body = b"\x82\xa1a\xc4\x02xy\xa1b\x81\xa1c\xc0";
+        for end in 0..msgpack_body.len() {
+            assert_eq!(fault(msgpack(&msgpack_body[..end])).0, 400, "{end}");
+        }
+    }
 }

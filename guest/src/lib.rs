@@ -4,8 +4,9 @@
 //! encoding, error bodies. Knows storage only through the imports of `wit/`; keeps nothing between
 //! calls, so that one instance may serve many requests.
 
-#[allow(clippy::all, reason = "generated code")]
-mod bindings {
+/// The guest's side of `wit/`, generated.
+#[allow(clippy::all, missing_docs, reason = "generated code; documented in wit/")]
+pub mod bindings {
     wit_bindgen::generate!({ path: "../wit", world: "handler", generate_all, pub_export_macro: true });
 }
 

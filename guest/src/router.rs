@@ -96,3 +96,82 @@ fn run(endpoint: Endpoint, request: &Request, answer: Encoding) -> Result<Respon
         Body::Unread => Err(Error::internal("The server kept back the body.")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(method: Method, path: &str, caller: Caller, body: Body) -> Request {
+        let content_type = Some("application/json".to_owned());
+        let path = path.to_owned();
+        Request { method, path, query: None, content_type, accept: None, caller, body }
+    }
+
+    fn admin() -> Caller {
+        Caller::Principal("admin".to_owned())
+    }
+
+    fn complete(body: &str) -> Body {
+        Body::Complete(Content::Bytes(body.as_bytes().to_vec()))
+    }
+
+    /// Status and error code; no case here reaches the store.
+    fn answered(request: &Request) -> (u16, String) {
+        let response = handle(request);
+        let body = match response.body.first() {
+            Some(Content::Bytes(body)) => serde_json::from_slice(body).unwrap_or_default(),
+            _ => serde_json::Value::Null,
+        };
+        (response.status, body["code"].as_str().unwrap_or_default().to_owned())
+    }
+
+    const GET: &str = "/api/v1.kv.get";
+
+    #[test]
+    fn unknown_paths_are_404_before_anything_else() {
+        for path in ["/", "/api", "/api/v1.kv.get/", "/api/v1.kv.nope", "/v1.kv.get"] {
+            let response = handle(&request(Method::Post, path, Caller::Rejected, Body::Unread));
+            assert_eq!((response.status, response.body.len()), (404, 0), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_caller_comes_before_the_method_and_the_method_before_the_body() {
+        let judged = |method, caller| answered(&request(method, GET, caller, Body::Unread));
+        assert_eq!(judged(Method::Get, Caller::Anonymous), (401, "auth-required".to_owned()));
+        assert_eq!(judged(Method::Get, Caller::Rejected), (401, "invalid-token".to_owned()));
+        assert_eq!(judged(Method::Get, admin()), (405, String::new()));
+    }
+
+    #[test]
+    fn content_type_comes_before_size_and_size_before_decoding() {
+        let mut late = request(Method::Post, GET, admin(), Body::TooLarge(9));
+        assert_eq!(answered(&late), (413, "payload-too-large".to_owned()));
+        late.content_type = None;
+        assert_eq!(answered(&late), (400, "missing-content-type".to_owned()));
+        late.content_type = Some("text/plain".to_owned());
+        assert_eq!(answered(&late), (400, "invalid-content-type".to_owned()));
+    }
+
+    #[test]
+    fn decoding_comes_before_validation_and_validation_before_the_namespace() {
+        let posted = |body| answered(&request(Method::Post, GET, admin(), complete(body)));
+        assert_eq!(posted("{"), (400, "invalid-encoding".to_owned()));
+        assert_eq!(posted(r#"{"key":1}"#), (422, "invalid-data".to_owned()));
+        let default = r#"{"namespace":"default","key":"a b"}"#;
+        assert_eq!(posted(default), (422, "invalid-data".to_owned()));
+        let default = r#"{"namespace":"default","key":"k"}"#;
+        assert_eq!(posted(default), (400, "no-explicit-default-namespace".to_owned()));
+    }
+
+    #[test]
+    fn health_needs_no_caller() {
+        let ping =
+            |method, path| handle(&request(method, path, Caller::Anonymous, Body::Unread)).status;
+        assert_eq!(ping(Method::Get, "/api/v1.health.ping"), 200);
+        assert_eq!(ping(Method::Head, "/api/v1.health.ping"), 200);
+        assert_eq!(ping(Method::Post, "/api/v1.health.ping"), 405);
+        assert_eq!(ping(Method::Post, "/api/v1.health.error"), 500);
+        assert_eq!(ping(Method::Get, "/api/v1.health.error"), 405);
+    }
+}

@@ -169,11 +169,10 @@ impl Config {
         let token = check_variables(variables)?;
         let (file, file_dir) = read_file(args.config.as_deref())?;
         let at_file = |path: PathBuf| file_dir.join(path);
-        let admin_token = match token.map(|token| (token, TOKEN_VARIABLE)) {
-            Some(token) => Some(token),
-            None => file.admin_token.map(|token| (token, "admin_token")),
-        };
-        let admin_token = admin_token.map(|(token, key)| parse_token(&token, key)).transpose()?;
+        // Both are checked, also the one that is overruled.
+        let of_file = file.admin_token.map(|token| parse_token(&token, "admin_token"));
+        let of_variable = token.map(|token| parse_token(&token, TOKEN_VARIABLE));
+        let admin_token = of_variable.transpose()?.or(of_file.transpose()?);
         let body_bytes_max = args.body_bytes_max.or(file.body_bytes_max).unwrap_or(8 << 20);
         let bodies_bytes_max = args.bodies_bytes_max.or(file.bodies_bytes_max).unwrap_or(512 << 20);
         check("body_bytes_max", body_bytes_max, 1..=1 << 30)?;

@@ -1,4 +1,5 @@
 //! What the store promises, one fact a test, on a driven clock.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs::OpenOptions;
 use std::io::{Seek, SeekFrom, Write};

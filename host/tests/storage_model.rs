@@ -1,5 +1,6 @@
 //! The store against a model: random operations on a driven clock, with restarts in between, must
 //! answer exactly what a map in memory answers.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeMap;
 
@@ -20,7 +21,7 @@ enum Step {
     Write(Vec<Change>),
     Get(u8),
     Advance(u64),
-    StepWallBack(u64),
+    WallBack(u64),
     Sweep(usize),
     Restart,
 }
@@ -153,7 +154,7 @@ impl Bed {
                 self.driver.advance(*ms);
                 self.now += ms;
             }
-            Step::StepWallBack(ms) => self.driver.step_wall_to(Millis(START.0 - ms)),
+            Step::WallBack(ms) => self.driver.step_wall_to(Millis(START.0 - ms)),
             Step::Sweep(rows) => {
                 self.storage().sweep(*rows).unwrap();
             }
@@ -254,7 +255,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => vec(change(), 1..4).prop_map(Step::Write),
         6 => (0..6_u8).prop_map(Step::Get),
         4 => (1..1500_u64).prop_map(Step::Advance),
-        1 => (1..1_000_000_000_u64).prop_map(Step::StepWallBack),
+        1 => (1..1_000_000_000_u64).prop_map(Step::WallBack),
         2 => (1..10_usize).prop_map(Step::Sweep),
         1 => Just(Step::Restart),
     ]

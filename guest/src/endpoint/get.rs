@@ -177,3 +177,39 @@ fn msgpack_tail(out: &mut Vec<u8>, version: u64) {
 fn msgpack_number(out: &mut Vec<u8>, number: u64) {
     let _ = rmp::encode::write_uint(out, number);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absent_key_has_all_three_fields() {
+        let json = br#"{"expiry":null,"value":null,"version":0}"#;
+        assert_eq!(encode(None, 0, None, Encoding::Json), json);
+        let msgpack = b"\x83\xa6expiry\xc0\xa5value\xc0\xa7version\x00";
+        assert_eq!(encode(None, 0, None, Encoding::MessagePack), msgpack);
+    }
+
+    #[test]
+    fn every_byte_is_written_as_a_number_in_json() {
+        let value: Vec<u8> = (0..=255).collect();
+        let body = encode(Some(1), 2, Some(&value), Encoding::Json);
+        let parsed: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!(parsed, serde_json::json!({"expiry": 1, "value": value, "version": 2}));
+    }
+
+    #[test]
+    fn values_are_bin_of_every_width_in_messagepack() {
+        for length in [0, 255, 256, 65_535, 65_536] {
+            let value = vec![7; length];
+            let body = encode(Some(1), 1 << 40, Some(&value), Encoding::MessagePack);
+            let mut fields =
+                codec::decode(&body, Encoding::MessagePack, &["expiry", "value", "version"])
+                    .ok()
+                    .expect("MessagePack");
+            assert_eq!(fields.take("expiry").node, Some(codec::Node::Unsigned(1)));
+            assert_eq!(fields.take("value").node, Some(codec::Node::Bin(value.into())));
+            assert_eq!(fields.take("version").node, Some(codec::Node::Unsigned(1 << 40)));
+        }
+    }
+}

@@ -61,7 +61,7 @@ pub fn encode(version: u64, encoding: Encoding) -> Vec<u8> {
 pub fn run(call: &Call<'_>) -> Result<Response, Error> {
     let Set { namespace, key, value, options } = decode(call.body, call.received)?;
     let namespace = Namespace::resolve(namespace.as_ref())?;
-    let version = match (call.blob, offset_in(call.body, &value.0)) {
+    let version = match (call.blob, offset_in(call.body, &value)) {
         (Some(blob), Some(offset)) => {
             let slice = blob.slice(offset as u64, value.0.len() as u64);
             kv::set_blob(namespace, &key.0, &slice, options)?
@@ -73,11 +73,72 @@ pub fn run(call: &Call<'_>) -> Result<Response, Error> {
 }
 
 /// Where in the body a large value stands, when it was taken from it as it is.
-fn offset_in(body: &[u8], value: &Cow<'_, [u8]>) -> Option<usize> {
-    match value {
+fn offset_in(body: &[u8], value: &Value<'_>) -> Option<usize> {
+    match value.0 {
         Cow::Borrowed(value) if value.len() >= BY_REFERENCE_BYTES_MIN => {
             (value.as_ptr() as usize).checked_sub(body.as_ptr() as usize)
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(body: &str) -> String {
+        let error = decode(body.as_bytes(), Encoding::Json).err().expect("a refusal");
+        assert_eq!((error.status, error.code), (422, "invalid-data"), "{body}");
+        error.location.expect("a place").into_owned()
+    }
+
+    #[test]
+    fn all_fields_are_taken() {
+        let body = r#"{"key":"k","value":"v","ttl_ms":5,"behavior":"insert","version":7,"x":1}"#;
+        let set = decode(body.as_bytes(), Encoding::Json).ok().expect("valid");
+        assert_eq!((&*set.key.0, &*set.value.0), ("k", &b"v"[..]));
+        assert_eq!((set.options.ttl, set.options.version), (Some(5), Some(7)));
+        assert!(matches!(set.options.behavior, kv::Behavior::Insert));
+    }
+
+    #[test]
+    fn null_is_the_same_as_absent_where_the_contract_says_so() {
+        let body = r#"{"key":"k","value":"v","ttl_ms":null,"version":null,"namespace":null}"#;
+        let set = decode(body.as_bytes(), Encoding::Json).ok().expect("valid");
+        assert!(set.namespace.is_none() && set.options.ttl.is_none());
+        assert!(set.options.version.is_none());
+        assert_eq!(place(r#"{"key":"k","value":"v","behavior":null}"#), "behavior");
+        assert_eq!(place(r#"{"key":null,"value":"v"}"#), "key");
+        assert_eq!(place(r#"{"key":"k","value":null}"#), "value");
+    }
+
+    #[test]
+    fn wrong_fields_come_before_missing_ones() {
+        assert_eq!(place(r#"{"value":"v"}"#), ".");
+        assert_eq!(place(r#"{"value":"v","ttl_ms":0}"#), "ttl_ms");
+        assert_eq!(place(r#"{"key":"a b","namespace":"a:b"}"#), "namespace");
+    }
+
+    #[test]
+    fn names_are_1_to_256_of_their_bytes() {
+        let key = |key: &str| format!(r#"{{"key":"{key}","value":"v"}}"#);
+        for bad in ["", "a b", "\u{e9}", "a\\n", "a@b", &"k".repeat(257)] {
+            assert_eq!(place(&key(bad)), "key", "{bad}");
+        }
+        for good in ["aZ09-/_.=+:", &"k".repeat(256)] {
+            assert!(decode(key(good).as_bytes(), Encoding::Json).is_ok(), "{good}");
+        }
+        assert_eq!(place(r#"{"key":"k","value":"v","namespace":"a:b"}"#), "namespace");
+    }
+
+    #[test]
+    fn a_value_is_located_in_the_body_it_was_taken_from() {
+        let mut body = b"\x82\xa3key\xa1k\xa5value\xc6\x00\x01\x00\x00".to_vec();
+        let start = body.len();
+        body.extend_from_slice(&[7; 1 << 16]);
+        let set = decode(&body, Encoding::MessagePack).ok().expect("valid");
+        assert_eq!(offset_in(&body, &set.value), Some(start));
+        let small = decode(b"\x82\xa3key\xa1k\xa5value\xc4\x01v", Encoding::MessagePack);
+        assert_eq!(offset_in(&body, &small.ok().expect("valid").value), None);
     }
 }

@@ -2,7 +2,7 @@
 //! deadline. Owns everything that touches wasmtime; must not know hyper, sockets or any API's
 //! routes.
 //!
-//! A guest's identity, grants and budgets live in the [`state::State`] of its store, never in what
+//! A guest's identity, grants and budgets live in the `State` of its store, never in what
 //! the guest says.
 
 mod answer;

@@ -299,7 +299,7 @@ impl Committer {
         }
         match result {
             Ok(outcomes) => {
-                let refused = outcomes.iter().any(|outcome| *outcome == Err(Error::Full));
+                let refused = outcomes.contains(&Err(Error::Full));
                 self.shared.full.store(refused, Ordering::Release);
                 for (answer, outcome) in answers.into_iter().zip(outcomes) {
                     let _ = answer.send(outcome);
