@@ -18,6 +18,7 @@ use crate::http::connection::ConnectionLimits;
 use crate::http::{Auth, HttpLimits};
 use crate::runtime::{Access, Limits};
 use crate::storage;
+use crate::workers::Workers;
 
 /// Names the built-in API where a component's file could stand.
 pub const BUILTIN_API: &str = "builtin:api";
@@ -52,16 +53,10 @@ pub struct Config {
     pub log: String,
     /// How it is logged.
     pub log_format: LogFormat,
-    /// Worker threads.
-    pub workers: usize,
-    /// Connections at once.
-    pub connections_max: usize,
-    /// Limits of a connection.
-    pub connection: ConnectionLimits,
+    /// Worker threads, and how they serve connections.
+    pub workers: Workers,
     /// Limits of the request path.
     pub http: HttpLimits,
-    /// How long a shutdown may take.
-    pub drain_time_max: Duration,
     /// Limits of the store.
     pub storage: storage::Options,
     /// Guests and their paths.
@@ -196,6 +191,7 @@ impl Config {
         };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let connections = args.connections_max.or(file.connections_max);
+        let drain_time = args.drain_ms_max.or(file.drain_ms_max);
         let api = args.api.or(file.api.map(at_file));
         Ok(Self {
             listen: args.listen.or(file.listen).unwrap_or(([127, 0, 0, 1], 8624).into()),
@@ -203,15 +199,13 @@ impl Config {
             admin_token,
             log: args.log.or(file.log).unwrap_or("info".to_owned()),
             log_format: args.log_format.or(file.log_format).unwrap_or(LogFormat::Auto),
-            workers: count("workers", args.workers.or(file.workers), cores, 1024)?,
-            connections_max: count("connections_max", connections, 10_000, 1 << 20)?,
-            connection,
+            workers: Workers {
+                count: count("workers", args.workers.or(file.workers), cores, 1024)?,
+                connections_max: count("connections_max", connections, 10_000, 1 << 20)?,
+                connection,
+                drain_time_max: duration("drain_ms_max", drain_time, 10_000)?,
+            },
             http,
-            drain_time_max: duration(
-                "drain_ms_max",
-                args.drain_ms_max.or(file.drain_ms_max),
-                10_000,
-            )?,
             storage: storage_options(
                 args.storage_bytes_max.or(file.storage_bytes_max),
                 body_bytes_max,

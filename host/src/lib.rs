@@ -1,8 +1,8 @@
 //! Larder's host: serves HTTP requests with sandboxed WebAssembly guests over a durable
 //! key-value store. The binary is a thin shell around this library; tests and benches use it too.
 //!
-//! From the outside in: [`cli`] and [`config`] say what to do, [`server`] owns threads and
-//! shutdown, [`http`] turns requests into calls, [`auth`] says who calls, [`runtime`] runs guests,
+//! From the outside in: [`cli`] and [`config`] say what to do, [`server`] opens and
+//! closes, [`workers`] owns threads and shutdown, [`http`] turns requests into calls, [`auth`] says who calls, [`runtime`] runs guests,
 //! [`storage`] keeps their data, and [`clock`] alone reads time.
 
 pub mod auth;
@@ -15,3 +15,4 @@ pub mod logging;
 pub mod runtime;
 pub mod server;
 pub mod storage;
+pub mod workers;

@@ -1,37 +1,27 @@
-//! The server: opens what the configuration names, takes connections, hands them to the workers
-//! and winds everything down. Owns threads and shutdown; what a connection says is `http`'s.
+//! The server: opens what the configuration names, serves it, and closes it again. Threads and
+//! connections are the workers', what a connection says is `http`'s.
 
 use std::fs::{self, OpenOptions};
 use std::future::Future;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
-
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::task::{JoinSet, LocalSet};
-use tokio::time::timeout;
 
 use crate::auth::{Authenticator, Token};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Mount};
-use crate::http::connection::{self, ConnectionLimits};
 use crate::http::{Gate, HEALTH_CALLS_MAX, Route, Worker};
 use crate::runtime::{EngineOptions, Grants, GuestConfig, LoadError, Runtime};
 use crate::storage::{self, NamespaceName, OpenError, Operation, Storage};
+use crate::workers::Workers;
 
 /// The built-in guest, as the build put it into this program.
 const BUILTIN_API: &[u8] = include_bytes!(env!("LARDER_API_WASM"));
 /// Idle instances that a worker keeps of each guest whose instances may be reused.
 const IDLE_INSTANCES_MAX: usize = 128;
 const TOKEN_BYTES: usize = 32;
-/// How long to rest when the system has no room for another connection.
-const ACCEPT_REST: Duration = Duration::from_millis(50);
 
 /// Why the server could not start, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -83,10 +73,7 @@ pub struct Server {
     storage: Storage,
     runtime: Runtime,
     gate: Arc<Gate>,
-    workers: usize,
-    connections_max: usize,
-    connection: ConnectionLimits,
-    drain_time_max: Duration,
+    workers: Workers,
     token_file: Option<PathBuf>,
 }
 
@@ -108,7 +95,7 @@ impl Server {
         let memory = config.mounts.iter().map(|mount| mount.limits.memory_bytes_max).max();
         let options = EngineOptions {
             calls_max: config.http.calls_max + HEALTH_CALLS_MAX,
-            workers: config.workers,
+            workers: config.workers.count,
             idle_max: IDLE_INSTANCES_MAX.min(config.http.calls_max),
             memory_bytes_max: memory.unwrap_or(0),
         };
@@ -119,16 +106,7 @@ impl Server {
             Route { prefix, auth, health, guest: Arc::clone(guest) }
         });
         let gate = Gate::new(routes.collect(), Authenticator::new(token), config.http);
-        Ok(Self {
-            storage,
-            runtime,
-            gate: Arc::new(gate),
-            workers: config.workers,
-            connections_max: config.connections_max,
-            connection: config.connection,
-            drain_time_max: config.drain_time_max,
-            token_file,
-        })
+        Ok(Self { storage, runtime, gate: Arc::new(gate), workers: config.workers, token_file })
     }
 
     /// Where the admin token lies, unless it was given by configuration.
@@ -150,131 +128,21 @@ impl Server {
         listener: TcpListener,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
-        listener.set_nonblocking(true).map_err(system("prepare the listener"))?;
-        let listener =
-            tokio::net::TcpListener::from_std(listener).map_err(system("prepare the listener"))?;
-        let (stop, stopped) = watch::channel(false);
-        let mut threads = Vec::with_capacity(self.workers);
-        for number in 0..self.workers {
-            threads.push(self.start_worker(number, stopped.clone())?);
-        }
-        let connections = Arc::new(Semaphore::new(self.connections_max));
-        let failure = tokio::select! {
-            () = shutdown => None,
-            () = accept(&listener, &threads, &connections) => None,
-            failure = self.storage.failed() => Some(failure),
+        let Self { storage, runtime, gate, workers, .. } = self;
+        let over = async {
+            tokio::select! {
+                () = shutdown => None,
+                failure = storage.failed() => Some(failure),
+            }
         };
-        tracing::info!("shutting down");
-        drop(listener);
-        stop.send_replace(true);
-        join(threads, self.drain_time_max).await;
-        self.storage.close();
-        match failure {
+        let runtime = Arc::new(runtime);
+        let worker = move || Worker::new(Arc::clone(&gate), runtime.pool());
+        let served = workers.serve(listener, worker, over).await;
+        storage.close();
+        match served.map_err(system("serve"))? {
             Some(failure) => Err(ServeError::Failed(failure)),
             None => Ok(()),
         }
-    }
-
-    fn start_worker(
-        &self,
-        number: usize,
-        stopped: watch::Receiver<bool>,
-    ) -> Result<WorkerThread, ServeError> {
-        let (connections, mut arriving) = mpsc::unbounded_channel::<Arrival>();
-        let open = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&open);
-        let (gate, pool) = (Arc::clone(&self.gate), self.runtime.pool());
-        let (limits, drain) = (self.connection, self.drain_time_max);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(system("start a worker"))?;
-        let work = move || {
-            let worker = Rc::new(Worker { gate, pool });
-            let mut running = JoinSet::new();
-            LocalSet::new().block_on(&runtime, async {
-                while let Some((stream, permit)) = arriving.recv().await {
-                    // Those that have ended need not be kept until the shutdown.
-                    while running.try_join_next().is_some() {}
-                    let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
-                    let open = Open { counted: Arc::clone(&counted), _permit: permit };
-                    let serving =
-                        connection::serve(stream, Rc::clone(&worker), limits, stopped.clone());
-                    running.spawn_local(async move {
-                        serving.await;
-                        drop(open);
-                    });
-                }
-                let drained =
-                    timeout(drain, async { while running.join_next().await.is_some() {} });
-                if drained.await.is_err() {
-                    tracing::warn!(connections = running.len(), "the drain's time is over");
-                }
-            });
-        };
-        let thread = thread::Builder::new().name(format!("larder-worker-{number}")).spawn(work);
-        let thread = thread.map_err(system("start a worker"))?;
-        Ok(WorkerThread { connections, open, thread })
-    }
-}
-
-type Arrival = (TcpStream, OwnedSemaphorePermit);
-
-struct WorkerThread {
-    connections: mpsc::UnboundedSender<Arrival>,
-    open: Arc<AtomicUsize>,
-    thread: JoinHandle<()>,
-}
-
-/// An open connection: counted with its worker, and against the limit of all.
-struct Open {
-    counted: Arc<AtomicUsize>,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.counted.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// Hands each new connection to the worker with the fewest. Beyond the limit connections wait in
-/// the system's queue.
-async fn accept(
-    listener: &tokio::net::TcpListener,
-    workers: &[WorkerThread],
-    connections: &Arc<Semaphore>,
-) {
-    loop {
-        let Ok(permit) = Arc::clone(connections).acquire_owned().await else { return };
-        let stream = match listener.accept().await.and_then(|(stream, _)| stream.into_std()) {
-            Ok(stream) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_REST).await;
-                continue;
-            }
-        };
-        let fewest = workers.iter().min_by_key(|worker| worker.open.load(Ordering::Acquire));
-        let Some(worker) = fewest else { return };
-        worker.open.fetch_add(1, Ordering::AcqRel);
-        if worker.connections.send((stream, permit)).is_err() {
-            tracing::error!("a worker thread has ended");
-            return;
-        }
-    }
-}
-
-/// Ends the workers and waits for them a little longer than they may take.
-async fn join(threads: Vec<WorkerThread>, drain: Duration) {
-    let handles: Vec<_> = threads.into_iter().map(|worker| worker.thread).collect();
-    let joined = tokio::task::spawn_blocking(|| {
-        for handle in handles {
-            if handle.join().is_err() {
-                tracing::error!("a worker thread had panicked");
-            }
-        }
-    });
-    if timeout(drain + Duration::from_secs(1), joined).await.is_err() {
-        tracing::error!("a worker thread does not end; leaving it behind");
     }
 }
 

@@ -1,6 +1,6 @@
 //! One connection: tells HTTP/1 from HTTP/2 by its first bytes, serves it, and ends it when it is
 //! idle or slow for too long, or when the server shuts down. Owns the limits of a connection;
-//! what a request means is its parent's.
+//! what is answered is the handler's.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use super::{Worker, answer};
+use crate::workers::Handler;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const HEADERS_MAX: usize = 100;
@@ -46,9 +46,9 @@ pub struct ConnectionLimits {
 }
 
 /// Serves a connection until it ends, or until `shutdown` turns true and what runs is finished.
-pub async fn serve(
+pub async fn serve<H: Handler>(
     stream: TcpStream,
-    worker: Rc<Worker>,
+    handler: H,
     limits: ConnectionLimits,
     shutdown: watch::Receiver<bool>,
 ) {
@@ -67,7 +67,7 @@ pub async fn serve(
         let traffic = Rc::clone(&traffic);
         service_fn(move |request| {
             let running = Running::begin(&traffic);
-            let answer = answer(Rc::clone(&worker), request);
+            let answer = handler.clone().answer(request);
             async move {
                 let response = answer.await;
                 drop(running);

@@ -21,6 +21,7 @@ use self::refusal::Refusal;
 use crate::auth::Authenticator;
 use crate::deadline::within;
 use crate::runtime::{Answer, Body, CallError, Caller, Guest, Pool, Request};
+use crate::workers::Handler;
 
 /// How a mount wants callers to be judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
@@ -148,28 +149,38 @@ impl Drop for Waiting<'_> {
 }
 
 /// One worker thread's end of the request path.
+#[derive(Clone)]
 pub struct Worker {
     /// What is shared with the other workers.
-    pub gate: Arc<Gate>,
+    gate: Arc<Gate>,
     /// This thread's instances.
-    pub pool: Pool,
+    pool: Rc<Pool>,
 }
 
-/// Answers one request, whatever happens.
-pub async fn answer(worker: Rc<Worker>, request: http::Request<Incoming>) -> http::Response<Reply> {
-    let (mut parts, incoming) = request.into_parts();
-    let head = parts.method == Method::HEAD;
-    let Some(route) = worker.gate.routes.iter().find(|route| route.holds(parts.uri.path())) else {
-        body::discard_little(incoming).await;
-        return empty(StatusCode::NOT_FOUND);
-    };
-    let preferences = Preferences::take(&mut parts.headers);
-    let answered = worker.call(route, parts, incoming, &preferences).await;
-    let response = match answered {
-        Ok(answer) => reply(answer),
-        Err(refusal) => refusal.into_response(&preferences),
-    };
-    if head { without_body(response) } else { response }
+impl Worker {
+    /// A thread's end, with instances of its own.
+    #[must_use]
+    pub fn new(gate: Arc<Gate>, pool: Pool) -> Self {
+        Self { gate, pool: Rc::new(pool) }
+    }
+}
+
+impl Handler for Worker {
+    async fn answer(self, request: http::Request<Incoming>) -> http::Response<Reply> {
+        let (parts, incoming) = request.into_parts();
+        let head = parts.method == Method::HEAD;
+        let path = parts.uri.path();
+        let Some(route) = self.gate.routes.iter().find(|route| route.holds(path)) else {
+            body::discard_little(incoming).await;
+            return empty(StatusCode::NOT_FOUND);
+        };
+        let preferences = Preferences::of(&parts.headers);
+        let response = match self.call(route, parts, incoming, &preferences).await {
+            Ok(answer) => reply(answer),
+            Err(refusal) => refusal.into_response(&preferences),
+        };
+        if head { without_body(response) } else { response }
+    }
 }
 
 /// The headers that decide how a refusal is encoded, kept while the rest goes to the guest.
@@ -180,7 +191,7 @@ struct Preferences {
 }
 
 impl Preferences {
-    fn take(headers: &mut HeaderMap) -> Self {
+    fn of(headers: &HeaderMap) -> Self {
         Self {
             accept: headers.get(http::header::ACCEPT).cloned(),
             content_type: headers.get(http::header::CONTENT_TYPE).cloned(),

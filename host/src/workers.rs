@@ -1,0 +1,171 @@
+//! Worker threads: takes connections, hands each to the thread with the fewest, and winds them
+//! down. Each thread runs a loop of its own, so that nothing in it needs a lock. What is answered
+//! is the [`Handler`]'s.
+
+use std::future::Future;
+use std::io;
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::timeout;
+
+use crate::http::body::Reply;
+use crate::http::connection::{self, ConnectionLimits};
+
+/// How long to rest when the system has no room for another connection.
+const ACCEPT_REST: Duration = Duration::from_millis(50);
+
+/// Answers requests on one worker thread. The server's guests are one; benches have others.
+pub trait Handler: Clone + 'static {
+    /// Answers one request, whatever happens.
+    fn answer(
+        self,
+        request: http::Request<Incoming>,
+    ) -> impl Future<Output = http::Response<Reply>> + 'static;
+}
+
+/// How connections are served.
+#[derive(Clone, Debug)]
+pub struct Workers {
+    /// Threads.
+    pub count: usize,
+    /// Connections at once, over all threads.
+    pub connections_max: usize,
+    /// Limits of each connection.
+    pub connection: ConnectionLimits,
+    /// How long a shutdown waits for what runs.
+    pub drain_time_max: Duration,
+}
+
+impl Workers {
+    /// Serves connections with a handler for each thread until `over` is ready; then takes no
+    /// more, finishes what runs within the drain's limit, and returns what `over` gave.
+    pub async fn serve<H: Handler, T>(
+        &self,
+        listener: TcpListener,
+        handler: impl Fn() -> H + Clone + Send + 'static,
+        over: impl Future<Output = T>,
+    ) -> io::Result<T> {
+        listener.set_nonblocking(true)?;
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let (stop, stopped) = watch::channel(false);
+        let threads = (0..self.count)
+            .map(|number| self.start(number, handler.clone(), stopped.clone()))
+            .collect::<io::Result<Vec<_>>>()?;
+        let connections = Arc::new(Semaphore::new(self.connections_max));
+        let over = tokio::select! {
+            over = over => over,
+            error = accept(&listener, &threads, &connections) => return Err(error),
+        };
+        tracing::info!("shutting down");
+        drop(listener);
+        stop.send_replace(true);
+        join(threads, self.drain_time_max).await;
+        Ok(over)
+    }
+
+    fn start<H: Handler>(
+        &self,
+        number: usize,
+        handler: impl Fn() -> H + Send + 'static,
+        stopped: watch::Receiver<bool>,
+    ) -> io::Result<WorkerThread> {
+        let (connections, mut arriving) = mpsc::unbounded_channel::<Arrival>();
+        let open = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&open);
+        let (limits, drain) = (self.connection, self.drain_time_max);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let work = move || {
+            let handler = handler();
+            let mut running = JoinSet::new();
+            LocalSet::new().block_on(&runtime, async {
+                while let Some((stream, permit)) = arriving.recv().await {
+                    // Those that have ended need not be kept until the shutdown.
+                    while running.try_join_next().is_some() {}
+                    let open = Open { counted: Arc::clone(&counted), _permit: permit };
+                    let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
+                    let serving =
+                        connection::serve(stream, handler.clone(), limits, stopped.clone());
+                    running.spawn_local(async move {
+                        serving.await;
+                        drop(open);
+                    });
+                }
+                let ended = async { while running.join_next().await.is_some() {} };
+                if timeout(drain, ended).await.is_err() {
+                    tracing::warn!(connections = running.len(), "the drain's time is over");
+                }
+            });
+        };
+        let thread = thread::Builder::new().name(format!("larder-worker-{number}")).spawn(work)?;
+        Ok(WorkerThread { connections, open, thread })
+    }
+}
+
+type Arrival = (TcpStream, OwnedSemaphorePermit);
+
+struct WorkerThread {
+    connections: mpsc::UnboundedSender<Arrival>,
+    open: Arc<AtomicUsize>,
+    thread: JoinHandle<()>,
+}
+
+/// An open connection: counted with its worker, and against the limit of all.
+struct Open {
+    counted: Arc<AtomicUsize>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.counted.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Hands each new connection to the worker with the fewest. Beyond the limit connections wait in
+/// the system's queue. Returns only when there is no worker left.
+async fn accept(
+    listener: &tokio::net::TcpListener,
+    workers: &[WorkerThread],
+    connections: &Arc<Semaphore>,
+) -> io::Error {
+    let gone = || io::Error::other("a worker thread has ended");
+    loop {
+        let Ok(permit) = Arc::clone(connections).acquire_owned().await else { return gone() };
+        let stream = match listener.accept().await.and_then(|(stream, _)| stream.into_std()) {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_REST).await;
+                continue;
+            }
+        };
+        let fewest = workers.iter().min_by_key(|worker| worker.open.load(Ordering::Acquire));
+        let Some(worker) = fewest else { return gone() };
+        worker.open.fetch_add(1, Ordering::AcqRel);
+        if worker.connections.send((stream, permit)).is_err() {
+            return gone();
+        }
+    }
+}
+
+/// Ends the workers and waits for them a little longer than they may take.
+async fn join(threads: Vec<WorkerThread>, drain: Duration) {
+    let handles: Vec<_> = threads.into_iter().map(|worker| worker.thread).collect();
+    let joined = tokio::task::spawn_blocking(|| {
+        for handle in handles {
+            if handle.join().is_err() {
+                tracing::error!("a worker thread had panicked");
+            }
+        }
+    });
+    if timeout(drain + Duration::from_secs(1), joined).await.is_err() {
+        tracing::error!("a worker thread does not end; leaving it behind");
+    }
+}
