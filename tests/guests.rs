@@ -317,3 +317,32 @@ async fn another_component_can_take_the_api_s_place() {
     let reply = Client::new(larder.address()).get("/api/echo").await;
     assert!(reply.body.starts_with(b"method=Method::Get path=/api/echo"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn overload_is_503_at_once_and_health_answers_on() {
+    let component = guest_file("larder_test_guest");
+    let config = format!(
+        "calls_max = 1\ncall_wait_ms_max = 100\n[[mount]]\nprefix = '/test'\ncomponent = {component:?}\ncall_ms_max = 3000\n"
+    );
+    let larder = Larder::start_with(Options::config(config));
+    let client = Client::new(larder.address());
+    let first = tokio::spawn(async move {
+        client.send("GET", "/test/log?begun", &[BEARER], "").await;
+        client.send("GET", "/test/sleep", &[BEARER], "").await
+    });
+    // The one call is taken once others are refused.
+    let refused = loop {
+        let reply = client.post("/api/v1.kv.get", &json!({"key": "k"})).await;
+        if reply.status != 200 {
+            break reply;
+        }
+    };
+    assert_eq!((refused.status, refused.code().as_str()), (503, "unavailable"));
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    for path in ["/api/v1.health.ping", "/api/v1.health.ready"] {
+        assert_eq!(client.get(path).await.status, 200);
+    }
+    assert!(!first.is_finished());
+    assert_eq!(first.await.unwrap().status, 504);
+    assert_eq!(client.post("/api/v1.kv.get", &json!({"key": "k"})).await.status, 200);
+}

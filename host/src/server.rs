@@ -8,6 +8,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::auth::{Authenticator, Token};
 use crate::clock::Clock;
@@ -22,6 +23,8 @@ const BUILTIN_API: &[u8] = include_bytes!(env!("LARDER_API_WASM"));
 /// Idle instances that a worker keeps of each guest whose instances may be reused.
 const IDLE_INSTANCES_MAX: usize = 128;
 const TOKEN_BYTES: usize = 32;
+const COMMIT_TIME_MAX: Duration = Duration::from_secs(60);
+const COMMIT_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why the server could not start, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -133,16 +136,27 @@ impl Server {
             tokio::select! {
                 () = shutdown => None,
                 failure = storage.failed() => Some(failure),
+                () = hung(&storage) => Some("a commit hangs".to_owned()),
             }
         };
         let runtime = Arc::new(runtime);
         let worker = move || Worker::new(Arc::clone(&gate), runtime.pool());
         let served = workers.serve(listener, worker, over).await;
-        storage.close();
-        match served.map_err(system("serve"))? {
-            Some(failure) => Err(ServeError::Failed(failure)),
-            None => Ok(()),
+        if let Some(failure) = served.map_err(system("serve"))? {
+            // The writer may hang: nobody waits for it.
+            std::mem::forget(storage);
+            return Err(ServeError::Failed(failure));
         }
+        storage.close();
+        Ok(())
+    }
+}
+
+/// Ready when a commit has taken longer than any disk that works needs. Nothing can be finished
+/// then: the process has to end, so that whoever watches it can act.
+async fn hung(storage: &Storage) {
+    while storage.writing_for() < COMMIT_TIME_MAX {
+        tokio::time::sleep(COMMIT_LOOK_INTERVAL).await;
     }
 }
 

@@ -203,6 +203,19 @@ class OfficialClient(unittest.TestCase):
         self.assertTrue(self.client.health.ping().ok)
         self.assertTrue(self.client.health.ready().ok)
 
+    def test_the_readme_s_lines(self):
+        readme = (pathlib.Path(__file__).parents[2] / "README.md").read_text()
+        block = next(part for part in readme.split("```") if part.startswith("python\n"))
+        lines = block.removeprefix("python\n").replace("http://127.0.0.1:8624", self.url)
+        data = pathlib.Path(self.larder.directory.name, "data")
+        (data / "admin-token").write_text(TOKEN)
+        ran = subprocess.run(
+            [sys.executable, "-c", lines], cwd=data.parent, capture_output=True, text=True
+        )
+        self.assertEqual(ran.returncode, 0, ran.stderr)
+        self.assertIn("value=b'hello'", ran.stdout)
+        self.assertTrue(ran.stdout.endswith("conflict version mismatch\nTrue\n"), ran.stdout)
+
     def test_64_tasks_keep_one_counter(self):
         async def increment(kv):
             for _ in range(INCREMENTS):

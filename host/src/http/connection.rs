@@ -126,7 +126,9 @@ async fn drive<C, E>(
     let mut stopping = pin!(stopped(shutdown));
     let mut draining = false;
     loop {
+        // In this order: nearly every wake-up is the connection's.
         tokio::select! {
+            biased;
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "a connection ended");

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, HeaderValue};
-use http::{HeaderMap, Method, StatusCode};
+use http::header::{CONTENT_LENGTH, EXPECT, HeaderValue};
+use http::{Method, StatusCode};
 use hyper::body::Incoming;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -20,7 +20,7 @@ use self::body::{Received, Reply};
 use self::refusal::Refusal;
 use crate::auth::Authenticator;
 use crate::deadline::within;
-use crate::runtime::{Answer, Body, CallError, Caller, Guest, Pool, Request};
+use crate::runtime::{Answer, Body, CallError, Caller, Guest, Head, Pool, Request};
 use crate::workers::Handler;
 
 /// How a mount wants callers to be judged.
@@ -167,36 +167,18 @@ impl Worker {
 
 impl Handler for Worker {
     async fn answer(self, request: http::Request<Incoming>) -> http::Response<Reply> {
-        let (parts, incoming) = request.into_parts();
-        let head = parts.method == Method::HEAD;
-        let path = parts.uri.path();
+        let (http::request::Parts { method, uri, headers, .. }, incoming) = request.into_parts();
+        let head = Arc::new(Head { method, uri, headers });
+        let path = head.uri.path();
         let Some(route) = self.gate.routes.iter().find(|route| route.holds(path)) else {
             body::discard_little(incoming).await;
             return empty(StatusCode::NOT_FOUND);
         };
-        let preferences = Preferences::of(&parts.headers);
-        let response = match self.call(route, parts, incoming, &preferences).await {
+        let response = match self.call(route, Arc::clone(&head), incoming).await {
             Ok(answer) => reply(answer),
-            Err(refusal) => refusal.into_response(&preferences),
+            Err(refusal) => refusal.into_response(&head.headers),
         };
-        if head { without_body(response) } else { response }
-    }
-}
-
-/// The headers that decide how a refusal is encoded, kept while the rest goes to the guest.
-struct Preferences {
-    accept: Option<HeaderValue>,
-    content_type: Option<HeaderValue>,
-    continues: bool,
-}
-
-impl Preferences {
-    fn of(headers: &HeaderMap) -> Self {
-        Self {
-            accept: headers.get(http::header::ACCEPT).cloned(),
-            content_type: headers.get(http::header::CONTENT_TYPE).cloned(),
-            continues: headers.contains_key(http::header::EXPECT),
-        }
+        if head.method == Method::HEAD { without_body(response) } else { response }
     }
 }
 
@@ -204,14 +186,13 @@ impl Worker {
     async fn call(
         &self,
         route: &Route,
-        parts: http::request::Parts,
+        head: Arc<Head>,
         incoming: Incoming,
-        preferences: &Preferences,
     ) -> Result<Answer, Refusal> {
         let gate = &*self.gate;
         let caller = match route.auth {
             Auth::None => Caller::Anonymous,
-            Auth::Required | Auth::Guest => gate.authenticator.judge(&parts.headers),
+            Auth::Required | Auth::Guest => gate.authenticator.judge(&head.headers),
         };
         let principal = matches!(caller, Caller::Principal(_));
         if route.auth == Auth::Required && !principal {
@@ -219,15 +200,14 @@ impl Worker {
             return Err(Refusal::unauthorized(&caller));
         }
         let (body, _room) = if principal || route.auth == Auth::None {
-            self.receive(incoming, preferences.continues).await?
+            self.receive(incoming, head.headers.contains_key(EXPECT)).await?
         } else {
             body::discard_little(incoming).await;
             (Body::Unread, None)
         };
-        let health = route.health.iter().any(|path| path == parts.uri.path());
+        let health = route.health.iter().any(|path| path == head.uri.path());
         let _permit = gate.permit(health).await?;
-        let http::request::Parts { method, uri, headers, .. } = parts;
-        let request = Request { method, uri, headers, caller, body };
+        let request = Request { head, caller, body };
         self.pool.call(&route.guest, request).await.map_err(|error| told(&route.guest, &error))
     }
 

@@ -2,12 +2,11 @@
 //! in the encoding that the caller wants.
 
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use larder_wire::{Encoding, ErrorBody, ErrorType};
 
-use super::Preferences;
 use super::body::Reply;
-use crate::runtime::Caller;
+use crate::runtime::{Caller, joined};
 
 /// An answer of the host's own.
 #[derive(Debug)]
@@ -66,12 +65,9 @@ impl Refusal {
         Self { status, r#type: ErrorType::InvalidInput, code, detail }
     }
 
-    /// The response, encoded as the caller prefers.
-    pub fn into_response(self, preferences: &Preferences) -> http::Response<Reply> {
-        let text = |value: &Option<HeaderValue>| {
-            value.as_ref().and_then(|value| value.to_str().ok()).map(str::to_owned)
-        };
-        let (accept, content_type) = (text(&preferences.accept), text(&preferences.content_type));
+    /// The response, encoded as the request's headers prefer.
+    pub fn into_response(self, headers: &HeaderMap) -> http::Response<Reply> {
+        let (accept, content_type) = (joined(headers, &ACCEPT), joined(headers, &CONTENT_TYPE));
         let encoding = Encoding::of_answer(accept.as_deref(), content_type.as_deref());
         let Self { status, r#type, code, detail } = self;
         let body = ErrorBody { r#type, code, detail, location: None }.encode(encoding);

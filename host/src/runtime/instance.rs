@@ -5,14 +5,14 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use tokio::time::timeout;
 use wasmtime::{Store, UpdateDeadline};
 
 use super::Guest;
 use super::answer::{Answer, CallError, lift};
 use super::bindings::Handler;
-use super::requests::{Borrowed, Request};
+use super::requests::Request;
 use super::state::State;
+use crate::deadline::within;
 use crate::storage::Storage;
 
 /// An instance whose memory has grown beyond this is not kept: memory never shrinks.
@@ -43,7 +43,7 @@ impl Pool {
 
     /// Has `guest` answer one request.
     pub async fn call(&self, guest: &Arc<Guest>, request: Request) -> Result<Answer, CallError> {
-        let answered = timeout(guest.limits.call_time_max, self.run(guest, request)).await;
+        let answered = within(guest.limits.call_time_max, self.run(guest, request)).await;
         answered.unwrap_or(Err(CallError::Deadline))
     }
 
@@ -53,10 +53,10 @@ impl Pool {
             Some(instance) => instance,
             None => self.instantiate(guest).await?,
         };
-        let (request, headers) = Borrowed::split(request);
+        let accept = request.accept();
         let state = instance.store.data_mut();
-        state.begin(headers);
-        let request = request.lower(&mut state.table)?;
+        state.begin(Arc::clone(&request.head));
+        let request = request.lower(accept.as_deref(), &mut state.table)?;
         let door = instance.handler.larder_guest_incoming_handler();
         let response = door.call_handle(&mut instance.store, request).await?;
         let state = instance.store.data_mut();

@@ -30,7 +30,7 @@ pub use self::engine::EngineOptions;
 pub use self::grants::{Access, Grants};
 pub use self::instance::Pool;
 pub use self::limits::Limits;
-pub use self::requests::{Body, Caller, Request};
+pub use self::requests::{Body, Caller, Head, Request, joined};
 
 use self::bindings::HandlerPre;
 use self::cache::Cache;

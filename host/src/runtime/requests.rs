@@ -1,9 +1,12 @@
 //! The import `requests`, and a request on its way into a guest.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName};
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, PROXY_AUTHORIZATION,
+};
 use wasmtime::component::ResourceTable;
 
 use super::bindings::larder::guest::blobs::ContentParam;
@@ -20,7 +23,7 @@ pub enum Caller {
     /// Credentials that are not valid.
     Rejected,
     /// A principal, by name.
-    Principal(std::sync::Arc<str>),
+    Principal(Arc<str>),
 }
 
 /// A request's body, as far as it was read.
@@ -34,43 +37,40 @@ pub enum Body {
     Unread,
 }
 
-/// A request for a guest.
+/// A request's head. Shared by the call, which borrows from it, and the guest's state.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct Head {
     /// The method.
     pub method: http::Method,
     /// Path and query.
     pub uri: http::Uri,
-    /// All headers but those that carry credentials.
+    /// All headers.
     pub headers: HeaderMap,
+}
+
+/// A request for a guest.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Method, path and headers.
+    pub head: Arc<Head>,
     /// Who calls.
     pub caller: Caller,
     /// The body.
     pub body: Body,
 }
 
-/// The parts of a request that its lowered form borrows.
-pub struct Borrowed {
-    method: http::Method,
-    uri: http::Uri,
-    content_type: Option<String>,
-    accept: Option<String>,
-    caller: Caller,
-    body: Body,
-}
-
-impl Borrowed {
-    /// Splits a request into what the call borrows and the headers, which the state keeps.
-    pub fn split(mut request: Request) -> (Self, HeaderMap) {
-        request.headers.remove(AUTHORIZATION);
-        let content_type = joined(&request.headers, &CONTENT_TYPE).map(Cow::into_owned);
-        let accept = joined(&request.headers, &ACCEPT).map(Cow::into_owned);
-        let Request { method, uri, headers, caller, body } = request;
-        (Self { method, uri, content_type, accept, caller, body }, headers)
+impl Request {
+    /// The header `accept`, as the guest sees it.
+    pub fn accept(&self) -> Option<Cow<'_, str>> {
+        joined(&self.head.headers, &ACCEPT)
     }
 
     /// The request as the guest gets it. A large body is put into `table`.
-    pub fn lower(&self, table: &mut ResourceTable) -> wasmtime::Result<wit::Request<'_>> {
+    pub fn lower<'a>(
+        &'a self,
+        accept: Option<&'a str>,
+        table: &mut ResourceTable,
+    ) -> wasmtime::Result<wit::Request<'a>> {
         let body = match &self.body {
             Body::Complete(bytes) if bytes.len() <= INLINE_BYTES_MAX => {
                 wit::Body::Complete(ContentParam::Bytes(bytes))
@@ -86,19 +86,20 @@ impl Borrowed {
             Caller::Rejected => wit::Caller::Rejected,
             Caller::Principal(name) => wit::Caller::Principal(name),
         };
+        let Head { method, uri, headers } = &*self.head;
         Ok(wit::Request {
-            method: method(&self.method),
-            path: self.uri.path(),
-            query: self.uri.query(),
-            content_type: self.content_type.as_deref(),
-            accept: self.accept.as_deref(),
+            method: lower_method(method),
+            path: uri.path(),
+            query: uri.query(),
+            content_type: headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()),
+            accept,
             caller,
             body,
         })
     }
 }
 
-fn method(method: &http::Method) -> wit::Method<'_> {
+fn lower_method(method: &http::Method) -> wit::Method<'_> {
     match *method {
         http::Method::GET => wit::Method::Get,
         http::Method::HEAD => wit::Method::Head,
@@ -118,6 +119,11 @@ pub fn joined<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, s
     Some(values.fold(first, |all, value| Cow::Owned(format!("{all}, {value}"))))
 }
 
+/// Headers that guests see: all but those with credentials.
+fn is_shown(name: &HeaderName) -> bool {
+    *name != AUTHORIZATION && *name != PROXY_AUTHORIZATION
+}
+
 impl Host for State {
     fn prefix(&mut self) -> wasmtime::Result<String> {
         self.enter()?;
@@ -126,8 +132,13 @@ impl Host for State {
 
     fn header(&mut self, name: String) -> wasmtime::Result<Option<String>> {
         self.enter()?;
-        let name = HeaderName::from_bytes(name.as_bytes()).ok();
-        Ok(name.and_then(|name| joined(&self.headers, &name).map(Cow::into_owned)))
+        let name = HeaderName::from_bytes(name.as_bytes()).ok().filter(is_shown);
+        let head = self.head.as_deref();
+        let value = head
+            .zip(name)
+            .and_then(|(head, name)| joined(&head.headers, &name).map(Cow::into_owned));
+        self.budget.spend_bytes(value.as_ref().map_or(0, String::len))?;
+        Ok(value)
     }
 
     fn headers(&mut self) -> wasmtime::Result<Vec<(String, Vec<u8>)>> {
@@ -135,7 +146,8 @@ impl Host for State {
         let header = |(name, value): (&HeaderName, &http::HeaderValue)| {
             (name.as_str().to_owned(), value.as_bytes().to_vec())
         };
-        let headers: Vec<_> = self.headers.iter().map(header).collect();
+        let all = self.head.iter().flat_map(|head| &head.headers);
+        let headers: Vec<_> = all.filter(|(name, _)| is_shown(name)).map(header).collect();
         let bytes = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
         self.budget.spend_bytes(bytes)?;
         Ok(headers)

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::bindings::larder::guest::types::{self, Error as GuestError};
 use super::grants::Access;
 use super::limits::{Budget, LimitReached, MemoryMeter};
+use super::requests::Head;
 use super::{Guest, wasi};
 use crate::storage::{self, ConflictKind, RecordKey, Storage};
 
@@ -28,8 +28,8 @@ pub struct State {
     pub memory: MemoryMeter,
     /// What is left of the call's budget.
     pub budget: Budget,
-    /// Headers of the request at hand.
-    pub headers: HeaderMap,
+    /// The request at hand.
+    pub head: Option<Arc<Head>>,
     wasi: Option<WasiCtx>,
 }
 
@@ -40,7 +40,7 @@ impl State {
             memory: MemoryMeter::new(guest.limits.memory_bytes_max),
             budget: Budget::new(&guest.limits),
             table: new_table(),
-            headers: HeaderMap::new(),
+            head: None,
             wasi: None,
             guest,
             storage,
@@ -48,9 +48,9 @@ impl State {
     }
 
     /// Begins a call.
-    pub fn begin(&mut self, headers: HeaderMap) {
+    pub fn begin(&mut self, head: Arc<Head>) {
         self.budget = Budget::new(&self.guest.limits);
-        self.headers = headers;
+        self.head = Some(head);
     }
 
     /// Spends one host call.

@@ -18,6 +18,7 @@ use std::fmt;
 use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -263,6 +264,12 @@ impl Storage {
             sweeper.stop();
         }
         self.inner.writer.stop();
+    }
+
+    /// How long the write transaction at hand has taken so far; zero when there is none.
+    #[must_use]
+    pub fn writing_for(&self) -> Duration {
+        self.inner.writer.writing_for()
     }
 
     /// Waits until the writer fails for good, as after an I/O error; never returns otherwise.

@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -31,6 +31,9 @@ const GROUP_BYTES_MAX: usize = 64 << 20;
 
 const STOPPED: Error = Error::Unavailable("the store is closed");
 const FAILED: Error = Error::Unavailable("the store has failed");
+
+/// No transaction is at hand.
+const IDLE: u64 = u64::MAX;
 
 type Answer = Result<Vec<Outcome>, Error>;
 
@@ -79,6 +82,8 @@ pub struct Queue {
 
 /// What the writer's thread and the callers both see.
 struct Shared {
+    /// When the transaction at hand began, in milliseconds of the monotonic clock, or [`IDLE`].
+    writing_since_ms: AtomicU64,
     waiting_bytes: AtomicUsize,
     closed: AtomicBool,
     full: AtomicBool,
@@ -141,6 +146,7 @@ impl Writer {
     ) -> Self {
         let (jobs, waiting) = sync_channel(options.queue_lists_max);
         let shared = Arc::new(Shared {
+            writing_since_ms: AtomicU64::new(IDLE),
             waiting_bytes: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             full: AtomicBool::new(false),
@@ -182,6 +188,16 @@ impl Writer {
             return Err(FAILED);
         }
         if self.queue.shared.full.load(Ordering::Acquire) { Err(Error::Full) } else { Ok(()) }
+    }
+
+    /// How long the transaction at hand has taken so far; zero when there is none. One that takes
+    /// very long hangs, with a disk that no longer answers.
+    pub fn writing_for(&self) -> Duration {
+        let since = self.queue.shared.writing_since_ms.load(Ordering::Acquire);
+        if since == IDLE {
+            return Duration::ZERO;
+        }
+        self.queue.clock.monotonic().saturating_sub(Duration::from_millis(since))
     }
 
     /// Waits for the failure that ends all writing.
@@ -255,6 +271,8 @@ impl Committer {
     fn run(&mut self, jobs: &Receiver<Job>) -> Result<(), heed::Error> {
         let mut next = jobs.recv().ok();
         while let Some(job) = next.take() {
+            let since = u64::try_from(self.clock.monotonic().as_millis()).unwrap_or(IDLE);
+            self.shared.writing_since_ms.store(since, Ordering::Release);
             match job {
                 Job::Apply { .. } => {
                     let mut group = Vec::new();
@@ -282,6 +300,7 @@ impl Committer {
                 Job::Stop => return self.commit_instant(),
             }
             if next.is_none() {
+                self.shared.writing_since_ms.store(IDLE, Ordering::Release);
                 next = jobs.recv().ok();
             }
         }
