@@ -44,7 +44,7 @@ fn what_cannot_be_is_refused_with_its_key() {
         ),
         (
             "[[mount]]\nprefix = '/x'\ncomponent = 'a'\n[[mount]]\nprefix = '/x'\ncomponent = 'b'",
-            "both a and b",
+            "\"b\" cannot be mounted where \"a\" is already",
         ),
     ] {
         let answer = Larder::refused(Options::config(config));

@@ -312,14 +312,19 @@ fn mounts(
 ) -> Result<Vec<Mount>, ConfigError> {
     let mut mounts: Vec<Mount> = Vec::new();
     for mount in found {
-        let mount = resolve_mount(mount, api.as_deref(), file_dir)?;
         if let Some(other) = mounts.iter().find(|other| other.prefix == mount.prefix) {
+            let FileMount { prefix, component, .. } = mount;
             return fail(format!(
-                "mount.prefix = {:?}: both {} and {} are mounted there",
-                mount.prefix, other.name, mount.name
+                "mount.prefix = {prefix:?}: {component:?} cannot be mounted where {:?} is already",
+                other.name
             ));
         }
-        mounts.push(mount);
+        if api.is_some() && mount.prefix == "/api" && mount.component != BUILTIN_API {
+            return fail(
+                "api: the file mounts a component of its own at /api; leave one of them out",
+            );
+        }
+        mounts.push(resolve_mount(mount, api.as_deref(), file_dir)?);
     }
     if !mounts.iter().any(|mount| mount.prefix == "/api") {
         mounts.push(api_mount(api));

@@ -20,8 +20,6 @@ use crate::workers::Workers;
 
 /// The built-in guest, as the build put it into this program.
 const BUILTIN_API: &[u8] = include_bytes!(env!("LARDER_API_WASM"));
-/// Idle instances that a worker keeps of each guest whose instances may be reused.
-const IDLE_INSTANCES_MAX: usize = 128;
 const TOKEN_BYTES: usize = 32;
 const COMMIT_TIME_MAX: Duration = Duration::from_secs(60);
 const COMMIT_LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -99,7 +97,6 @@ impl Server {
         let options = EngineOptions {
             calls_max: config.http.calls_max + HEALTH_CALLS_MAX,
             workers: config.workers.count,
-            idle_max: IDLE_INSTANCES_MAX.min(config.http.calls_max),
             memory_bytes_max: memory.unwrap_or(0),
         };
         let cache_dir = config.data.join("cache");

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::{JoinError, JoinSet, LocalSet};
 use tokio::time::timeout;
 
 use crate::http::body::Reply;
@@ -87,7 +87,9 @@ impl Workers {
             LocalSet::new().block_on(&runtime, async {
                 while let Some((stream, permit)) = arriving.recv().await {
                     // Those that have ended need not be kept until the shutdown.
-                    while running.try_join_next().is_some() {}
+                    while let Some(ended) = running.try_join_next() {
+                        report(ended);
+                    }
                     let open = Open { counted: Arc::clone(&counted), _permit: permit };
                     let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
                     let serving =
@@ -97,7 +99,11 @@ impl Workers {
                         drop(open);
                     });
                 }
-                let ended = async { while running.join_next().await.is_some() {} };
+                let ended = async {
+                    while let Some(ended) = running.join_next().await {
+                        report(ended);
+                    }
+                };
                 if timeout(drain, ended).await.is_err() {
                     tracing::warn!(connections = running.len(), "the drain's time is over");
                 }
@@ -152,6 +158,13 @@ async fn accept(
         if worker.connections.send((stream, permit)).is_err() {
             return gone();
         }
+    }
+}
+
+/// A connection that panicked took nobody with it, but is a fault to be mended.
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a connection ended with a panic");
     }
 }
 

@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn all_fields_are_taken() {
         let body = r#"{"key":"k","value":"v","ttl_ms":5,"behavior":"insert","version":7,"x":1}"#;
-        let set = decode(body.as_bytes(), Encoding::Json).ok().expect("valid");
+        let set = decode(body.as_bytes(), Encoding::Json).expect("valid");
         assert_eq!((&*set.key.0, &*set.value.0), ("k", &b"v"[..]));
         assert_eq!((set.options.ttl, set.options.version), (Some(5), Some(7)));
         assert!(matches!(set.options.behavior, kv::Behavior::Insert));
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn null_is_the_same_as_absent_where_the_contract_says_so() {
         let body = r#"{"key":"k","value":"v","ttl_ms":null,"version":null,"namespace":null}"#;
-        let set = decode(body.as_bytes(), Encoding::Json).ok().expect("valid");
+        let set = decode(body.as_bytes(), Encoding::Json).expect("valid");
         assert!(set.namespace.is_none() && set.options.ttl.is_none());
         assert!(set.options.version.is_none());
         assert_eq!(place(r#"{"key":"k","value":"v","behavior":null}"#), "behavior");
@@ -136,9 +136,9 @@ mod tests {
         let mut body = b"\x82\xa3key\xa1k\xa5value\xc6\x00\x01\x00\x00".to_vec();
         let start = body.len();
         body.extend_from_slice(&[7; 1 << 16]);
-        let set = decode(&body, Encoding::MessagePack).ok().expect("valid");
+        let set = decode(&body, Encoding::MessagePack).expect("valid");
         assert_eq!(offset_in(&body, &set.value), Some(start));
         let small = decode(b"\x82\xa3key\xa1k\xa5value\xc4\x01v", Encoding::MessagePack);
-        assert_eq!(offset_in(&body, &small.ok().expect("valid").value), None);
+        assert_eq!(offset_in(&body, &small.expect("valid").value), None);
     }
 }

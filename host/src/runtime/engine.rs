@@ -14,6 +14,10 @@ use wasmtime::{
 /// Core modules and tables that one component may consist of.
 const MODULES_PER_COMPONENT_MAX: u32 = 8;
 const MEMORIES_PER_COMPONENT_MAX: u32 = 2;
+/// Idle instances over all workers and guests, and of one guest on one worker. Each takes address
+/// space, of which there is only so much.
+const IDLE_MAX: usize = 2048;
+const IDLE_MAX_A_POOL: usize = 128;
 const TABLE_ELEMENTS_MAX: usize = 20_000;
 /// Touched memory that a slot keeps for its next instance instead of giving it back.
 const MEMORY_KEPT_BYTES: usize = 256 << 10;
@@ -28,17 +32,21 @@ pub struct EngineOptions {
     pub calls_max: usize,
     /// Worker threads.
     pub workers: usize,
-    /// Most idle instances that a worker keeps of a guest.
-    pub idle_max: usize,
     /// Largest linear memory of any guest, in bytes.
     pub memory_bytes_max: usize,
 }
 
 impl EngineOptions {
+    /// Idle instances that a worker may keep of each of `reused` guests.
+    pub fn idle_max(&self, reused: usize) -> usize {
+        let share = IDLE_MAX / (self.workers * reused).max(1);
+        share.clamp(1, IDLE_MAX_A_POOL.min(self.calls_max))
+    }
+
     /// Slots for instances: the running ones, and the idle ones of `reused` guests on every
     /// worker. By this sum a call that got its permit always finds a slot.
     fn slots(&self, reused: usize) -> u32 {
-        let idle = self.workers * self.idle_max * reused;
+        let idle = self.workers * reused * self.idle_max(reused);
         u32::try_from(self.calls_max + idle).unwrap_or(u32::MAX)
     }
 }
@@ -106,6 +114,25 @@ impl Drop for Ticker {
         if let Some(thread) = self.thread.take() {
             // A panic of the loop above has nothing to add here.
             let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_hold_all_calls_and_all_idle_instances_on_machines_of_any_size() {
+        for workers in [1, 2, 64, 1024] {
+            for reused in [0, 1, 10] {
+                let options = EngineOptions { calls_max: 1000, workers, memory_bytes_max: 1 << 20 };
+                let idle = options.idle_max(reused);
+                assert!((1..=IDLE_MAX_A_POOL).contains(&idle));
+                let slots = options.slots(reused) as usize;
+                assert!(slots >= 1000 + workers * reused * idle);
+                assert!(slots <= 1000 + IDLE_MAX.max(workers * reused));
+            }
         }
     }
 }

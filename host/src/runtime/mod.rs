@@ -103,7 +103,7 @@ impl Runtime {
             Ok(Arc::new(Guest { index, name, prefix, grants, limits, pre }))
         };
         let guests = guests.into_iter().enumerate().map(load).collect::<Result<_, _>>()?;
-        Ok(Self { guests, storage, idle_max: options.idle_max, _ticker: ticker })
+        Ok(Self { guests, storage, idle_max: options.idle_max(reused), _ticker: ticker })
     }
 
     /// The guests, in the order in which they were given.
