@@ -49,20 +49,6 @@ async fn an_expired_key_is_absent_without_any_write_in_between() {
 }
 
 #[tokio::test]
-async fn a_key_set_again_after_it_expired_is_not_swept() {
-    let (larder, client) = start();
-    client.post(SET, &json!({"key": "k", "value": "old", "ttl_ms": 1})).await;
-    until_absent(&client, "k").await;
-    let set = client.post(SET, &json!({"key": "k", "value": "new"})).await.json();
-    // The sweeper works once a second; another key that it has to remove shows that it has worked.
-    client.post(SET, &json!({"key": "swept", "value": "x", "ttl_ms": 1})).await;
-    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
-    let entry = client.post(GET, &json!({"key": "k"})).await.json();
-    assert_eq!(entry["version"], set["version"]);
-    drop(larder);
-}
-
-#[tokio::test]
 async fn a_ttl_beyond_what_clients_can_read_is_refused_before_the_namespace_is_looked_up() {
     let (_larder, client) = start();
     let too_long = EXPIRY_MAX - now_ms() + 60_000;
@@ -150,8 +136,8 @@ async fn json_wrong_in_every_way_is_told_with_its_place() {
         (r#""text""#, 422, json!(".")),
         (r"1", 422, json!(".")),
         (r"null", 422, json!(".")),
-        (r#"{"key":"k","value":"v","ttl_ms":1e999}"#, 422, json!(".")),
-        (r#"{"key":"\ud800","value":"v"}"#, 422, json!(".")),
+        (r#"{"key":"k","value":"v","ttl_ms":1e999}"#, 422, json!("ttl_ms")),
+        (r#"{"key":"\ud800","value":"v"}"#, 422, json!("key")),
         (r#"{"key":"k","value":"v""#, 400, Value::Null),
         (r#"{"key":"k","value":"v",}"#, 400, Value::Null),
         (r#"{"key":"k","value":[256]"#, 400, Value::Null),
@@ -213,7 +199,7 @@ async fn deep_nesting_is_refused_and_harms_nobody() {
     assert_eq!(raw(&client, GET, "application/json", &json).await.status, 400);
     let mut msgpack = b"\x82\xa3key\xa1k\xa1x".to_vec();
     msgpack.extend(vec![0x91; 1_000_000]);
-    assert_eq!(raw(&client, GET, "application/msgpack", &msgpack).await.status, 400);
+    assert_eq!(raw(&client, GET, "application/msgpack", &msgpack).await.status, 422);
     assert_eq!(client.get("/api/v1.health.ping").await.status, 200);
 }
 
@@ -281,7 +267,8 @@ async fn a_full_store_answers_507_reads_and_deletes_on_and_recovers() {
         }
         stored += 1;
     }
-    assert_eq!(client.get("/api/v1.health.ready").await.status, 507);
+    let unready = client.get("/api/v1.health.ready").await;
+    assert_eq!((unready.status, unready.header("retry-after")), (503, Some("1")));
     for n in 0..stored {
         let key = json!({"key": format!("k{n}")});
         assert_ne!(client.post(GET, &key).await.json()["version"], 0);

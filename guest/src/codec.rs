@@ -3,6 +3,7 @@
 //! `options`'s.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 
 use larder_wire::Encoding;
@@ -11,7 +12,8 @@ use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor
 
 use crate::error::Error;
 
-/// The deepest nesting that is read; the same for both encodings.
+/// The deepest nesting of MessagePack that is read. JSON is skipped without recursion and needs no
+/// limit.
 const DEPTH_MAX: usize = 128;
 /// Array elements that room is made for before they are seen.
 const ELEMENTS_AHEAD_MAX: usize = 4096;
@@ -79,7 +81,8 @@ pub fn decode<'a, const N: usize>(
     encoding: Encoding,
     names: &'static [&'static str; N],
 ) -> Result<Fields<'a, N>, Error> {
-    let seed = DocumentSeed { names, body };
+    let place = Cell::new(None);
+    let seed = DocumentSeed { names, body, place: &place };
     let document = match encoding {
         Encoding::Json => decode_json(body, seed),
         Encoding::MessagePack => decode_msgpack(body, seed),
@@ -93,9 +96,12 @@ pub fn decode<'a, const N: usize>(
 
 fn decode_json<'a, const N: usize>(
     body: &'a [u8],
-    seed: DocumentSeed<'a, N>,
+    seed: DocumentSeed<'a, '_, N>,
 ) -> Result<Document<'a, N>, Error> {
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    // What is not UTF-8 is no JSON, wherever it stands.
+    let text = std::str::from_utf8(body)
+        .map_err(|error| Error::invalid_encoding(format!("The body is not JSON: {error}.")))?;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
     seed.deserialize(&mut deserializer)
         .and_then(|document| deserializer.end().map(|()| document))
         .map_err(|error| {
@@ -105,7 +111,8 @@ fn decode_json<'a, const N: usize>(
             let unholdable =
                 ["number out of range", "unexpected end of hex escape", "lone leading surrogate"];
             if unholdable.iter().any(|fault| detail.starts_with(fault)) {
-                Error::invalid_data(".", format!("The body holds a value out of range: {detail}."))
+                let place = seed.place.get().unwrap_or(".");
+                Error::invalid_data(place, format!("The value is out of range: {detail}."))
             } else {
                 Error::invalid_encoding(format!("The body is not JSON: {detail}."))
             }
@@ -114,12 +121,16 @@ fn decode_json<'a, const N: usize>(
 
 fn decode_msgpack<'a, const N: usize>(
     body: &'a [u8],
-    seed: DocumentSeed<'a, N>,
+    seed: DocumentSeed<'a, '_, N>,
 ) -> Result<Document<'a, N>, Error> {
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(body);
     deserializer.set_max_depth(DEPTH_MAX);
-    let document = seed.deserialize(&mut deserializer).map_err(|error| {
-        Error::invalid_encoding(format!("The body is not MessagePack: {error}."))
+    let document = seed.deserialize(&mut deserializer).map_err(|error| match error {
+        rmp_serde::decode::Error::DepthLimitExceeded => {
+            let place = seed.place.get().unwrap_or(".");
+            Error::invalid_data(place, "The value is nested too deeply.")
+        }
+        error => Error::invalid_encoding(format!("The body is not MessagePack: {error}.")),
     })?;
     match de::Deserialize::deserialize(&mut deserializer) {
         Err(rmp_serde::decode::Error::InvalidMarkerRead(_)) => Ok(document),
@@ -137,12 +148,14 @@ enum Document<'a, const N: usize> {
 
 /// Reads any document; only one that is malformed is an error.
 #[derive(Clone, Copy)]
-struct DocumentSeed<'a, const N: usize> {
+struct DocumentSeed<'a, 'p, const N: usize> {
     names: &'static [&'static str; N],
     body: &'a [u8],
+    /// The field that is being read, for errors.
+    place: &'p Cell<Option<&'static str>>,
 }
 
-impl<'a, const N: usize> DeserializeSeed<'a> for DocumentSeed<'a, N> {
+impl<'a, const N: usize> DeserializeSeed<'a> for DocumentSeed<'a, '_, N> {
     type Value = Document<'a, N>;
 
     fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -157,7 +170,7 @@ macro_rules! visit_all_as {
     };
 }
 
-impl<'a, const N: usize> Visitor<'a> for DocumentSeed<'a, N> {
+impl<'a, const N: usize> Visitor<'a> for DocumentSeed<'a, '_, N> {
     type Value = Document<'a, N>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -167,7 +180,9 @@ impl<'a, const N: usize> Visitor<'a> for DocumentSeed<'a, N> {
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut nodes = [const { None }; N];
         let mut twice = None;
-        while let Some(at) = map.next_key_seed(NameSeed { names: self.names })? {
+        let name = NameSeed { names: self.names, body: self.body };
+        while let Some(at) = map.next_key_seed(name)? {
+            self.place.set(at.map(|at| self.names[at]));
             let Some(at) = at else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
@@ -198,11 +213,13 @@ impl<'a, const N: usize> Visitor<'a> for DocumentSeed<'a, N> {
 }
 
 /// Finds a field's name among those that are asked for.
-struct NameSeed<const N: usize> {
+#[derive(Clone, Copy)]
+struct NameSeed<'a, const N: usize> {
     names: &'static [&'static str; N],
+    body: &'a [u8],
 }
 
-impl<'a, const N: usize> DeserializeSeed<'a> for NameSeed<N> {
+impl<'a, const N: usize> DeserializeSeed<'a> for NameSeed<'a, N> {
     type Value = Option<usize>;
 
     fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -210,7 +227,7 @@ impl<'a, const N: usize> DeserializeSeed<'a> for NameSeed<N> {
     }
 }
 
-impl<'a, const N: usize> Visitor<'a> for NameSeed<N> {
+impl<'a, const N: usize> Visitor<'a> for NameSeed<'a, N> {
     type Value = Option<usize>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -237,8 +254,11 @@ impl<'a, const N: usize> Visitor<'a> for NameSeed<N> {
         ext.deserialize_any(IgnoredAny).map(|_| None)
     }
 
-    visit_all_as!(None; visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64,
-        visit_bytes: &[u8]);
+    fn visit_borrowed_bytes<E: de::Error>(self, bytes: &'a [u8]) -> Result<Self::Value, E> {
+        check_text(self.body, bytes).map(|()| None)
+    }
+
+    visit_all_as!(None; visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64);
 }
 
 /// Reads any value into a [`Node`].
@@ -285,10 +305,7 @@ impl<'a> Visitor<'a> for NodeSeed<'a> {
     }
 
     fn visit_borrowed_bytes<E: de::Error>(self, bytes: &'a [u8]) -> Result<Self::Value, E> {
-        // rmp-serde also calls this for a MessagePack `str` that is not UTF-8.
-        if std::str::from_utf8(bytes).is_err() && !is_bin(self.body, bytes) {
-            return Err(E::custom("a string is not UTF-8"));
-        }
+        check_text(self.body, bytes)?;
         Ok(Node::Bin(Cow::Borrowed(bytes)))
     }
 
@@ -312,6 +329,14 @@ impl<'a> Visitor<'a> for NodeSeed<'a> {
     fn visit_newtype_struct<D: Deserializer<'a>>(self, ext: D) -> Result<Self::Value, D::Error> {
         ext.deserialize_any(IgnoredAny).map(|_| Node::Other("an extension"))
     }
+}
+
+/// rmp-serde gives out a MessagePack `str` that is not UTF-8 as if it were `bin`: it is malformed.
+fn check_text<E: de::Error>(body: &[u8], bytes: &[u8]) -> Result<(), E> {
+    if std::str::from_utf8(bytes).is_err() && !is_bin(body, bytes) {
+        return Err(E::custom("a string is not UTF-8"));
+    }
+    Ok(())
 }
 
 /// Whether `bytes`, a slice of `body`, is the payload of a MessagePack `bin`: its marker and its
@@ -457,8 +482,12 @@ mod tests {
         {
             assert_eq!(fault(msgpack(document)), place("."), "{}", document.escape_ascii());
         }
-        assert_eq!(fault(json(r#"{"a":1e999}"#)), place("."));
-        assert_eq!(fault(json(r#"{"a":"\ud800"}"#)), place("."));
+        assert_eq!(fault(json(r#"{"a":1e999}"#)), place("a"));
+        assert_eq!(fault(json(r#"{"a":[1,1e999]}"#)), place("a"));
+        assert_eq!(fault(json(r#"{"a":"\ud800"}"#)), place("a"));
+        assert_eq!(fault(json(r#"{"a":"\ud800\u0061"}"#)), place("a"));
+        let deep = [&b"\x81\xa1a"[..], &[0x91; 200], b"\x01"].concat();
+        assert_eq!(fault(msgpack(&deep)), place("a"));
     }
 
     #[test]
@@ -476,7 +505,10 @@ mod tests {
         ] {
             assert_eq!(fault(msgpack(document)), (400, None), "{}", document.escape_ascii());
         }
-        assert_eq!(fault(node(b"{\"a\":\"\xff\"}", Encoding::Json)), (400, None));
+        for json in [&b"{\"a\":\"\xff\"}"[..], b"{\"x\":\"\xff\"}", b"{\"\xff\":1}"] {
+            assert_eq!(fault(node(json, Encoding::Json)), (400, None));
+        }
+        assert_eq!(fault(msgpack(b"\x81\xa1\xff\x01")), (400, None));
     }
 
     #[test]

@@ -104,6 +104,11 @@ impl Error {
         Self::server(500, "internal-error", "This error was asked for.")
     }
 
+    /// Writes cannot be served, as `health.ready` tells it.
+    pub fn unready(detail: &'static str) -> Self {
+        Self::server(503, "unavailable", detail)
+    }
+
     /// A request that the host should not have handed over.
     pub fn internal(detail: &'static str) -> Self {
         Self::server(500, "internal-error", detail)
@@ -153,6 +158,11 @@ impl From<StoreError> for Error {
             StoreError::Unavailable => {
                 Self::server(503, "unavailable", "Writes cannot be served now; try again.")
             }
+            StoreError::InDoubt => Self::server(
+                500,
+                "internal-error",
+                "The write could not be finished; whether it happened is unknown.",
+            ),
             StoreError::Corrupt => {
                 Self::server(500, "internal-error", "The stored entry is damaged.")
             }

@@ -26,8 +26,8 @@ pub const BUILTIN_API: &str = "builtin:api";
 const WORLD: &str = "larder:guest/handler";
 const VARIABLE_PREFIX: &str = "LARDER_";
 const TOKEN_VARIABLE: &str = "LARDER_ADMIN_TOKEN";
-/// Paths that are the host's own.
-const HOST_PATHS: [&str; 4] = ["/livez", "/readyz", "/metrics", "/larder"];
+/// Paths that are the host's own: no guest is mounted on them, or answers them.
+pub const HOST_PATHS: [&str; 4] = ["/livez", "/readyz", "/metrics", "/larder"];
 const API_HEALTH: [&str; 2] = ["/api/v1.health.ping", "/api/v1.health.ready"];
 /// The built-in API keeps nothing between calls; a new instance now and then keeps memory tidy.
 const API_INSTANCE_CALLS_MAX: u32 = 1_000_000;
@@ -170,7 +170,7 @@ impl Config {
         let admin_token = of_variable.transpose()?.or(of_file.transpose()?);
         let body_bytes_max = args.body_bytes_max.or(file.body_bytes_max).unwrap_or(8 << 20);
         let bodies_bytes_max = args.bodies_bytes_max.or(file.bodies_bytes_max).unwrap_or(512 << 20);
-        check("body_bytes_max", body_bytes_max, 1..=1 << 30)?;
+        check("body_bytes_max", body_bytes_max, 1..=64 << 20)?;
         check("bodies_bytes_max", bodies_bytes_max as u64, body_bytes_max..=1 << 40)?;
         let calls_max = count("calls_max", args.calls_max.or(file.calls_max), 1024, 16 << 10)?;
         let wait = args.call_wait_ms_max.or(file.call_wait_ms_max);
@@ -210,7 +210,7 @@ impl Config {
                 args.storage_bytes_max.or(file.storage_bytes_max),
                 body_bytes_max,
             )?,
-            mounts: mounts(file.mount, api, &file_dir)?,
+            mounts: mounts(file.mount, &Api { replaced_by: api, body_bytes_max }, &file_dir)?,
         })
     }
 }
@@ -304,12 +304,15 @@ fn storage_options(
     Ok(storage::Options { bytes_max, value_bytes_max, ..storage::Options::default() })
 }
 
+/// What the API's mount depends on.
+struct Api {
+    /// A component in place of the built-in one.
+    replaced_by: Option<PathBuf>,
+    body_bytes_max: u64,
+}
+
 /// The file's mounts, and the built-in API unless one of them is it or takes its place.
-fn mounts(
-    found: Vec<FileMount>,
-    api: Option<PathBuf>,
-    file_dir: &Path,
-) -> Result<Vec<Mount>, ConfigError> {
+fn mounts(found: Vec<FileMount>, api: &Api, file_dir: &Path) -> Result<Vec<Mount>, ConfigError> {
     let mut mounts: Vec<Mount> = Vec::new();
     for mount in found {
         if let Some(other) = mounts.iter().find(|other| other.prefix == mount.prefix) {
@@ -319,12 +322,12 @@ fn mounts(
                 other.name
             ));
         }
-        if api.is_some() && mount.prefix == "/api" && mount.component != BUILTIN_API {
+        if api.replaced_by.is_some() && mount.prefix == "/api" && mount.component != BUILTIN_API {
             return fail(
                 "api: the file mounts a component of its own at /api; leave one of them out",
             );
         }
-        mounts.push(resolve_mount(mount, api.as_deref(), file_dir)?);
+        mounts.push(resolve_mount(mount, api, file_dir)?);
     }
     if !mounts.iter().any(|mount| mount.prefix == "/api") {
         mounts.push(api_mount(api));
@@ -333,16 +336,21 @@ fn mounts(
 }
 
 /// The built-in API as it is mounted unless the file says otherwise.
-fn api_mount(replaced_by: Option<PathBuf>) -> Mount {
+fn api_mount(api: &Api) -> Mount {
+    let limits = Limits::default();
+    let body_bytes_max = usize::try_from(api.body_bytes_max).unwrap_or(usize::MAX);
     let limits = Limits {
         instance_calls_max: API_INSTANCE_CALLS_MAX,
-        memory_bytes_max: API_MEMORY_BYTES_MAX,
-        ..Limits::default()
+        // As JSON a byte takes up to four, and the guest holds value and text at once.
+        memory_bytes_max: (12 * body_bytes_max).max(API_MEMORY_BYTES_MAX),
+        host_bytes_max: (6 * body_bytes_max).max(limits.host_bytes_max),
+        answer_bytes_max: (6 * body_bytes_max).max(limits.answer_bytes_max),
+        ..limits
     };
     Mount {
         name: "api".to_owned(),
         prefix: "/api".to_owned(),
-        component: replaced_by.map_or(Component::BuiltinApi, Component::File),
+        component: api.replaced_by.clone().map_or(Component::BuiltinApi, Component::File),
         namespaces: [("*".to_owned(), Access::Write)].into(),
         auth: Auth::Guest,
         health: API_HEALTH.map(str::to_owned).into(),
@@ -350,18 +358,20 @@ fn api_mount(replaced_by: Option<PathBuf>) -> Mount {
     }
 }
 
-fn resolve_mount(
-    mount: FileMount,
-    api: Option<&Path>,
-    file_dir: &Path,
-) -> Result<Mount, ConfigError> {
+fn resolve_mount(mount: FileMount, api: &Api, file_dir: &Path) -> Result<Mount, ConfigError> {
     check_prefix(&mount.prefix)?;
     if let Some(world) = mount.world.filter(|world| world != WORLD) {
         return fail(format!("mount.world = {world:?}: only {WORLD:?} is served"));
     }
     let builtin = mount.component == BUILTIN_API;
+    if builtin && mount.prefix != "/api" {
+        return fail(format!(
+            "mount.prefix = {:?}: {BUILTIN_API} answers below /api only",
+            mount.prefix
+        ));
+    }
     let base = if builtin {
-        api_mount(api.map(Path::to_owned))
+        api_mount(api)
     } else {
         let path = file_dir.join(&mount.component);
         let name =
@@ -425,6 +435,7 @@ fn check_prefix(prefix: &str) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn is_under(prefix: &str, path: &str) -> bool {
-    prefix.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+/// Whether `path` is `prefix` or lies below it.
+pub fn is_under(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

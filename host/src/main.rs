@@ -34,7 +34,7 @@ fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
     let address = config.listen;
     let server = Server::open(config, Clock::system())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         // Before the port opens, so that no signal is missed once somebody could send one.
         let (terminate, interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -48,7 +48,10 @@ fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
         drop(out);
         server.serve(listener, signalled(terminate, interrupt)).await?;
         Ok(())
-    })
+    });
+    // What still hangs, as on a disk that does not answer, is left behind.
+    runtime.shutdown_background();
+    served
 }
 
 /// Ready at the first signal; the second ends the process on the spot.

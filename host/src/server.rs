@@ -144,7 +144,11 @@ impl Server {
             std::mem::forget(storage);
             return Err(ServeError::Failed(failure));
         }
-        storage.close();
+        // On a thread of its own, so that signals are heard while it takes its time.
+        let closing = tokio::task::spawn_blocking(move || storage.close());
+        if tokio::time::timeout(COMMIT_TIME_MAX, closing).await.is_err() {
+            return Err(ServeError::Failed("the last commit hangs".to_owned()));
+        }
         Ok(())
     }
 }

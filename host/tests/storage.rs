@@ -228,6 +228,21 @@ fn a_full_store_refuses_sets_reads_and_deletes_on_and_recovers() {
 }
 
 #[test]
+fn a_full_store_is_ready_again_when_a_sweep_has_made_room() {
+    let mut bed = Bed::new();
+    bed.options.bytes_max = Some(2 << 20);
+    let storage = bed.open();
+    let mut stored = 0;
+    while set(&storage, &format!("k{stored}"), &[7; 100_000], Some(1000)).is_ok() {
+        stored += 1;
+    }
+    assert_eq!(storage.writable(), Err(Error::Full));
+    bed.driver.advance(1000);
+    assert_eq!(storage.sweep(1000), Ok(stored));
+    assert_eq!(storage.writable(), Ok(()));
+}
+
+#[test]
 fn a_value_over_the_limit_is_refused() {
     let mut bed = Bed::new();
     bed.options.value_bytes_max = 10;
@@ -274,6 +289,44 @@ fn a_file_that_was_cut_short_is_refused_before_it_is_read() {
     let file = OpenOptions::new().write(true).open(data_file(&bed.path)).unwrap();
     file.set_len(file.metadata().unwrap().len() / 2).unwrap();
     assert!(matches!(bed.try_open(), Err(OpenError::Truncated { .. })));
+}
+
+#[test]
+fn a_file_that_ends_before_pages_that_were_never_written_is_opened() {
+    let bed = Bed::new();
+    let storage = bed.open();
+    for n in 0..10 {
+        set(&storage, &format!("k{}", n % 3), &[1; 50_000], None).unwrap();
+    }
+    // Takes pages at the end of the file and gives them back within one transaction.
+    let large = Operation::Set {
+        key: key(&storage, "large"),
+        value: Bytes::from(vec![2; 4 << 20]),
+        expected: None,
+        behavior: Behavior::Upsert,
+        ttl: None,
+    };
+    let gone = Operation::Delete { key: key(&storage, "large"), expected: None };
+    storage.submit(vec![large, gone]).unwrap().wait().unwrap();
+    drop(storage);
+    let storage = bed.open();
+    assert_eq!(get(&storage, "k0"), Ok(Some(vec![1; 50_000])));
+    set(&storage, "k", &[3; 100_000], None).unwrap();
+    drop(storage);
+    assert_eq!(get(&bed.open(), "k"), Ok(Some(vec![3; 100_000])));
+}
+
+#[test]
+fn a_sweep_of_large_entries_comes_in_several_transactions() {
+    let bed = Bed::new();
+    let storage = bed.open();
+    for n in 0..6 {
+        set(&storage, &format!("k{n}"), &vec![1; 6 << 20], Some(10)).unwrap();
+    }
+    bed.driver.advance(10);
+    assert_eq!(storage.sweep(100), Ok(3));
+    assert_eq!(storage.sweep(100), Ok(3));
+    assert_eq!(storage.sweep(100), Ok(0));
 }
 
 #[test]

@@ -44,9 +44,9 @@ impl Encoding {
         }
         let json = Preference::of(Encoding::Json, accept);
         let msgpack = Preference::of(Encoding::MessagePack, accept);
-        let preferred = msgpack.quality > json.quality;
+        let unlike_json = msgpack.quality > json.quality;
         let tied_by_name = msgpack.quality == json.quality && msgpack.by_name;
-        if msgpack.quality > 0 && (preferred && msgpack.specificity > 0 || tied_by_name) {
+        if msgpack.quality > 0 && (unlike_json || tied_by_name) {
             Encoding::MessagePack
         } else {
             Encoding::Json
@@ -186,6 +186,7 @@ mod tests {
             "application/msgpack;q=0.5, */*;q=0.1",
             "application/json;q=0, application/msgpack;q=0.001",
             "application/msgpack;q=1.0;x=y",
+            "application/json;q=0, */*",
         ] {
             assert_eq!(answer(accept), Encoding::MessagePack, "{accept}");
         }
@@ -201,6 +202,7 @@ mod tests {
             "application/msgpack;q=x",
             "application/msgpack;q=NaN",
             "application/msgpackx",
+            "application/msgpack;q=0.5, */*",
         ] {
             assert_eq!(answer(accept), Encoding::Json, "{accept}");
         }

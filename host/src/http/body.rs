@@ -16,6 +16,7 @@ use crate::deadline::within;
 /// How much of a refused body is read on, so that a client that sends first and reads then gets
 /// its answer instead of a broken connection.
 const DISCARD_BYTES_MAX: u64 = 64 << 20;
+const DISCARD_TIME_MAX: Duration = Duration::from_secs(5);
 /// The same for a client that may not send a body at all.
 const DISCARD_LITTLE_BYTES_MAX: u64 = 256 << 10;
 const DISCARD_LITTLE_TIME_MAX: Duration = Duration::from_secs(2);
@@ -26,8 +27,8 @@ const FIRST_BYTES: usize = 8 << 10;
 pub enum Received {
     /// All of it.
     Complete(Bytes),
-    /// Over the limit; it was not kept.
-    TooLarge,
+    /// Over the limit; it was not kept, and this may be the rest of it.
+    TooLarge(Option<Incoming>),
 }
 
 /// How many bytes a body may take, at most `limit`.
@@ -44,10 +45,7 @@ pub async fn receive(
 ) -> Result<Received, hyper::Error> {
     let announced = incoming.size_hint().lower();
     if announced > limit {
-        if !continues {
-            discard(incoming, DISCARD_BYTES_MAX).await;
-        }
-        return Ok(Received::TooLarge);
+        return Ok(Received::TooLarge((!continues).then_some(incoming)));
     }
     // A body that came in one frame, as small ones do, is taken as it is.
     let first = match next(&mut incoming).await? {
@@ -57,7 +55,8 @@ pub async fn receive(
             return receive_rest(incoming, data, announced, limit).await;
         }
     };
-    Ok(if first.len() as u64 > limit { Received::TooLarge } else { Received::Complete(first) })
+    let fits = first.len() as u64 <= limit;
+    Ok(if fits { Received::Complete(first) } else { Received::TooLarge(None) })
 }
 
 async fn receive_rest(
@@ -76,9 +75,7 @@ async fn receive_rest(
             None => return Ok(Received::Complete(all.freeze())),
         }
     }
-    drop(all);
-    discard(incoming, DISCARD_BYTES_MAX).await;
-    Ok(Received::TooLarge)
+    Ok(Received::TooLarge(Some(incoming)))
 }
 
 /// The next data; trailers are left out.
@@ -102,6 +99,13 @@ async fn discard(mut incoming: Incoming, bytes_max: u64) {
         if bytes > bytes_max {
             return;
         }
+    }
+}
+
+/// Reads what follows of a body that was too large, for a while.
+pub async fn discard_refused(rest: Option<Incoming>) {
+    if let Some(rest) = rest {
+        within(DISCARD_TIME_MAX, discard(rest, DISCARD_BYTES_MAX)).await;
     }
 }
 

@@ -26,6 +26,10 @@ use crate::workers::Handler;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const HEADERS_MAX: usize = 100;
 const HEADER_BYTES_MAX: usize = 16 << 10;
+/// Read at first, to tell the protocol.
+const FIRST_BYTES: usize = 2 << 10;
+/// What HTTP/2 writes between two looks without answering anything: pings and their like.
+const CHATTER_BYTES: u64 = 256;
 const READ_BUFFER_BYTES_MAX: usize = 64 << 10;
 const STREAMS_MAX: u32 = 256;
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
@@ -221,8 +225,9 @@ impl Watch {
         loop {
             tokio::time::sleep(LOOK_INTERVAL.min(self.limits.header_time_max)).await;
             let now = Instant::now();
-            let progress = std::mem::replace(&mut written, self.traffic.written_bytes.get());
-            if self.traffic.running.get() > 0 || progress != written {
+            let before = std::mem::replace(&mut written, self.traffic.written_bytes.get());
+            let chatter = if self.is_http2 { CHATTER_BYTES } else { 0 };
+            if self.traffic.running.get() > 0 || written - before > chatter {
                 idle_since = now;
                 head_since = None;
                 continue;
@@ -251,7 +256,7 @@ struct Opened {
 
 impl Opened {
     async fn detect(mut stream: TcpStream, traffic: &Rc<Traffic>) -> io::Result<Self> {
-        let mut first = BytesMut::with_capacity(HEADER_BYTES_MAX);
+        let mut first = BytesMut::with_capacity(FIRST_BYTES);
         let is_http2 = loop {
             if stream.read_buf(&mut first).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -279,6 +284,10 @@ impl AsyncRead for Opened {
             let length = self.first.len().min(buffer.remaining());
             buffer.put_slice(&self.first[..length]);
             self.first.advance(length);
+            if self.first.is_empty() {
+                // Gives the memory back, which an idle connection has no use for.
+                self.first = Bytes::new();
+            }
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();

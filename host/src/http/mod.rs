@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use self::body::{Received, Reply};
 use self::refusal::Refusal;
 use crate::auth::Authenticator;
+use crate::config::{HOST_PATHS, is_under};
 use crate::deadline::within;
 use crate::runtime::{Answer, Body, CallError, Caller, Guest, Head, Pool, Request};
 use crate::workers::Handler;
@@ -49,10 +50,7 @@ pub struct Route {
 
 impl Route {
     fn holds(&self, path: &str) -> bool {
-        match path.strip_prefix(self.prefix.as_str()) {
-            Some(rest) => rest.is_empty() || rest.starts_with('/') || self.prefix == "/",
-            None => false,
-        }
+        self.prefix == "/" || is_under(path, &self.prefix)
     }
 }
 
@@ -105,6 +103,14 @@ impl Gate {
             bodies: Semaphore::new(usize::try_from(body_units).unwrap_or(Semaphore::MAX_PERMITS)),
             limits,
         }
+    }
+
+    /// The mount that a path belongs to.
+    fn route(&self, path: &str) -> Option<&Route> {
+        if HOST_PATHS.iter().any(|own| is_under(path, own)) {
+            return None;
+        }
+        self.routes.iter().find(|route| route.holds(path))
     }
 
     /// A permit for a call, at once or within the time that a request may wait.
@@ -170,7 +176,7 @@ impl Handler for Worker {
         let (http::request::Parts { method, uri, headers, .. }, incoming) = request.into_parts();
         let head = Arc::new(Head { method, uri, headers });
         let path = head.uri.path();
-        let Some(route) = self.gate.routes.iter().find(|route| route.holds(path)) else {
+        let Some(route) = self.gate.route(path) else {
             body::discard_little(incoming).await;
             return empty(StatusCode::NOT_FOUND);
         };
@@ -224,7 +230,10 @@ impl Worker {
             None => Err(Refusal::body_too_slow()),
             Some(Err(_)) => Err(Refusal::body_cut_short()),
             Some(Ok(Received::Complete(bytes))) => Ok((Body::Complete(bytes), room)),
-            Some(Ok(Received::TooLarge)) => Ok((Body::TooLarge(limits.body_bytes_max), room)),
+            Some(Ok(Received::TooLarge(rest))) => {
+                body::discard_refused(rest).await;
+                Ok((Body::TooLarge(limits.body_bytes_max), room))
+            }
         }
     }
 }

@@ -48,7 +48,8 @@ impl Refusal {
 
     /// The body did not arrive in time.
     pub fn body_too_slow() -> Self {
-        Self::input(StatusCode::REQUEST_TIMEOUT, "timeout", "The body took too long to arrive.")
+        let (status, r#type) = (StatusCode::REQUEST_TIMEOUT, ErrorType::OperationError);
+        Self { status, r#type, code: "timeout", detail: "The body took too long to arrive." }
     }
 
     /// The body ended before its end, or is not framed as HTTP says.
@@ -67,8 +68,9 @@ impl Refusal {
 
     /// The response, encoded as the request's headers prefer.
     pub fn into_response(self, headers: &HeaderMap) -> http::Response<Reply> {
-        let (accept, content_type) = (joined(headers, &ACCEPT), joined(headers, &CONTENT_TYPE));
-        let encoding = Encoding::of_answer(accept.as_deref(), content_type.as_deref());
+        let accept = joined(headers, &ACCEPT);
+        let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let encoding = Encoding::of_answer(accept.as_deref(), content_type);
         let Self { status, r#type, code, detail } = self;
         let body = ErrorBody { r#type, code, detail, location: None }.encode(encoding);
         let mut response = http::Response::new(Reply::new(vec![body.into()]));

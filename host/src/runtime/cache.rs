@@ -2,10 +2,10 @@
 //! only what this program wrote is loaded: from a private directory of the same user, under a name
 //! bound to component, engine and program, and with a checksum over every byte.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::hash::{Hash, Hasher};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -64,7 +64,10 @@ impl Cache {
         let code = component.serialize()?;
         DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
         let unfinished = path.with_extension("tmp");
-        let mut file = File::create(&unfinished)?;
+        let mut options = OpenOptions::new();
+        // Whatever the umask, nobody else may write what is going to be run.
+        let mut file =
+            options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
         file.write_all(&Sha256::digest(&code))?;
         file.write_all(&code)?;
         file.sync_all()?;

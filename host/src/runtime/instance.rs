@@ -53,6 +53,8 @@ impl Pool {
             Some(instance) => instance,
             None => self.instantiate(guest).await?,
         };
+        // Counted from now: an idle instance's deadline has long passed.
+        instance.store.set_epoch_deadline(1);
         let accept = request.accept();
         let state = instance.store.data_mut();
         state.begin(Arc::clone(&request.head));
@@ -73,7 +75,6 @@ impl Pool {
         store.set_max_component_handles(HANDLES_MAX);
         // Every tick the guest gives way to the thread's other tasks, its own deadline among them.
         // Tokio's own way to yield also looks at the sockets before it comes back.
-        store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|_| {
             Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
         });

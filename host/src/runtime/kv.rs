@@ -18,8 +18,8 @@ use crate::storage::{self, Operation, Outcome, RecordKey, Ttl, Version};
 pub const INLINE_BYTES_MAX: usize = 64 << 10;
 
 impl State {
-    /// Everything about a set that is judged before it is queued, in the order that the interface
-    /// promises: the time to live before the namespace.
+    /// Everything about a set that is judged before it is queued: the grant, then the time to
+    /// live, then the namespace, as the interface promises.
     fn set_operation(
         &self,
         namespace: &str,
@@ -27,6 +27,7 @@ impl State {
         value: Bytes,
         options: SetOptions,
     ) -> Result<Operation, Error> {
+        self.check_grant(namespace, Access::Write)?;
         let ttl = options.ttl.map(Ttl::new).transpose()?;
         if let Some(ttl) = ttl {
             self.storage.check_ttl(ttl)?;
@@ -78,7 +79,11 @@ impl State {
                         self.budget.spend_bytes(bytes.len())?;
                         ContentResult::Bytes(bytes)
                     }
-                    Value::ByReference(bytes) => ContentResult::Blob(self.table.push(Blob(bytes))?),
+                    // It takes the host's memory, if not the guest's.
+                    Value::ByReference(bytes) => {
+                        self.budget.spend_bytes(bytes.len())?;
+                        ContentResult::Blob(self.table.push(Blob(bytes))?)
+                    }
                 };
                 Ok(Some(Entry { value, version, expiry }))
             }

@@ -91,7 +91,7 @@ impl Request {
             method: lower_method(method),
             path: uri.path(),
             query: uri.query(),
-            content_type: headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()),
+            content_type: headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("")),
             accept,
             caller,
             body,

@@ -2,6 +2,7 @@
 //! identity, grants and budget from here.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -30,6 +31,7 @@ pub struct State {
     pub budget: Budget,
     /// The request at hand.
     pub head: Option<Arc<Head>>,
+    log_bytes_left: Arc<AtomicUsize>,
     wasi: Option<WasiCtx>,
 }
 
@@ -41,6 +43,7 @@ impl State {
             budget: Budget::new(&guest.limits),
             table: new_table(),
             head: None,
+            log_bytes_left: Arc::new(AtomicUsize::new(wasi::LOG_BYTES_MAX)),
             wasi: None,
             guest,
             storage,
@@ -51,6 +54,7 @@ impl State {
     pub fn begin(&mut self, head: Arc<Head>) {
         self.budget = Budget::new(&self.guest.limits);
         self.head = Some(head);
+        self.log_bytes_left.store(wasi::LOG_BYTES_MAX, Ordering::Relaxed);
     }
 
     /// Spends one host call.
@@ -81,7 +85,8 @@ fn new_table() -> ResourceTable {
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         // Most calls never touch WASI: it is made when it is first asked for.
-        let ctx = self.wasi.get_or_insert_with(|| wasi::closed(&self.guest.name));
+        let (name, left) = (&self.guest.name, &self.log_bytes_left);
+        let ctx = self.wasi.get_or_insert_with(|| wasi::closed(name, left));
         WasiCtxView { ctx, table: &mut self.table }
     }
 }
@@ -106,6 +111,7 @@ impl From<storage::Error> for GuestError {
             storage::Error::TooLarge => GuestError::TooLarge,
             storage::Error::Full => GuestError::Full,
             storage::Error::Unavailable(_) => GuestError::Unavailable,
+            storage::Error::InDoubt => GuestError::InDoubt,
             storage::Error::Corrupt => GuestError::Corrupt,
             storage::Error::Failed(error) => {
                 tracing::error!(error, "storage failed");

@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -14,14 +15,17 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
 /// Longest line that is logged; the rest of it is left out.
 const LINE_BYTES_MAX: usize = 4 << 10;
-/// Most that an instance may log; what follows is left out, with a word about it.
-const LOG_BYTES_MAX: usize = 64 << 10;
+/// Most that a call may log; what follows is left out, with a word about it.
+pub const LOG_BYTES_MAX: usize = 64 << 10;
+/// What a line costs besides its text.
+const LINE_COST_BYTES: usize = 128;
 /// Most bytes that a guest may write at a time, and random bytes that it may ask for.
 const CHUNK_BYTES_MAX: usize = 64 << 10;
 
-/// A WASI context that reaches nothing but the log.
-pub fn closed(guest: &Arc<str>) -> WasiCtx {
-    let stream = |stream| Log { guest: Arc::clone(guest), stream };
+/// A WASI context that reaches nothing but the log, and of that what `bytes_left` allows.
+pub fn closed(guest: &Arc<str>, bytes_left: &Arc<AtomicUsize>) -> WasiCtx {
+    let stream =
+        |stream| Log { guest: Arc::clone(guest), stream, bytes_left: Arc::clone(bytes_left) };
     WasiCtxBuilder::new()
         .stdout(stream("stdout"))
         .stderr(stream("stderr"))
@@ -37,6 +41,8 @@ pub fn closed(guest: &Arc<str>) -> WasiCtx {
 struct Log {
     guest: Arc<str>,
     stream: &'static str,
+    /// Shared by all streams of the instance, however often it opens them.
+    bytes_left: Arc<AtomicUsize>,
 }
 
 impl IsTerminal for Log {
@@ -59,12 +65,11 @@ impl StdoutStream for Log {
 struct Lines {
     log: Log,
     line: Vec<u8>,
-    bytes_left: usize,
 }
 
 impl Lines {
     fn new(log: Log) -> Self {
-        Self { log, line: Vec::new(), bytes_left: LOG_BYTES_MAX }
+        Self { log, line: Vec::new() }
     }
 
     fn take(&mut self, bytes: &[u8]) {
@@ -83,16 +88,17 @@ impl Lines {
 
     fn emit(&mut self) {
         let line = std::mem::take(&mut self.line);
-        if line.is_empty() || self.bytes_left == 0 {
+        let Log { guest, stream, bytes_left } = &self.log;
+        let left = bytes_left.load(Ordering::Relaxed);
+        if line.is_empty() || left == 0 {
             return;
         }
-        let Log { guest, stream } = &self.log;
-        if line.len() > self.bytes_left {
-            self.bytes_left = 0;
+        let cost = line.len() + LINE_COST_BYTES;
+        bytes_left.store(left.saturating_sub(cost), Ordering::Relaxed);
+        if cost >= left {
             tracing::warn!(%guest, stream, "the guest logs too much; the rest is left out");
             return;
         }
-        self.bytes_left -= line.len();
         // Control characters could forge lines of the log or steer a terminal.
         let text: String = String::from_utf8_lossy(&line)
             .chars()

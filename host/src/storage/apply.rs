@@ -11,6 +11,10 @@ use super::namespaces::Namespace;
 use super::{Behavior, NamespaceId, Operation, Outcome, Version, is_expired};
 use crate::clock::Millis;
 
+/// Bytes of expired records that a sweep reads in one transaction, so that writes do not wait for
+/// a disk full of large ones.
+const SWEEP_BYTES_MAX: usize = 16 << 20;
+
 /// Why a list of operations was not applied.
 pub enum Failure {
     /// The list was refused; the transaction is as it was before it.
@@ -320,9 +324,14 @@ pub fn sweep(
             break;
         }
     }
+    let (mut rows, mut bytes) = (0, 0);
     for row in &due {
+        if bytes > SWEEP_BYTES_MAX {
+            break;
+        }
         if let Ok((expiry, key)) = layout::decode_expiry_key(row) {
             let stored = database.main.get(txn, key)?;
+            bytes += stored.map_or(0, <[u8]>::len);
             let record = stored.map(|stored| Record::decode(key, stored));
             if matches!(record, Some(Ok(record)) if record.expiry == Some(expiry)) {
                 database.main.delete(txn, key)?;
@@ -330,6 +339,7 @@ pub fn sweep(
         }
         database.expiry.delete(txn, row)?;
         draft.dirty = true;
+        rows += 1;
     }
-    Ok(due.len())
+    Ok(rows)
 }

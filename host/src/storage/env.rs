@@ -11,7 +11,7 @@ use heed::types::Bytes;
 use heed::{CommitOrAbort, Env, EnvOpenOptions, WithoutTls};
 
 use super::error::OpenError;
-use super::layout::{self, NamespaceRow, StateRow};
+use super::layout::{self, NamespaceRow, Record, StateRow};
 use super::namespaces::Namespace;
 use super::{DEFAULT_NAMESPACE, NamespaceId, Options, Version};
 use crate::clock::Clock;
@@ -54,8 +54,20 @@ pub fn open(dir: &Path, options: &Options, clock: &Clock) -> Result<(Database, F
     make_private_dir(dir)?;
     let lock = Arc::new(take_lock(dir)?);
     let env = open_env(dir, options)?;
-    check_length(dir, &env)?;
-    let database = open_databases(dir, env, lock)?;
+    let short = extend(dir, &env)?;
+    let database = open_databases(dir, env, lock).and_then(|database| {
+        if short.is_some() {
+            read_everything(&database).map_err(lmdb_error(dir))?;
+        }
+        Ok(database)
+    });
+    let database = match (database, short) {
+        (Err(_), Some((found, needed))) => {
+            set_length(dir, found)?;
+            return Err(OpenError::Truncated { path: data_file(dir), found, needed });
+        }
+        (database, _) => database?,
+    };
     initialize(dir, &database, clock)?;
     let found = read_found(dir, &database)?;
     Ok((database, found))
@@ -112,14 +124,37 @@ fn open_env(dir: &Path, options: &Options) -> Result<Env<WithoutTls>, OpenError>
     unsafe { open.open(dir) }.map_err(lmdb_error(dir))
 }
 
-/// A file that is shorter than its last page would end the process with SIGBUS at the first touch.
-fn check_length(dir: &Path, env: &Env<WithoutTls>) -> Result<(), OpenError> {
+/// Finds out whether the file is shorter than its last page, which would end the process with
+/// SIGBUS at the first touch, and makes it long enough. Being short proves nothing: LMDB counts pages
+/// at the end that a transaction took and gave back without ever writing them.
+fn extend(dir: &Path, env: &Env<WithoutTls>) -> Result<Option<(u64, u64)>, OpenError> {
     let path = data_file(dir);
     let found = fs::metadata(&path).map_err(io_error("look at", &path))?.len();
     let page = u64::from(env.unnamed_database_stat().page_size);
     let needed = (env.info().last_page_number as u64 + 1) * page;
-    if found < needed {
-        return Err(OpenError::Truncated { path, found, needed });
+    if found >= needed {
+        return Ok(None);
+    }
+    set_length(dir, needed)?;
+    Ok(Some((found, needed)))
+}
+
+fn set_length(dir: &Path, length: u64) -> Result<(), OpenError> {
+    let path = data_file(dir);
+    let file = OpenOptions::new().write(true).open(&path);
+    file.and_then(|file| file.set_len(length)).map_err(io_error("change the length of", &path))
+}
+
+/// Reads everything that is stored; an error when any of it is damaged.
+fn read_everything(database: &Database) -> Result<(), heed::Error> {
+    let damaged = || heed::Error::Mdb(heed::MdbError::Corrupted);
+    let txn = database.env.read_txn()?;
+    for tree in [database.expiry, database.namespaces, database.meta] {
+        tree.iter(&txn)?.try_for_each(|row| row.map(|_| ()))?;
+    }
+    for row in database.main.iter(&txn)? {
+        let (key, stored) = row?;
+        Record::decode(key, stored).map_err(|_| damaged())?;
     }
     Ok(())
 }

@@ -49,9 +49,12 @@ pub enum Error {
     /// The quota, the map or the disk is full.
     #[error("there is no room for more data")]
     Full,
-    /// Writes cannot be served. After the operation was queued, whether it happened is unknown.
+    /// Writes cannot be served; nothing was begun.
     #[error("writes cannot be served: {0}")]
     Unavailable(&'static str),
+    /// The write was begun and could not be finished: whether it happened is unknown.
+    #[error("whether the write happened is unknown")]
+    InDoubt,
     /// A stored record does not match its checksum or its format.
     #[error("a stored record is damaged")]
     Corrupt,

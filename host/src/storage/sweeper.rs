@@ -1,7 +1,7 @@
 //! Wakes up now and then, looks whether anything has expired, and asks the writer to remove it in
 //! small batches. Opens read transactions only; exactness on read does not depend on it.
 
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc::{self, RecvTimeoutError, TryRecvError};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -26,7 +26,7 @@ impl Sweeper {
         let (stop, stopped) = mpsc::channel();
         let thread = thread::Builder::new().name("larder-sweeper".to_owned()).spawn(move || {
             while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
-                if let Err(error) = sweep_all(&database, &queue, &clock) {
+                if let Err(error) = sweep_all(&database, &queue, &clock, &stopped) {
                     tracing::warn!(%error, "expired entries could not be removed; trying again");
                 }
             }
@@ -60,8 +60,14 @@ impl Drop for Sweeper {
     }
 }
 
-fn sweep_all(database: &Database, queue: &Queue, clock: &Clock) -> Result<(), Error> {
-    while anything_due(database, clock)? {
+fn sweep_all(
+    database: &Database,
+    queue: &Queue,
+    clock: &Clock,
+    stopped: &mpsc::Receiver<()>,
+) -> Result<(), Error> {
+    // However much is left, a shutdown waits for one batch at most.
+    while stopped.try_recv() == Err(TryRecvError::Empty) && anything_due(database, clock)? {
         queue.sweep(ROWS_MAX)?;
     }
     Ok(())

@@ -32,6 +32,8 @@ const GROUP_BYTES_MAX: usize = 64 << 20;
 const STOPPED: Error = Error::Unavailable("the store is closed");
 const FAILED: Error = Error::Unavailable("the store has failed");
 
+/// A transaction that takes longer than this makes the store unready.
+const WRITING_TIME_USUAL: Duration = Duration::from_secs(5);
 /// No transaction is at hand.
 const IDLE: u64 = u64::MAX;
 
@@ -59,7 +61,7 @@ pub struct Ticket {
 impl Ticket {
     /// Blocks until the list is on disk or refused. Not for async code.
     pub fn wait(self) -> Result<Vec<Outcome>, Error> {
-        self.answer.blocking_recv().unwrap_or(Err(FAILED))
+        self.answer.blocking_recv().unwrap_or(Err(Error::InDoubt))
     }
 }
 
@@ -67,7 +69,7 @@ impl Future for Ticket {
     type Output = Result<Vec<Outcome>, Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.answer).poll(context).map(|answer| answer.unwrap_or(Err(FAILED)))
+        Pin::new(&mut self.answer).poll(context).map(|answer| answer.unwrap_or(Err(Error::InDoubt)))
     }
 }
 
@@ -158,6 +160,7 @@ impl Writer {
             namespaces: Arc::clone(namespaces),
             clock: clock.clone(),
             bytes_max: options.bytes_max,
+            over_quota: false,
             queue_wait_max: options.queue_wait_max,
             shared: Arc::clone(&shared),
         };
@@ -186,6 +189,9 @@ impl Writer {
         self.queue.check_open()?;
         if self.queue.shared.failed.borrow().is_some() {
             return Err(FAILED);
+        }
+        if self.writing_for() > WRITING_TIME_USUAL {
+            return Err(Error::Unavailable("a commit takes long"));
         }
         if self.queue.shared.full.load(Ordering::Acquire) { Err(Error::Full) } else { Ok(()) }
     }
@@ -262,6 +268,7 @@ struct Committer {
     namespaces: Arc<Namespaces>,
     clock: Clock,
     bytes_max: Option<u64>,
+    over_quota: bool,
     queue_wait_max: Duration,
     shared: Arc<Shared>,
 }
@@ -269,6 +276,7 @@ struct Committer {
 impl Committer {
     /// Serves the queue until it is stopped; an error means that storage cannot be trusted.
     fn run(&mut self, jobs: &Receiver<Job>) -> Result<(), heed::Error> {
+        self.look_at_quota()?;
         let mut next = jobs.recv().ok();
         while let Some(job) = next.take() {
             let since = u64::try_from(self.clock.monotonic().as_millis()).unwrap_or(IDLE);
@@ -309,33 +317,30 @@ impl Committer {
 
     /// Commits a group and answers it. When there is no room, what only deletes is tried alone.
     fn commit_group(&mut self, group: Vec<Waiting>) -> Result<(), heed::Error> {
-        let full = self.over_quota()?;
         let (answers, lists): (Vec<_>, Vec<_>) =
             group.into_iter().map(|waiting| (waiting.answer, waiting.operations)).unzip();
-        let mut result = self.try_commit(&lists, full);
+        let mut result = self.try_commit(&lists, self.over_quota);
         if is_full(&result) {
             result = self.try_commit(&lists, true);
         }
-        match result {
-            Ok(outcomes) => {
-                let refused = outcomes.contains(&Err(Error::Full));
-                self.shared.full.store(refused, Ordering::Release);
-                for (answer, outcome) in answers.into_iter().zip(outcomes) {
-                    let _ = answer.send(outcome);
-                }
-                Ok(())
-            }
+        let (outcomes, failure) = match result {
+            Ok(outcomes) => (outcomes, None),
             Err(error) => {
-                let public = Error::from(error);
-                for answer in answers {
-                    let _ = answer.send(Err(unknown_outcome(&public)));
-                }
-                if public == Error::Full {
-                    self.shared.full.store(true, Ordering::Release);
-                    return Ok(());
-                }
-                Err(heed::Error::Io(std::io::Error::other(public.to_string())))
+                let text = error.to_string();
+                let public = unknown_outcome(&Error::from(error));
+                let outcomes = answers.iter().map(|_| Err(public.clone())).collect();
+                (outcomes, (public != Error::Full).then_some(text))
             }
+        };
+        if outcomes.contains(&Err(Error::Full)) {
+            self.shared.full.store(true, Ordering::Release);
+        }
+        for (answer, outcome) in answers.into_iter().zip(outcomes) {
+            let _ = answer.send(outcome);
+        }
+        match failure {
+            Some(text) => Err(heed::Error::Io(std::io::Error::other(text))),
+            None => Ok(()),
         }
     }
 
@@ -403,17 +408,23 @@ impl Committer {
         self.database.meta.put(&mut txn, layout::META_STATE, &draft.state.encode())?;
         txn.commit()?;
         self.state = draft.state;
+        self.look_at_quota()?;
         if !draft.namespaces.is_empty() {
             self.namespaces.publish(draft.namespaces);
         }
         Ok(())
     }
 
-    /// Whether the pages in use have reached the quota.
-    fn over_quota(&self) -> Result<bool, heed::Error> {
-        let Some(bytes_max) = self.bytes_max else {
-            return Ok(false);
-        };
+    /// Finds out whether the pages in use have reached the quota. Every commit may have made room.
+    fn look_at_quota(&mut self) -> Result<(), heed::Error> {
+        if let Some(bytes_max) = self.bytes_max {
+            self.over_quota = self.used_bytes()? >= bytes_max;
+        }
+        self.shared.full.store(self.over_quota, Ordering::Release);
+        Ok(())
+    }
+
+    fn used_bytes(&self) -> Result<u64, heed::Error> {
         let txn = self.database.env.read_txn()?;
         let Database { main, expiry, namespaces, meta, .. } = &self.database;
         let mut used = 0;
@@ -422,7 +433,7 @@ impl Committer {
             let pages = stat.branch_pages + stat.leaf_pages + stat.overflow_pages;
             used += pages as u64 * u64::from(stat.page_size);
         }
-        Ok(used >= bytes_max)
+        Ok(used)
     }
 }
 
@@ -461,7 +472,7 @@ fn is_full<T>(result: &Result<T, heed::Error>) -> bool {
 fn unknown_outcome(error: &Error) -> Error {
     match error {
         Error::Full => Error::Full,
-        _ => FAILED,
+        _ => Error::InDoubt,
     }
 }
 

@@ -166,6 +166,7 @@ fn loop_for_ever() -> ! {
 }
 
 fn sleep() -> Response {
+    println!("sleeping");
     std::thread::sleep(Duration::from_secs(3600));
     text("woke up".to_owned())
 }
