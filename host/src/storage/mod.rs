@@ -11,6 +11,7 @@ mod error;
 mod layout;
 mod namespaces;
 mod options;
+mod queue;
 mod sweeper;
 mod writer;
 
@@ -26,7 +27,7 @@ pub use self::error::{Conflict, ConflictKind, Error, OpenError};
 pub use self::layout::{EXPIRY_MAX, NAME_BYTES_MAX, RecordKey};
 pub use self::namespaces::Namespace;
 pub use self::options::Options;
-pub use self::writer::Ticket;
+pub use self::queue::Ticket;
 
 use self::env::Database;
 use self::layout::Record;

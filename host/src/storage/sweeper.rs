@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::env::Database;
 use super::error::Error;
 use super::layout;
-use super::writer::Queue;
+use super::queue::Queue;
 use crate::clock::Clock;
 
 /// Index rows a commit: small, so that writes hardly wait for a sweep.

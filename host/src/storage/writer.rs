@@ -1,27 +1,24 @@
-//! The one thread that opens write transactions. Owns the queue, the grouping of what waits into
-//! one commit, and the rule that an answer follows its commit; what an operation means is
+//! The one thread that opens write transactions. Owns the grouping of what waits into one commit, and the rule that an answer follows its commit; what an operation means is
 //! `apply`'s.
 //!
 //! No timed window: while one commit syncs, the next group gathers in the queue.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use heed::RwTxn;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use super::apply::{self, Draft, Failure};
 use super::env::Database;
 use super::error::Error;
 use super::layout::{self, StateRow};
 use super::namespaces::Namespaces;
-use super::{Operation, Options, Outcome};
+use super::queue::{Answer, FAILED, IDLE, Job, Queue, Shared};
+use super::{Operation, Options};
 use crate::clock::{Clock, Millis};
 
 /// Most lists in one commit: bounds how long the first of a group waits.
@@ -29,108 +26,8 @@ const GROUP_LISTS_MAX: usize = 1024;
 /// Most bytes of values in one commit: bounds the dirty pages of a transaction.
 const GROUP_BYTES_MAX: usize = 64 << 20;
 
-const STOPPED: Error = Error::Unavailable("the store is closed");
-const FAILED: Error = Error::Unavailable("the store has failed");
-
 /// A transaction that takes longer than this makes the store unready.
 const WRITING_TIME_USUAL: Duration = Duration::from_secs(5);
-/// No transaction is at hand.
-const IDLE: u64 = u64::MAX;
-
-type Answer = Result<Vec<Outcome>, Error>;
-
-enum Job {
-    Apply {
-        operations: Vec<Operation>,
-        weight: usize,
-        queued: Duration,
-        answer: oneshot::Sender<Answer>,
-    },
-    Sweep {
-        rows_max: usize,
-        answer: oneshot::Sender<Result<usize, Error>>,
-    },
-    Stop,
-}
-
-/// The answer to a queued list of operations: a future, or [`Ticket::wait`].
-pub struct Ticket {
-    answer: oneshot::Receiver<Answer>,
-}
-
-impl Ticket {
-    /// Blocks until the list is on disk or refused. Not for async code.
-    pub fn wait(self) -> Result<Vec<Outcome>, Error> {
-        self.answer.blocking_recv().unwrap_or(Err(Error::InDoubt))
-    }
-}
-
-impl Future for Ticket {
-    type Output = Result<Vec<Outcome>, Error>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.answer).poll(context).map(|answer| answer.unwrap_or(Err(Error::InDoubt)))
-    }
-}
-
-/// Where writes line up.
-#[derive(Clone)]
-pub struct Queue {
-    jobs: SyncSender<Job>,
-    shared: Arc<Shared>,
-    clock: Clock,
-    bytes_max: usize,
-}
-
-/// What the writer's thread and the callers both see.
-struct Shared {
-    /// When the transaction at hand began, in milliseconds of the monotonic clock, or [`IDLE`].
-    writing_since_ms: AtomicU64,
-    waiting_bytes: AtomicUsize,
-    closed: AtomicBool,
-    full: AtomicBool,
-    failed: watch::Sender<Option<String>>,
-}
-
-impl Queue {
-    /// Queues a list of operations.
-    pub fn submit(&self, operations: Vec<Operation>) -> Result<Ticket, Error> {
-        self.check_open()?;
-        let weight: usize = operations.iter().map(Operation::weight).sum();
-        let waiting = self.shared.waiting_bytes.fetch_add(weight, Ordering::AcqRel);
-        // One list always fits, however large, so that nothing waits for room that never comes.
-        if waiting > 0 && waiting + weight > self.bytes_max {
-            self.shared.waiting_bytes.fetch_sub(weight, Ordering::AcqRel);
-            return Err(Error::Unavailable("too many bytes are waiting to be written"));
-        }
-        let (sender, answer) = oneshot::channel();
-        let queued = self.clock.monotonic();
-        let job = Job::Apply { operations, weight, queued, answer: sender };
-        match self.jobs.try_send(job) {
-            Ok(()) => Ok(Ticket { answer }),
-            Err(error) => {
-                self.shared.waiting_bytes.fetch_sub(weight, Ordering::AcqRel);
-                Err(match error {
-                    TrySendError::Full(_) => Error::Unavailable("too many writes are waiting"),
-                    TrySendError::Disconnected(_) => FAILED,
-                })
-            }
-        }
-    }
-
-    /// Has the writer look at up to `rows_max` expired rows, and waits for it.
-    pub fn sweep(&self, rows_max: usize) -> Result<usize, Error> {
-        self.check_open()?;
-        let (sender, answer) = oneshot::channel();
-        self.jobs.send(Job::Sweep { rows_max, answer: sender }).map_err(|_| FAILED)?;
-        answer.blocking_recv().unwrap_or(Err(FAILED))
-    }
-
-    fn check_open(&self) -> Result<(), Error> {
-        if self.shared.closed.load(Ordering::Acquire) { Err(STOPPED) } else { Ok(()) }
-    }
-}
-
 /// Owns the writer's thread.
 pub struct Writer {
     queue: Queue,
@@ -147,13 +44,7 @@ impl Writer {
         options: &Options,
     ) -> Self {
         let (jobs, waiting) = sync_channel(options.queue_lists_max);
-        let shared = Arc::new(Shared {
-            writing_since_ms: AtomicU64::new(IDLE),
-            waiting_bytes: AtomicUsize::new(0),
-            closed: AtomicBool::new(false),
-            full: AtomicBool::new(false),
-            failed: watch::Sender::new(None),
-        });
+        let shared = Arc::new(Shared::default());
         let mut committer = Committer {
             database: database.clone(),
             state,

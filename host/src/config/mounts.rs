@@ -1,0 +1,228 @@
+//! Mounts: from the `[[mount]]`s of the file to guests on paths, with the API among them. Owns what a
+//! prefix may be and the defaults of a mount.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::{ConfigError, check, duration, fail};
+use crate::http::Auth;
+use crate::runtime::{Access, Limits};
+use crate::storage;
+
+/// Names the built-in API where a component's file could stand.
+pub const BUILTIN_API: &str = "builtin:api";
+/// The world that all guests are of, so far.
+const WORLD: &str = "larder:guest/handler";
+/// Paths that are the host's own: no guest is mounted on them, or answers them.
+pub const HOST_PATHS: [&str; 4] = ["/livez", "/readyz", "/metrics", "/larder"];
+const API_HEALTH: [&str; 2] = ["/api/v1.health.ping", "/api/v1.health.ready"];
+/// The built-in API keeps nothing between calls; a new instance now and then keeps memory tidy.
+const API_INSTANCE_CALLS_MAX: u32 = 1_000_000;
+const API_MEMORY_BYTES_MAX: usize = 128 << 20;
+
+/// A guest to be mounted.
+#[derive(Clone, Debug)]
+pub struct Mount {
+    /// Names the guest in logs and errors.
+    pub name: String,
+    /// The path prefix.
+    pub prefix: String,
+    /// Where the component is.
+    pub component: Component,
+    /// Namespaces that it may reach.
+    pub namespaces: BTreeMap<String, Access>,
+    /// How callers are judged.
+    pub auth: Auth,
+    /// Paths that are served under overload too.
+    pub health: Vec<String>,
+    /// The guest's limits.
+    pub limits: Limits,
+}
+
+/// Where a component is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Component {
+    /// In this program.
+    BuiltinApi,
+    /// In a file.
+    File(PathBuf),
+}
+
+impl Component {
+    /// The component's bytes.
+    pub fn read(&self, builtin: &'static [u8]) -> Result<Arc<[u8]>, ConfigError> {
+        match self {
+            Component::BuiltinApi => Ok(builtin.into()),
+            Component::File(path) => match fs::read(path) {
+                Ok(bytes) => Ok(bytes.into()),
+                Err(error) => fail(format!("component {}: {error}", path.display())),
+            },
+        }
+    }
+}
+
+/// A `[[mount]]` of the file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileMount {
+    prefix: String,
+    component: String,
+    name: Option<String>,
+    world: Option<String>,
+    #[serde(default)]
+    namespaces: BTreeMap<String, Access>,
+    auth: Option<Auth>,
+    #[serde(default)]
+    health: Vec<String>,
+    call_ms_max: Option<u64>,
+    memory_bytes_max: Option<usize>,
+    host_calls_max: Option<u32>,
+    host_bytes_max: Option<usize>,
+    answer_bytes_max: Option<usize>,
+    instance_calls_max: Option<u32>,
+}
+
+/// What the API's mount depends on.
+pub struct Api {
+    /// A component in place of the built-in one.
+    pub replaced_by: Option<PathBuf>,
+    /// The longest body that it may be sent.
+    pub body_bytes_max: u64,
+}
+
+/// The file's mounts, and the built-in API unless one of them is it or takes its place.
+pub fn resolve(
+    found: Vec<FileMount>,
+    api: &Api,
+    file_dir: &Path,
+) -> Result<Vec<Mount>, ConfigError> {
+    let mut mounts: Vec<Mount> = Vec::new();
+    for mount in found {
+        if let Some(other) = mounts.iter().find(|other| other.prefix == mount.prefix) {
+            let FileMount { prefix, component, .. } = mount;
+            return fail(format!(
+                "mount.prefix = {prefix:?}: {component:?} cannot be mounted where {:?} is already",
+                other.name
+            ));
+        }
+        if api.replaced_by.is_some() && mount.prefix == "/api" && mount.component != BUILTIN_API {
+            return fail(
+                "api: the file mounts a component of its own at /api; leave one of them out",
+            );
+        }
+        mounts.push(resolve_one(mount, api, file_dir)?);
+    }
+    if !mounts.iter().any(|mount| mount.prefix == "/api") {
+        mounts.push(api_mount(api));
+    }
+    Ok(mounts)
+}
+
+/// The built-in API as it is mounted unless the file says otherwise.
+fn api_mount(api: &Api) -> Mount {
+    let limits = Limits::default();
+    let body_bytes_max = usize::try_from(api.body_bytes_max).unwrap_or(usize::MAX);
+    let limits = Limits {
+        instance_calls_max: API_INSTANCE_CALLS_MAX,
+        // As JSON a byte takes up to four, and the guest holds value and text at once.
+        memory_bytes_max: (12 * body_bytes_max).max(API_MEMORY_BYTES_MAX),
+        host_bytes_max: (6 * body_bytes_max).max(limits.host_bytes_max),
+        answer_bytes_max: (6 * body_bytes_max).max(limits.answer_bytes_max),
+        ..limits
+    };
+    Mount {
+        name: "api".to_owned(),
+        prefix: "/api".to_owned(),
+        component: api.replaced_by.clone().map_or(Component::BuiltinApi, Component::File),
+        namespaces: [("*".to_owned(), Access::Write)].into(),
+        auth: Auth::Guest,
+        health: API_HEALTH.map(str::to_owned).into(),
+        limits,
+    }
+}
+
+fn resolve_one(mount: FileMount, api: &Api, file_dir: &Path) -> Result<Mount, ConfigError> {
+    check_prefix(&mount.prefix)?;
+    if let Some(world) = mount.world.filter(|world| world != WORLD) {
+        return fail(format!("mount.world = {world:?}: only {WORLD:?} is served"));
+    }
+    let builtin = mount.component == BUILTIN_API;
+    if builtin && mount.prefix != "/api" {
+        return fail(format!(
+            "mount.prefix = {:?}: {BUILTIN_API} answers below /api only",
+            mount.prefix
+        ));
+    }
+    let base = if builtin {
+        api_mount(api)
+    } else {
+        let path = file_dir.join(&mount.component);
+        let name =
+            path.file_stem().map_or(String::new(), |stem| stem.to_string_lossy().into_owned());
+        let (component, limits) = (Component::File(path), Limits::default());
+        let (namespaces, health) = (BTreeMap::new(), Vec::new());
+        Mount {
+            name,
+            prefix: String::new(),
+            component,
+            namespaces,
+            auth: Auth::Required,
+            health,
+            limits,
+        }
+    };
+    for name in mount.namespaces.keys() {
+        if let Err(error) = storage::NamespaceName::new(name) {
+            return fail(format!("mount.namespaces.{name:?}: {error}"));
+        }
+    }
+    let or = |given: Option<usize>, default| given.unwrap_or(default);
+    let limits = Limits {
+        call_time_max: match mount.call_ms_max {
+            Some(_) => duration("mount.call_ms_max", mount.call_ms_max, 0)?,
+            None => base.limits.call_time_max,
+        },
+        memory_bytes_max: or(mount.memory_bytes_max, base.limits.memory_bytes_max),
+        host_calls_max: mount.host_calls_max.unwrap_or(base.limits.host_calls_max),
+        host_bytes_max: or(mount.host_bytes_max, base.limits.host_bytes_max),
+        answer_bytes_max: or(mount.answer_bytes_max, base.limits.answer_bytes_max),
+        instance_calls_max: mount.instance_calls_max.unwrap_or(base.limits.instance_calls_max),
+    };
+    check("mount.memory_bytes_max", limits.memory_bytes_max as u64, 64 << 10..=4 << 30)?;
+    check("mount.instance_calls_max", limits.instance_calls_max.into(), 1..=u32::MAX.into())?;
+    Ok(Mount {
+        name: mount.name.unwrap_or(base.name),
+        prefix: mount.prefix,
+        component: base.component,
+        namespaces: if mount.namespaces.is_empty() { base.namespaces } else { mount.namespaces },
+        auth: mount.auth.unwrap_or(base.auth),
+        health: if mount.health.is_empty() { base.health } else { mount.health },
+        limits,
+    })
+}
+
+fn check_prefix(prefix: &str) -> Result<(), ConfigError> {
+    let wrong = |why: &str| fail(format!("mount.prefix = {prefix:?}: {why}"));
+    if !prefix.starts_with('/') {
+        return wrong("a prefix begins with a slash");
+    }
+    if prefix != "/" && (prefix.ends_with('/') || prefix.contains("//")) {
+        return wrong("a prefix has no empty parts and no slash at its end");
+    }
+    if !prefix.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#%\"<>\\^`{|}".contains(&byte)) {
+        return wrong("a prefix is a plain path, without query or encoded characters");
+    }
+    if let Some(path) = HOST_PATHS.iter().find(|path| is_under(prefix, path)) {
+        return wrong(&format!("{path} is the server's own"));
+    }
+    Ok(())
+}
+
+/// Whether `path` is `prefix` or lies below it.
+pub fn is_under(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}

@@ -1,0 +1,141 @@
+//! Where writes line up for the writer, and the tickets that they wait with. Owns the limits of
+//! what may wait; knows nothing of transactions.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+
+use super::error::Error;
+use super::{Operation, Outcome};
+use crate::clock::Clock;
+
+/// The store takes no more writes.
+const STOPPED: Error = Error::Unavailable("the store is closed");
+/// The writer has ended, after a failure.
+pub const FAILED: Error = Error::Unavailable("the store has failed");
+
+/// No transaction is at hand.
+pub const IDLE: u64 = u64::MAX;
+
+/// What a list of operations is answered: an outcome for each, or why none was done.
+pub type Answer = Result<Vec<Outcome>, Error>;
+
+/// What the writer is asked to do.
+pub enum Job {
+    /// A list of operations, queued at an instant of the monotonic clock.
+    Apply {
+        operations: Vec<Operation>,
+        weight: usize,
+        queued: Duration,
+        answer: oneshot::Sender<Answer>,
+    },
+    /// Remove up to so many expired rows.
+    Sweep { rows_max: usize, answer: oneshot::Sender<Result<usize, Error>> },
+    /// Store the present instant and end.
+    Stop,
+}
+
+/// The answer to a queued list of operations: a future, or [`Ticket::wait`].
+pub struct Ticket {
+    answer: oneshot::Receiver<Answer>,
+}
+
+impl Ticket {
+    /// Blocks until the list is on disk or refused. Not for async code.
+    pub fn wait(self) -> Result<Vec<Outcome>, Error> {
+        self.answer.blocking_recv().unwrap_or(Err(Error::InDoubt))
+    }
+}
+
+impl Future for Ticket {
+    type Output = Result<Vec<Outcome>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.answer).poll(context).map(|answer| answer.unwrap_or(Err(Error::InDoubt)))
+    }
+}
+
+/// Where writes line up.
+#[derive(Clone)]
+pub struct Queue {
+    /// The writer's end of it has the other half.
+    pub jobs: SyncSender<Job>,
+    /// What the writer tells.
+    pub shared: Arc<Shared>,
+    /// Tells when a list was queued.
+    pub clock: Clock,
+    /// Most bytes that may wait.
+    pub bytes_max: usize,
+}
+
+/// What the writer's thread and the callers both see.
+pub struct Shared {
+    /// When the transaction at hand began, in milliseconds of the monotonic clock, or [`IDLE`].
+    pub writing_since_ms: AtomicU64,
+    /// Bytes that wait, roughly.
+    pub waiting_bytes: AtomicUsize,
+    /// The store takes no more writes.
+    pub closed: AtomicBool,
+    /// There is no room for what grows.
+    pub full: AtomicBool,
+    /// Why the writer ended, if it failed.
+    pub failed: watch::Sender<Option<String>>,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            writing_since_ms: AtomicU64::new(IDLE),
+            waiting_bytes: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+            full: AtomicBool::new(false),
+            failed: watch::Sender::new(None),
+        }
+    }
+}
+
+impl Queue {
+    /// Queues a list of operations.
+    pub fn submit(&self, operations: Vec<Operation>) -> Result<Ticket, Error> {
+        self.check_open()?;
+        let weight: usize = operations.iter().map(Operation::weight).sum();
+        let waiting = self.shared.waiting_bytes.fetch_add(weight, Ordering::AcqRel);
+        // One list always fits, however large, so that nothing waits for room that never comes.
+        if waiting > 0 && waiting + weight > self.bytes_max {
+            self.shared.waiting_bytes.fetch_sub(weight, Ordering::AcqRel);
+            return Err(Error::Unavailable("too many bytes are waiting to be written"));
+        }
+        let (sender, answer) = oneshot::channel();
+        let queued = self.clock.monotonic();
+        let job = Job::Apply { operations, weight, queued, answer: sender };
+        match self.jobs.try_send(job) {
+            Ok(()) => Ok(Ticket { answer }),
+            Err(error) => {
+                self.shared.waiting_bytes.fetch_sub(weight, Ordering::AcqRel);
+                Err(match error {
+                    TrySendError::Full(_) => Error::Unavailable("too many writes are waiting"),
+                    TrySendError::Disconnected(_) => FAILED,
+                })
+            }
+        }
+    }
+
+    /// Has the writer look at up to `rows_max` expired rows, and waits for it.
+    pub fn sweep(&self, rows_max: usize) -> Result<usize, Error> {
+        self.check_open()?;
+        let (sender, answer) = oneshot::channel();
+        self.jobs.send(Job::Sweep { rows_max, answer: sender }).map_err(|_| FAILED)?;
+        answer.blocking_recv().unwrap_or(Err(FAILED))
+    }
+
+    /// Refuses what comes after the close.
+    pub fn check_open(&self) -> Result<(), Error> {
+        if self.shared.closed.load(Ordering::Acquire) { Err(STOPPED) } else { Ok(()) }
+    }
+}
