@@ -12,9 +12,14 @@ use std::error::Error;
 use std::time::Duration;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 
 use crate::load::{Load, Work};
 use crate::sides::Side;
+
+/// The same as the program's.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const SIDES: [&str; 4] = ["floor", "native", "reused", "fresh"];
 
