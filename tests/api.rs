@@ -70,7 +70,7 @@ async fn a_ttl_beyond_what_clients_can_read_is_refused_before_the_namespace_is_l
 
 #[tokio::test]
 async fn values_of_some_mb_are_kept_and_a_body_over_the_limit_is_413() {
-    let (_larder, client) = start();
+    let (larder, client) = start();
     let value: Vec<u8> = (0..8_000_000_u32).map(|n| (n % 251) as u8).collect();
     let body = msgpack_set("k", &value);
     let reply = raw(&client, SET, "application/msgpack", &body).await;
@@ -83,15 +83,11 @@ async fn values_of_some_mb_are_kept_and_a_body_over_the_limit_is_413() {
     assert_eq!(json["value"][1234], value[1234]);
     let body = msgpack_set("k", &vec![0; 8 << 20]);
     for protocol in [Protocol::Http1(http::Version::HTTP_11), Protocol::Http2] {
-        let client = Client::speaking(client_address(&_larder), protocol);
+        let client = Client::speaking(larder.address(), protocol);
         let reply = raw(&client, SET, "application/msgpack", &body).await;
         assert_eq!(reply.status, 413, "{protocol:?}");
         assert_eq!(reply.header("content-type"), Some("application/msgpack"));
     }
-}
-
-fn client_address(larder: &Larder) -> std::net::SocketAddr {
-    larder.address()
 }
 
 fn msgpack_set(key: &str, value: &[u8]) -> Vec<u8> {

@@ -4,7 +4,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use larder_tests::{Client, Larder, Options, TOKEN};
+use larder_tests::{Client, Larder, Options, TOKEN, program};
 use serde_json::json;
 
 fn variable(name: &str, value: &str) -> Options {
@@ -81,8 +81,7 @@ async fn flags_overrule_variables_and_variables_the_file() {
 fn a_second_server_on_the_same_data_is_refused() {
     let larder = Larder::start();
     let data = larder.data();
-    let program = env!("CARGO_MANIFEST_DIR").to_owned() + "/../target/release/larder";
-    let second = Command::new(program)
+    let second = Command::new(program())
         .args(["serve", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()])
         .output()
         .unwrap();
@@ -96,13 +95,12 @@ async fn a_token_is_made_once_and_readable_by_its_owner_alone() {
     let data = dir.path().join("data");
     let mut tokens = Vec::new();
     for _ in 0..2 {
-        let mut child =
-            Command::new(env!("CARGO_MANIFEST_DIR").to_owned() + "/../target/release/larder")
-                .args(["serve", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()])
-                .stdout(std::process::Stdio::piped())
-                .stderr(std::process::Stdio::piped())
-                .spawn()
-                .unwrap();
+        let mut child = Command::new(program())
+            .args(["serve", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()])
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut lines =
             std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
         let address = lines.next().unwrap().unwrap();
@@ -141,9 +139,8 @@ async fn the_log_is_json_when_nobody_watches_and_holds_neither_token_nor_value()
 
 #[test]
 fn help_tells_what_there_is() {
-    let program = env!("CARGO_MANIFEST_DIR").to_owned() + "/../target/release/larder";
     let help = |args: &[&str]| {
-        let output = Command::new(&program).args(args).output().unwrap();
+        let output = Command::new(program()).args(args).output().unwrap();
         assert!(output.status.success());
         String::from_utf8(output.stdout).unwrap()
     };

@@ -201,10 +201,17 @@ pub fn guest_file(name: &str) -> PathBuf {
         .unwrap_or_else(|_| panic!("run `make examples` first: no {}", path.display()))
 }
 
+/// The built program.
+///
+/// # Panics
+/// When it has not been built.
+#[must_use]
+pub fn program() -> PathBuf {
+    root().join("target/release/larder").canonicalize().expect("run `make build` first")
+}
+
 fn command(dir: &Path, options: &Options) -> Command {
-    let program = root().join("target/release/larder");
-    let program = program.canonicalize().expect("run `make build` first");
-    let mut command = Command::new(program);
+    let mut command = Command::new(program());
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("LARDER_") {
             command.env_remove(name);

@@ -7,4 +7,4 @@ mod larder;
 
 pub use crate::cases::{Case, Variant, load_cases, run_scenario};
 pub use crate::client::{Client, Protocol, Reply};
-pub use crate::larder::{Larder, Options, TOKEN, guest_file};
+pub use crate::larder::{Larder, Options, TOKEN, guest_file, program};

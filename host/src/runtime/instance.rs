@@ -78,6 +78,8 @@ impl Pool {
         store.epoch_deadline_callback(|_| {
             Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
         });
+        // A new store stands at its deadline: without this its first function would give way at once.
+        store.set_epoch_deadline(1);
         let handler = guest.pre.instantiate_async(&mut store).await?;
         Ok(Instance { store, handler, calls: 0 })
     }

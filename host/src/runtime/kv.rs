@@ -32,7 +32,7 @@ impl State {
         if let Some(ttl) = ttl {
             self.storage.check_ttl(ttl)?;
         }
-        let key = self.key(namespace, key, Access::Write)?;
+        let key = self.granted_key(namespace, key)?;
         let behavior = match options.behavior {
             Behavior::Upsert => storage::Behavior::Upsert,
             Behavior::Insert => storage::Behavior::Insert,
@@ -63,27 +63,23 @@ impl State {
 
     fn read(&mut self, key: &RecordKey) -> wasmtime::Result<Result<Option<Entry>, Error>> {
         let found = self.storage.get(key, |entry| {
-            let bytes = if entry.value.len() <= INLINE_BYTES_MAX {
+            let length = entry.value.len();
+            let value = if length <= INLINE_BYTES_MAX {
                 Value::Inline(entry.value.to_vec())
             } else {
                 Value::ByReference(Bytes::copy_from_slice(entry.value))
             };
-            (bytes, entry.version.0, entry.expiry.map(|expiry| expiry.0))
+            (value, length, entry.version.0, entry.expiry.map(|expiry| expiry.0))
         });
         Ok(match found {
             Err(error) => Err(error.into()),
             Ok(None) => Ok(None),
-            Ok(Some((value, version, expiry))) => {
+            Ok(Some((value, length, version, expiry))) => {
+                // By reference it takes the host's memory, if not the guest's.
+                self.budget.spend_bytes(length)?;
                 let value = match value {
-                    Value::Inline(bytes) => {
-                        self.budget.spend_bytes(bytes.len())?;
-                        ContentResult::Bytes(bytes)
-                    }
-                    // It takes the host's memory, if not the guest's.
-                    Value::ByReference(bytes) => {
-                        self.budget.spend_bytes(bytes.len())?;
-                        ContentResult::Blob(self.table.push(Blob(bytes))?)
-                    }
+                    Value::Inline(bytes) => ContentResult::Bytes(bytes),
+                    Value::ByReference(bytes) => ContentResult::Blob(self.table.push(Blob(bytes))?),
                 };
                 Ok(Some(Entry { value, version, expiry }))
             }

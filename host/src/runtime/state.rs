@@ -66,6 +66,11 @@ impl State {
     /// learns whether what he may not reach is there.
     pub fn key(&self, namespace: &str, key: &str, access: Access) -> Result<RecordKey, GuestError> {
         self.check_grant(namespace, access)?;
+        self.granted_key(namespace, key)
+    }
+
+    /// Resolves a key in a namespace whose grant has been checked.
+    pub fn granted_key(&self, namespace: &str, key: &str) -> Result<RecordKey, GuestError> {
         let namespace = self.storage.namespace(namespace)?;
         RecordKey::new(namespace.id, key.as_bytes()).ok_or(GuestError::InvalidName)
     }

@@ -65,16 +65,18 @@ pub enum Error {
 
 impl From<heed::Error> for Error {
     fn from(error: heed::Error) -> Self {
-        match error {
-            heed::Error::Mdb(heed::MdbError::MapFull) => Error::Full,
-            heed::Error::Io(io) if is_disk_full(&io) => Error::Full,
-            other => Error::Failed(other.to_string()),
-        }
+        if is_full(&error) { Error::Full } else { Error::Failed(error.to_string()) }
     }
 }
 
-fn is_disk_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+/// Whether the map or the disk has no room: what LMDB recovers from when something is deleted.
+pub fn is_full(error: &heed::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    match error {
+        heed::Error::Mdb(heed::MdbError::MapFull) => true,
+        heed::Error::Io(error) => matches!(error.kind(), StorageFull | QuotaExceeded),
+        _ => false,
+    }
 }
 
 /// Why a data directory could not be opened. Each message says what to do.

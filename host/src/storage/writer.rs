@@ -1,5 +1,5 @@
-//! The one thread that opens write transactions. Owns the grouping of what waits into one commit, and the rule that an answer follows its commit; what an operation means is
-//! `apply`'s.
+//! The one thread that opens write transactions. Owns the grouping of what waits into one commit,
+//! and the rule that an answer follows its commit; what an operation means is `apply`'s.
 //!
 //! No timed window: while one commit syncs, the next group gathers in the queue.
 
@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::apply::{self, Draft, Failure};
 use super::env::Database;
-use super::error::Error;
+use super::error::{Error, is_full};
 use super::layout::{self, StateRow};
 use super::namespaces::Namespaces;
 use super::queue::{Answer, FAILED, IDLE, Job, Queue, Shared};
@@ -28,6 +28,7 @@ const GROUP_BYTES_MAX: usize = 64 << 20;
 
 /// A transaction that takes longer than this makes the store unready.
 const WRITING_TIME_USUAL: Duration = Duration::from_secs(5);
+
 /// Owns the writer's thread.
 pub struct Writer {
     queue: Queue,
@@ -211,17 +212,14 @@ impl Committer {
         let (answers, lists): (Vec<_>, Vec<_>) =
             group.into_iter().map(|waiting| (waiting.answer, waiting.operations)).unzip();
         let mut result = self.try_commit(&lists, self.over_quota);
-        if is_full(&result) {
+        if result.as_ref().is_err_and(is_full) {
             result = self.try_commit(&lists, true);
         }
         let (outcomes, failure) = match result {
             Ok(outcomes) => (outcomes, None),
-            Err(error) => {
-                let text = error.to_string();
-                let public = unknown_outcome(&Error::from(error));
-                let outcomes = answers.iter().map(|_| Err(public.clone())).collect();
-                (outcomes, (public != Error::Full).then_some(text))
-            }
+            Err(error) if is_full(&error) => (vec![Err(Error::Full); lists.len()], None),
+            // Whether the commit reached the disk is not known.
+            Err(error) => (vec![Err(Error::InDoubt); lists.len()], Some(error)),
         };
         if outcomes.contains(&Err(Error::Full)) {
             self.shared.full.store(true, Ordering::Release);
@@ -229,10 +227,7 @@ impl Committer {
         for (answer, outcome) in answers.into_iter().zip(outcomes) {
             let _ = answer.send(outcome);
         }
-        match failure {
-            Some(text) => Err(heed::Error::Io(std::io::Error::other(text))),
-            None => Ok(()),
-        }
+        failure.map_or(Ok(()), Err)
     }
 
     /// One transaction: all lists in order, then the state row, then the disk.
@@ -241,48 +236,45 @@ impl Committer {
         lists: &[Vec<Operation>],
         full: bool,
     ) -> Result<Vec<Answer>, heed::Error> {
-        let now = self.clock.now();
-        let mut draft = Draft::new(self.state);
-        let env = self.database.env.clone();
-        let mut txn = env.write_txn()?;
-        let mut outcomes = Vec::with_capacity(lists.len());
-        for operations in lists {
-            if full && operations.iter().any(grows) {
-                outcomes.push(Err(Error::Full));
-                continue;
-            }
-            match apply::apply(&self.database, &mut txn, &mut draft, operations, now) {
-                Ok(done) => outcomes.push(Ok(done)),
-                Err(Failure::Refused(error)) => outcomes.push(Err(error)),
-                Err(Failure::Broken(error)) => return Err(error),
-            }
-        }
-        self.finish(txn, draft, now)?;
-        Ok(outcomes)
+        self.transact(|database, txn, draft, now| {
+            let one = |operations: &Vec<Operation>| {
+                if full && operations.iter().any(grows) {
+                    return Ok(Err(Error::Full));
+                }
+                settle(apply::apply(database, txn, draft, operations, now))
+            };
+            lists.iter().map(one).collect()
+        })
     }
 
     fn commit_sweep(&mut self, rows_max: usize) -> Result<Result<usize, Error>, heed::Error> {
-        let now = self.clock.now();
-        let mut draft = Draft::new(self.state);
-        let env = self.database.env.clone();
-        let mut txn = env.write_txn()?;
-        let swept = apply::sweep(&self.database, &mut txn, &mut draft, rows_max, now);
-        let result = match swept {
-            Ok(rows) => self.finish(txn, draft, now).map(|()| Ok(rows)),
-            Err(Failure::Refused(error)) => Ok(Err(error)),
-            Err(Failure::Broken(error)) => Err(error),
-        };
-        if is_full(&result) { Ok(Err(Error::Full)) } else { result }
+        let result = self.transact(|database, txn, draft, now| {
+            settle(apply::sweep(database, txn, draft, rows_max, now))
+        });
+        if result.as_ref().is_err_and(is_full) { Ok(Err(Error::Full)) } else { result }
     }
 
     /// Stores the present instant, so that the clock goes on from it after a restart.
     fn commit_instant(&mut self) -> Result<(), heed::Error> {
+        let result = self.transact(|_, _, draft, _| {
+            draft.dirty = true;
+            Ok(())
+        });
+        if result.as_ref().is_err_and(is_full) { Ok(()) } else { result }
+    }
+
+    /// Runs `work` in a transaction of its own, and commits what it changed.
+    fn transact<T>(
+        &mut self,
+        work: impl FnOnce(&Database, &mut RwTxn<'_>, &mut Draft, Millis) -> Result<T, heed::Error>,
+    ) -> Result<T, heed::Error> {
         let now = self.clock.now();
-        let draft = Draft { dirty: true, ..Draft::new(self.state) };
-        let env = self.database.env.clone();
-        let txn = env.write_txn()?;
-        let result = self.finish(txn, draft, now);
-        if is_full(&result) { Ok(()) } else { result }
+        let mut draft = Draft::new(self.state);
+        let database = self.database.clone();
+        let mut txn = database.env.write_txn()?;
+        let done = work(&database, &mut txn, &mut draft, now)?;
+        self.finish(txn, draft, now)?;
+        Ok(done)
     }
 
     /// Commits durably and publishes, or does nothing when nothing was changed.
@@ -348,22 +340,12 @@ fn grows(operation: &Operation) -> bool {
     !matches!(operation, Operation::Delete { .. })
 }
 
-fn is_full<T>(result: &Result<T, heed::Error>) -> bool {
+/// Tells what was refused, which is an answer, from what breaks the transaction.
+fn settle<T>(result: Result<T, Failure>) -> Result<Result<T, Error>, heed::Error> {
     match result {
-        Err(heed::Error::Mdb(heed::MdbError::MapFull)) => true,
-        Err(heed::Error::Io(error)) => matches!(
-            error.kind(),
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
-        ),
-        _ => false,
-    }
-}
-
-/// What callers are told when a commit failed: whether it reached the disk is not known.
-fn unknown_outcome(error: &Error) -> Error {
-    match error {
-        Error::Full => Error::Full,
-        _ => Error::InDoubt,
+        Ok(done) => Ok(Ok(done)),
+        Err(Failure::Refused(error)) => Ok(Err(error)),
+        Err(Failure::Broken(error)) => Err(error),
     }
 }
 
