@@ -1,8 +1,12 @@
 //! Builds responses: a body in the encoding that the caller wants, with its headers. Knows no
 //! endpoint and no storage.
 
-use larder_wire::Encoding;
-use serde::Serialize;
+use alloc::borrow::ToOwned;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+
+use larder_wire::{Encoding, Value};
 
 use crate::bindings::larder::guest::blobs::Content;
 use crate::bindings::larder::guest::requests::Response;
@@ -22,8 +26,8 @@ pub fn parts(status: u16, encoding: Encoding, body: Vec<Content>) -> Response {
 }
 
 /// 200 with a flat body.
-pub fn ok<T: Serialize>(body: &T, encoding: Encoding) -> Response {
-    encoded(200, encoding, larder_wire::encode(body, encoding))
+pub fn ok(fields: &[(&str, Value<'_>)], encoding: Encoding) -> Response {
+    encoded(200, encoding, larder_wire::encode(fields, encoding))
 }
 
 /// A response without a body.

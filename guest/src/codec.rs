@@ -1,55 +1,58 @@
 //! Bodies: turns JSON and MessagePack into the fields of a document, alike in both, and tells
 //! what is malformed from what is merely wrong. Knows no endpoint; what a field must be is
-//! `options`'s.
+//! `options`'s, how an encoding is read its module's.
 
-use std::cell::Cell;
-use std::fmt;
+mod json;
+mod msgpack;
+
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
 
 use larder_wire::Encoding;
-use serde::Deserializer;
-use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::error::Error;
 
-/// Visitor methods for values whose content does not matter.
-macro_rules! visit_all_as {
-    ($value:expr; $($method:ident: $type:ty),*) => {
-        $(fn $method<E: de::Error>(self, _: $type) -> Result<Self::Value, E> { Ok($value) })*
-    };
+/// Array elements that room is made for before they are seen.
+const ELEMENTS_AHEAD_MAX: usize = 4096;
+
+/// The value of one field, as far as the API tells values apart.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Node<'a> {
+    /// `null` or nil.
+    Null,
+    /// A whole number from 0 to 2^64-1.
+    Unsigned(u64),
+    /// A string.
+    Text(Cow<'a, str>),
+    /// MessagePack `bin`.
+    Bin(Cow<'a, [u8]>),
+    /// An array whose elements are all whole numbers from 0 to 255.
+    ByteArray(Vec<u8>),
+    /// An array with another element, the first of which stands at this index.
+    OtherArray(usize),
+    /// Anything else, by name.
+    Other(&'static str),
 }
 
-/// Visitor methods that read anything nested to its end and give one value for it.
-macro_rules! visit_nested_as {
-    ($value:expr) => {
-        fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
-            Ok($value)
-        }
+const NEGATIVE: Node<'static> = Node::Other("a negative number");
+const NOT_WHOLE: Node<'static> = Node::Other("a number that is not whole or too large");
+const BOOLEAN: Node<'static> = Node::Other("a boolean");
+const MAP: Node<'static> = Node::Other("a map");
 
-        fn visit_map<A: MapAccess<'a>>(self, map: A) -> Result<Self::Value, A::Error> {
-            IgnoredAny.visit_map(map).map(|_| $value)
+impl Node<'_> {
+    /// What the value is, for a sentence.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Node::Null => "null",
+            Node::Unsigned(_) => "a whole number",
+            Node::Text(_) => "a string",
+            Node::Bin(_) => "binary",
+            Node::ByteArray(_) | Node::OtherArray(_) => "an array",
+            Node::Other(kind) => kind,
         }
-
-        fn visit_seq<A: SeqAccess<'a>>(self, seq: A) -> Result<Self::Value, A::Error> {
-            IgnoredAny.visit_seq(seq).map(|_| $value)
-        }
-
-        fn visit_newtype_struct<D: Deserializer<'a>>(
-            self,
-            ext: D,
-        ) -> Result<Self::Value, D::Error> {
-            ext.deserialize_any(IgnoredAny).map(|_| $value)
-        }
-    };
+    }
 }
-
-mod value;
-
-pub use self::value::Node;
-use self::value::{NodeSeed, check_text};
-
-/// The deepest nesting of MessagePack that is read. JSON is skipped without recursion and needs no
-/// limit.
-const DEPTH_MAX: usize = 128;
 
 /// The fields of a body that an endpoint asked for, in the order it named them.
 pub struct Fields<'a, const N: usize> {
@@ -80,11 +83,9 @@ pub fn decode<'a, const N: usize>(
     encoding: Encoding,
     names: &'static [&'static str; N],
 ) -> Result<Fields<'a, N>, Error> {
-    let place = Cell::new(None);
-    let seed = DocumentSeed { names, body, place: &place };
     let document = match encoding {
-        Encoding::Json => decode_json(body, seed),
-        Encoding::MessagePack => decode_msgpack(body, seed),
+        Encoding::Json => json::decode(body, names),
+        Encoding::MessagePack => msgpack::decode(body, names),
     }?;
     match document {
         Document::Fields(nodes) => Ok(Fields { names, nodes }),
@@ -93,155 +94,42 @@ pub fn decode<'a, const N: usize>(
     }
 }
 
-fn decode_json<'a, const N: usize>(
-    body: &'a [u8],
-    seed: DocumentSeed<'a, '_, N>,
-) -> Result<Document<'a, N>, Error> {
-    // What is not UTF-8 is no JSON, wherever it stands.
-    let text = std::str::from_utf8(body)
-        .map_err(|error| Error::invalid_encoding(format!("The body is not JSON: {error}.")))?;
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    seed.deserialize(&mut deserializer)
-        .and_then(|document| deserializer.end().map(|()| document))
-        .map_err(|error| {
-            let detail = error.to_string();
-            // The grammar of JSON allows numbers beyond a double and halves of surrogate pairs, but no
-            // value here can hold them.
-            let unholdable =
-                ["number out of range", "unexpected end of hex escape", "lone leading surrogate"];
-            if unholdable.iter().any(|fault| detail.starts_with(fault)) {
-                let place = seed.place.get().unwrap_or(".");
-                Error::invalid_data(place, format!("The value is out of range: {detail}."))
-            } else {
-                Error::invalid_encoding(format!("The body is not JSON: {detail}."))
-            }
-        })
-}
-
-fn decode_msgpack<'a, const N: usize>(
-    body: &'a [u8],
-    seed: DocumentSeed<'a, '_, N>,
-) -> Result<Document<'a, N>, Error> {
-    let mut deserializer = rmp_serde::Deserializer::from_read_ref(body);
-    deserializer.set_max_depth(DEPTH_MAX);
-    let document = seed.deserialize(&mut deserializer).map_err(|error| match error {
-        rmp_serde::decode::Error::DepthLimitExceeded => {
-            let place = seed.place.get().unwrap_or(".");
-            Error::invalid_data(place, "The value is nested too deeply.")
-        }
-        error => Error::invalid_encoding(format!("The body is not MessagePack: {error}.")),
-    })?;
-    match de::Deserialize::deserialize(&mut deserializer) {
-        Err(rmp_serde::decode::Error::InvalidMarkerRead(_)) => Ok(document),
-        Ok(IgnoredAny) | Err(_) => {
-            Err(Error::invalid_encoding("Something follows the MessagePack document."))
-        }
-    }
-}
-
+/// A well-formed document.
 enum Document<'a, const N: usize> {
     Fields([Option<Node<'a>>; N]),
     Twice(&'static str),
     NotAMap,
 }
 
-/// Reads any document; only one that is malformed is an error.
-#[derive(Clone, Copy)]
-struct DocumentSeed<'a, 'p, const N: usize> {
+/// A map of fields while it is read.
+struct Found<'a, const N: usize> {
     names: &'static [&'static str; N],
-    body: &'a [u8],
-    /// The field that is being read, for errors.
-    place: &'p Cell<Option<&'static str>>,
+    nodes: [Option<Node<'a>>; N],
+    twice: Option<&'static str>,
 }
 
-impl<'a, const N: usize> DeserializeSeed<'a> for DocumentSeed<'a, '_, N> {
-    type Value = Document<'a, N>;
-
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'a, const N: usize> Visitor<'a> for DocumentSeed<'a, '_, N> {
-    type Value = Document<'a, N>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a document")
+impl<'a, const N: usize> Found<'a, N> {
+    fn new(names: &'static [&'static str; N]) -> Self {
+        Self { names, nodes: [const { None }; N], twice: None }
     }
 
-    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut nodes = [const { None }; N];
-        let mut twice = None;
-        let name = NameSeed { names: self.names, body: self.body };
-        while let Some(at) = map.next_key_seed(name)? {
-            self.place.set(at.map(|at| self.names[at]));
-            let Some(at) = at else {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            };
-            let node = map.next_value_seed(NodeSeed { body: self.body })?;
-            if nodes[at].replace(node).is_some() {
-                twice = twice.or(Some(self.names[at]));
-            }
+    fn put(&mut self, at: usize, node: Node<'a>) {
+        if self.nodes[at].replace(node).is_some() {
+            self.twice = self.twice.or(Some(self.names[at]));
         }
-        Ok(twice.map_or(Document::Fields(nodes), Document::Twice))
     }
 
-    fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Document::NotAMap)
+    fn into_document(self) -> Document<'a, N> {
+        self.twice.map_or(Document::Fields(self.nodes), Document::Twice)
     }
-
-    fn visit_newtype_struct<D: Deserializer<'a>>(self, ext: D) -> Result<Self::Value, D::Error> {
-        ext.deserialize_any(IgnoredAny).map(|_| Document::NotAMap)
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
-        Ok(Document::NotAMap)
-    }
-
-    visit_all_as!(Document::NotAMap; visit_bool: bool, visit_i64: i64, visit_u64: u64,
-        visit_f64: f64, visit_str: &str, visit_bytes: &[u8]);
-}
-
-/// Finds a field's name among those that are asked for.
-#[derive(Clone, Copy)]
-struct NameSeed<'a, const N: usize> {
-    names: &'static [&'static str; N],
-    body: &'a [u8],
-}
-
-impl<'a, const N: usize> DeserializeSeed<'a> for NameSeed<'a, N> {
-    type Value = Option<usize>;
-
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'a, const N: usize> Visitor<'a> for NameSeed<'a, N> {
-    type Value = Option<usize>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a field name")
-    }
-
-    fn visit_str<E: de::Error>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(self.names.iter().position(|known| *known == name))
-    }
-
-    visit_nested_as!(None);
-
-    fn visit_borrowed_bytes<E: de::Error>(self, bytes: &'a [u8]) -> Result<Self::Value, E> {
-        check_text(self.body, bytes).map(|()| None)
-    }
-
-    visit_all_as!(None; visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64);
 }
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
+    use alloc::borrow::ToOwned;
+    use alloc::format;
+    use alloc::string::String;
+    use alloc::vec;
 
     use super::*;
 
@@ -328,8 +216,18 @@ mod tests {
         assert_eq!(fault(json(r#"{"a":[1,1e999]}"#)), place("a"));
         assert_eq!(fault(json(r#"{"a":"\ud800"}"#)), place("a"));
         assert_eq!(fault(json(r#"{"a":"\ud800\u0061"}"#)), place("a"));
-        let deep = [&b"\x81\xa1a"[..], &[0x91; 200], b"\x01"].concat();
-        assert_eq!(fault(msgpack(&deep)), place("a"));
+    }
+
+    #[test]
+    fn nesting_has_no_limit_in_either_encoding() {
+        const DEPTH: usize = 100_000;
+        for field in [b'a', b'x'] {
+            let deep = [&b"\x81\xa1"[..], &[field], &[0x91; DEPTH], b"\x01"].concat();
+            assert!(msgpack(&deep).is_ok());
+            let [open, close] = ["[", "]"].map(|bracket| bracket.repeat(DEPTH));
+            let deep = format!("{{\"{}\":{open}1{close}}}", char::from(field));
+            assert!(json(&deep).is_ok());
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Everything that an answer can say went wrong: code, sentence, status. One constructor a kind.
 
-use std::borrow::Cow;
+use alloc::borrow::Cow;
+use alloc::format;
 
 use larder_wire::{Encoding, ErrorBody, ErrorType};
 

@@ -3,6 +3,15 @@
 //! Owns everything about the API that is HTTP: routes, content negotiation, decoding, validation,
 //! encoding, error bodies. Knows storage only through the imports of `wit/`; keeps nothing between
 //! calls, so that one instance may serve many requests.
+//!
+//! In the sandbox it does without the standard library, which would bring two dozen imports of WASI
+//! that each new instance has to be linked to.
+
+#![no_std]
+
+extern crate alloc;
+#[cfg(not(target_arch = "wasm32"))]
+extern crate std;
 
 /// The guest's side of `wit/`, generated.
 #[allow(clippy::all, missing_docs, reason = "generated code; documented in wit/")]
@@ -29,8 +38,18 @@ impl Guest for Api {
 }
 
 #[cfg(target_arch = "wasm32")]
+mod heap;
+
+#[cfg(target_arch = "wasm32")]
 #[expect(unsafe_code, reason = "exported symbols")]
 mod export {
     use super::Api;
     super::bindings::export!(Api with_types_in super::bindings);
+}
+
+/// A panic is a trap: the host drops the instance and answers 500.
+#[cfg(target_arch = "wasm32")]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    core::arch::wasm32::unreachable()
 }

@@ -1,7 +1,9 @@
 //! The types that a field becomes once it is valid. Each parses one [`Field`] and exists in no
 //! other way; what is wrong is told at the field's path. Knows no endpoint and no storage.
 
-use std::borrow::Cow;
+use alloc::borrow::{Cow, ToOwned};
+use alloc::format;
+use alloc::string::ToString;
 
 use crate::bindings::larder::guest::kv;
 use crate::codec::{Field, Node};
@@ -150,8 +152,21 @@ impl<'a> Parse<'a> for Consistency {
     }
 }
 
+/// The bytes that names are made of.
+static NAME_BYTES: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let ascii = byte as u8;
+        allowed[byte] = ascii.is_ascii_alphanumeric()
+            || matches!(ascii, b'-' | b'/' | b'_' | b'.' | b'=' | b'+');
+        byte += 1;
+    }
+    allowed
+};
+
 fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'/' | b'_' | b'.' | b'=' | b'+')
+    NAME_BYTES[usize::from(byte)]
 }
 
 fn text<'a>(

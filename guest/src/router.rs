@@ -99,6 +99,9 @@ fn run(endpoint: Endpoint, request: &Request, answer: Encoding) -> Result<Respon
 
 #[cfg(test)]
 mod tests {
+    use alloc::borrow::ToOwned;
+    use alloc::string::String;
+
     use super::*;
 
     fn request(method: Method, path: &str, caller: Caller, body: Body) -> Request {

@@ -3,7 +3,7 @@
 use crate::answer;
 use crate::bindings::larder::guest::namespaces;
 use crate::bindings::larder::guest::requests::Response;
-use crate::endpoint::get_namespace::{Answer, decode};
+use crate::endpoint::get_namespace::{self, decode};
 use crate::error::Error;
 use crate::router::Call;
 
@@ -11,6 +11,6 @@ use crate::router::Call;
 pub fn run(call: &Call<'_>) -> Result<Response, Error> {
     let name = decode(call.body, call.received)?.0;
     let namespaces::Configured { created, updated, version } = namespaces::configure(&name)?;
-    let response = answer::ok(&Answer { name: &name, created, updated }, call.answer);
+    let response = get_namespace::answer(&name, created, updated, call.answer);
     Ok(answer::with_mutation_version(response, version))
 }

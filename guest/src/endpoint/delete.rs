@@ -1,7 +1,6 @@
 //! `v1.kv.delete`: deletes one key, under a condition if asked to.
 
-use larder_wire::Encoding;
-use serde::Serialize;
+use larder_wire::{Encoding, Value};
 
 use crate::answer;
 use crate::bindings::larder::guest::kv;
@@ -21,11 +20,6 @@ pub struct Delete<'a> {
     pub version: Option<u64>,
 }
 
-#[derive(Serialize)]
-struct Answer {
-    success: bool,
-}
-
 /// Decodes and validates the body.
 pub fn decode(body: &[u8], encoding: Encoding) -> Result<Delete<'_>, Error> {
     let mut fields = codec::decode(body, encoding, &["namespace", "key", "version"])?;
@@ -40,6 +34,6 @@ pub fn run(call: &Call<'_>) -> Result<Response, Error> {
     let Delete { namespace, key, version } = decode(call.body, call.received)?;
     let namespace = Namespace::resolve(namespace.as_ref())?;
     let deletion = kv::delete(namespace, &key.0, version)?;
-    let response = answer::ok(&Answer { success: deletion.existed }, call.answer);
+    let response = answer::ok(&[("success", Value::Flag(deletion.existed))], call.answer);
     Ok(answer::with_mutation_version(response, deletion.version))
 }

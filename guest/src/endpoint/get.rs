@@ -1,6 +1,11 @@
 //! `v1.kv.get`: reads one key. An absent or expired key is an answer, not an error.
 
+use alloc::string::ToString;
+use alloc::vec;
+use alloc::vec::Vec;
+
 use larder_wire::Encoding;
+use rmp::encode::ByteBuf;
 
 use crate::answer;
 use crate::bindings::larder::guest::blobs::{Blob, Content};
@@ -72,12 +77,12 @@ pub fn encode(
             body
         }
         Encoding::MessagePack => {
-            let mut body = Vec::with_capacity(64 + value.map_or(0, <[u8]>::len));
+            let mut body = ByteBuf::with_capacity(64 + value.map_or(0, <[u8]>::len));
             let length = value.map(<[u8]>::len);
             msgpack_head(&mut body, expiry, length);
-            body.extend_from_slice(value.unwrap_or_default());
+            body.as_mut_vec().extend_from_slice(value.unwrap_or_default());
             msgpack_tail(&mut body, version);
-            body
+            body.into_vec()
         }
     }
 }
@@ -91,11 +96,10 @@ fn encode_large(
     encoding: Encoding,
 ) -> Vec<Content> {
     let length = value.length();
-    let mut head = Vec::new();
-    let mut tail = Vec::new();
     let mut parts = Vec::new();
     match encoding {
         Encoding::Json => {
+            let (mut head, mut tail) = (Vec::new(), Vec::new());
             json_head(&mut head, expiry);
             head.push(b'[');
             parts.push(Content::Bytes(head));
@@ -107,15 +111,17 @@ fn encode_large(
             }
             tail.push(b']');
             json_tail(&mut tail, version);
+            parts.push(Content::Bytes(tail));
         }
         Encoding::MessagePack => {
+            let (mut head, mut tail) = (ByteBuf::new(), ByteBuf::new());
             msgpack_head(&mut head, expiry, Some(length as usize));
-            parts.push(Content::Bytes(head));
-            parts.push(Content::Blob(value));
             msgpack_tail(&mut tail, version);
+            parts.push(Content::Bytes(head.into_vec()));
+            parts.push(Content::Blob(value));
+            parts.push(Content::Bytes(tail.into_vec()));
         }
     }
-    parts.push(Content::Bytes(tail));
     parts
 }
 
@@ -151,15 +157,15 @@ fn json_bytes(out: &mut Vec<u8>, bytes: &[u8], first: bool) {
 }
 
 /// Everything before the value's bytes. Writing to memory cannot fail.
-fn msgpack_head(out: &mut Vec<u8>, expiry: Option<u64>, length: Option<usize>) {
-    out.extend_from_slice(b"\x83\xa6expiry");
+fn msgpack_head(out: &mut ByteBuf, expiry: Option<u64>, length: Option<usize>) {
+    out.as_mut_vec().extend_from_slice(b"\x83\xa6expiry");
     match expiry {
-        None => out.push(NIL),
+        None => out.as_mut_vec().push(NIL),
         Some(expiry) => msgpack_number(out, expiry),
     }
-    out.extend_from_slice(b"\xa5value");
+    out.as_mut_vec().extend_from_slice(b"\xa5value");
     match length {
-        None => out.push(NIL),
+        None => out.as_mut_vec().push(NIL),
         Some(length) => {
             let length = u32::try_from(length).unwrap_or(u32::MAX);
             let _ = rmp::encode::write_bin_len(out, length);
@@ -169,12 +175,12 @@ fn msgpack_head(out: &mut Vec<u8>, expiry: Option<u64>, length: Option<usize>) {
 
 const NIL: u8 = 0xc0;
 
-fn msgpack_tail(out: &mut Vec<u8>, version: u64) {
-    out.extend_from_slice(b"\xa7version");
+fn msgpack_tail(out: &mut ByteBuf, version: u64) {
+    out.as_mut_vec().extend_from_slice(b"\xa7version");
     msgpack_number(out, version);
 }
 
-fn msgpack_number(out: &mut Vec<u8>, number: u64) {
+fn msgpack_number(out: &mut ByteBuf, number: u64) {
     let _ = rmp::encode::write_uint(out, number);
 }
 

@@ -1,8 +1,7 @@
 //! `v1.kv.namespace.get`: tells when a namespace was made and last configured. Also owns the form
 //! of request and answer that it shares with `configure`.
 
-use larder_wire::Encoding;
-use serde::Serialize;
+use larder_wire::{Encoding, Value};
 
 use crate::answer;
 use crate::bindings::larder::guest::namespaces;
@@ -12,15 +11,15 @@ use crate::error::Error;
 use crate::options::{NamespaceName, Parse, required};
 use crate::router::Call;
 
-/// A namespace, as both endpoints answer it.
-#[derive(Serialize)]
-pub struct Answer<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// When it was first configured, in milliseconds since the epoch.
-    pub created: u64,
-    /// When it was last configured.
-    pub updated: u64,
+/// A namespace as both endpoints answer it: its name, and when it was first and last configured, in
+/// milliseconds since the epoch.
+pub fn answer(name: &str, created: u64, updated: u64, encoding: Encoding) -> Response {
+    let fields = [
+        ("name", Value::Text(name)),
+        ("created", Value::Number(created)),
+        ("updated", Value::Number(updated)),
+    ];
+    answer::ok(&fields, encoding)
 }
 
 /// Decodes and validates the body of both endpoints.
@@ -33,5 +32,5 @@ pub fn decode(body: &[u8], encoding: Encoding) -> Result<NamespaceName<'_>, Erro
 pub fn run(call: &Call<'_>) -> Result<Response, Error> {
     let name = decode(call.body, call.received)?.0;
     let namespaces::Namespace { created, updated } = namespaces::get(&name)?;
-    Ok(answer::ok(&Answer { name: &name, created, updated }, call.answer))
+    Ok(answer(&name, created, updated, call.answer))
 }

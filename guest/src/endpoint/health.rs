@@ -1,7 +1,6 @@
 //! `v1.health.ping` and `v1.health.ready`: whether the server lives, and whether it can write.
 
-use larder_wire::Encoding;
-use serde::Serialize;
+use larder_wire::{Encoding, Value};
 
 use crate::answer;
 use crate::bindings::larder::guest::kv;
@@ -9,27 +8,17 @@ use crate::bindings::larder::guest::requests::Response;
 use crate::bindings::larder::guest::types::Error as StoreError;
 use crate::error::Error;
 
-#[derive(Serialize)]
-struct Ping {
-    ok: bool,
-}
-
-#[derive(Serialize)]
-struct Ready {
-    ok: bool,
-    message: &'static str,
-}
-
 /// Answers as soon as a guest can answer anything.
 pub fn ping(encoding: Encoding) -> Response {
-    answer::ok(&Ping { ok: true }, encoding)
+    answer::ok(&[("ok", Value::Flag(true))], encoding)
 }
 
 /// Answers 200 when writes can be served, else 503, whatever the reason.
 pub fn ready(encoding: Encoding) -> Response {
     match kv::writable() {
         Ok(()) => {
-            answer::ok(&Ready { ok: true, message: "Reads and writes are served." }, encoding)
+            let message = Value::Text("Reads and writes are served.");
+            answer::ok(&[("ok", Value::Flag(true)), ("message", message)], encoding)
         }
         Err(StoreError::Full) => {
             Error::unready("There is no room for more data.").into_response(encoding)

@@ -1,9 +1,9 @@
 //! `v1.kv.set`: writes one key, under conditions and for a time if asked to.
 
-use std::borrow::Cow;
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
 
-use larder_wire::Encoding;
-use serde::Serialize;
+use larder_wire::{Encoding, Value as Field};
 
 use crate::answer;
 use crate::bindings::larder::guest::kv;
@@ -28,11 +28,6 @@ pub struct Set<'a> {
     pub options: kv::SetOptions,
 }
 
-#[derive(Serialize)]
-struct Answer {
-    version: u64,
-}
-
 /// Decodes and validates the body.
 pub fn decode(body: &[u8], encoding: Encoding) -> Result<Set<'_>, Error> {
     let names = &["namespace", "key", "value", "ttl_ms", "behavior", "version"];
@@ -54,7 +49,7 @@ pub fn decode(body: &[u8], encoding: Encoding) -> Result<Set<'_>, Error> {
 /// Encodes the answer.
 #[must_use]
 pub fn encode(version: u64, encoding: Encoding) -> Vec<u8> {
-    larder_wire::encode(&Answer { version }, encoding)
+    larder_wire::encode(&[("version", Field::Number(version))], encoding)
 }
 
 /// Writes the key.
@@ -84,6 +79,9 @@ fn offset_in(body: &[u8], value: &Value<'_>) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
+    use alloc::string::String;
+
     use super::*;
 
     fn place(body: &str) -> String {

@@ -1,7 +1,14 @@
 //! What both sides of the sandbox must say alike: how an encoding is chosen for an answer, and the
 //! body of an error. Knows headers' values and bytes; knows no route, no HTTP library, no storage.
 
-use serde::Serialize;
+#![no_std]
+
+extern crate alloc;
+
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use rmp::encode::ByteBuf;
 
 /// How a body is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +32,12 @@ impl Encoding {
     /// What a `content-type` names, its parameters and case ignored; None for anything else.
     #[must_use]
     pub fn of_content_type(content_type: &str) -> Option<Self> {
+        // What nearly every client sends needs no parsing.
+        for encoding in [Encoding::Json, Encoding::MessagePack] {
+            if content_type == encoding.content_type() {
+                return Some(encoding);
+            }
+        }
         let media = content_type.split(';').next().unwrap_or_default().trim();
         [Encoding::Json, Encoding::MessagePack]
             .into_iter()
@@ -38,8 +51,7 @@ impl Encoding {
         let Some(accept) = accept else {
             return content_type.and_then(Self::of_content_type).unwrap_or(Encoding::Json);
         };
-        // What nearly every client sends needs no parsing.
-        if accept == "application/msgpack" {
+        if accept == Encoding::MessagePack.content_type() {
             return Encoding::MessagePack;
         }
         let json = Preference::of(Encoding::Json, accept);
@@ -107,8 +119,7 @@ fn quality(parameter: &str) -> Option<u16> {
 }
 
 /// Whose fault an error is; the clients make it the type of their own errors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorType {
     /// The request can never succeed as it is.
     InvalidInput,
@@ -118,8 +129,18 @@ pub enum ErrorType {
     ServerError,
 }
 
+impl ErrorType {
+    fn name(self) -> &'static str {
+        match self {
+            ErrorType::InvalidInput => "invalid-input",
+            ErrorType::OperationError => "operation-error",
+            ErrorType::ServerError => "server-error",
+        }
+    }
+}
+
 /// The body of an error answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorBody<'a> {
     /// Whose fault it is.
     pub r#type: ErrorType,
@@ -135,21 +156,87 @@ impl ErrorBody<'_> {
     /// The encoded body.
     #[must_use]
     pub fn encode(&self, encoding: Encoding) -> Vec<u8> {
-        encode(self, encoding)
+        let fields = [
+            ("type", Value::Text(self.r#type.name())),
+            ("code", Value::Text(self.code)),
+            ("detail", Value::Text(self.detail)),
+            ("location", self.location.map_or(Value::Null, Value::Text)),
+        ];
+        encode(&fields, encoding)
     }
 }
 
-/// Encodes a flat body: a struct of strings, numbers and booleans, which cannot fail.
+/// The value of a field in a flat body.
+#[derive(Clone, Copy, Debug)]
+pub enum Value<'a> {
+    /// `null` or nil.
+    Null,
+    /// A boolean.
+    Flag(bool),
+    /// A whole number.
+    Number(u64),
+    /// A string.
+    Text(&'a str),
+}
+
+/// Room made for a body at first.
+const FIRST_BYTES: usize = 128;
+
+/// Encodes a flat body: a map of names, which are plain ASCII, to values, in order.
 #[must_use]
-pub fn encode<T: Serialize>(body: &T, encoding: Encoding) -> Vec<u8> {
+pub fn encode(fields: &[(&str, Value<'_>)], encoding: Encoding) -> Vec<u8> {
     match encoding {
-        Encoding::Json => serde_json::to_vec(body).unwrap_or_default(),
-        Encoding::MessagePack => rmp_serde::to_vec_named(body).unwrap_or_default(),
+        Encoding::Json => encode_json(fields),
+        Encoding::MessagePack => encode_msgpack(fields),
     }
+}
+
+fn encode_json(fields: &[(&str, Value<'_>)]) -> Vec<u8> {
+    let mut body = Vec::with_capacity(FIRST_BYTES);
+    for (at, (name, value)) in fields.iter().enumerate() {
+        body.extend_from_slice(if at == 0 { b"{\"" } else { b",\"" });
+        body.extend_from_slice(name.as_bytes());
+        body.extend_from_slice(b"\":");
+        match value {
+            Value::Null => body.extend_from_slice(b"null"),
+            Value::Flag(flag) => body.extend_from_slice(if *flag { b"true" } else { b"false" }),
+            Value::Number(number) => body.extend_from_slice(number.to_string().as_bytes()),
+            Value::Text(text) => {
+                // A string always has a form in JSON.
+                body.extend_from_slice(&serde_json::to_vec(text).unwrap_or_default());
+            }
+        }
+    }
+    body.push(b'}');
+    body
+}
+
+/// Writing to memory cannot fail.
+fn encode_msgpack(fields: &[(&str, Value<'_>)]) -> Vec<u8> {
+    let mut body = ByteBuf::with_capacity(FIRST_BYTES);
+    let _ = rmp::encode::write_map_len(&mut body, u32::try_from(fields.len()).unwrap_or(u32::MAX));
+    for (name, value) in fields {
+        let _ = rmp::encode::write_str(&mut body, name);
+        let _ = match value {
+            Value::Null => rmp::encode::write_nil(&mut body),
+            Value::Flag(flag) => rmp::encode::write_bool(&mut body, *flag),
+            Value::Number(number) => {
+                let _ = rmp::encode::write_uint(&mut body, *number);
+                Ok(())
+            }
+            Value::Text(text) => {
+                let _ = rmp::encode::write_str(&mut body, text);
+                Ok(())
+            }
+        };
+    }
+    body.into_vec()
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn answer(accept: &str) -> Encoding {
@@ -218,8 +305,24 @@ mod tests {
         };
         let json = r#"{"type":"invalid-input","code":"invalid-data","detail":"A key is 1 to 256 bytes.","location":null}"#;
         assert_eq!(body.encode(Encoding::Json), json.as_bytes());
-        let msgpack: serde_json::Value =
-            rmp_serde::from_slice(&body.encode(Encoding::MessagePack)).unwrap();
-        assert_eq!(msgpack, serde_json::from_str::<serde_json::Value>(json).unwrap());
+        let msgpack = b"\x84\xa4type\xadinvalid-input\xa4code\xacinvalid-data\xa6detail\xb8A key is 1 to 256 bytes.\xa8location\xc0";
+        assert_eq!(body.encode(Encoding::MessagePack), msgpack);
+    }
+
+    #[test]
+    fn every_kind_of_value_has_its_form_in_both_encodings() {
+        let odd = "a \"quote\", a\nline and \u{e9}\u{1f600}";
+        let fields = [
+            ("null", Value::Null),
+            ("flag", Value::Flag(true)),
+            ("number", Value::Number(u64::MAX)),
+            ("text", Value::Text(odd)),
+        ];
+        let read: serde_json::Value =
+            serde_json::from_slice(&encode(&fields, Encoding::Json)).expect("JSON");
+        assert_eq!(read, json!({"null": null, "flag": true, "number": u64::MAX, "text": odd}));
+        let start = b"\x84\xa4null\xc0\xa4flag\xc3\xa6number\xcf\xff\xff\xff\xff\xff\xff\xff\xff\xa4text\xbc";
+        assert_eq!(encode(&fields, Encoding::MessagePack), [&start[..], odd.as_bytes()].concat());
+        assert_eq!(encode(&[], Encoding::MessagePack), b"\x80");
     }
 }

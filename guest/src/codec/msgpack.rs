@@ -1,0 +1,219 @@
+//! Reads MessagePack: a document's fields, and values into a [`Node`], all borrowed from the body.
+//! Skips without recursion, so that nesting has no limit. Knows no field's name.
+
+use alloc::borrow::Cow;
+use alloc::format;
+use alloc::vec::Vec;
+
+use rmp::Marker;
+
+use super::{BOOLEAN, Document, ELEMENTS_AHEAD_MAX, Found, MAP, NEGATIVE, NOT_WHOLE, Node};
+use crate::error::Error;
+
+/// Reads a document; only one that is malformed is an error.
+pub fn decode<'a, const N: usize>(
+    body: &'a [u8],
+    names: &'static [&'static str; N],
+) -> Result<Document<'a, N>, Error> {
+    let mut reader = Reader { rest: body };
+    let document = reader.document(names).map_err(|fault| {
+        let at = body.len() - reader.rest.len();
+        Error::invalid_encoding(format!("The body is not MessagePack: {fault} before byte {at}."))
+    })?;
+    if reader.rest.is_empty() {
+        Ok(document)
+    } else {
+        Err(Error::invalid_encoding("Something follows the MessagePack document."))
+    }
+}
+
+/// What makes a document malformed.
+type Fault = &'static str;
+
+const CUT_SHORT: Fault = "it ends too early";
+
+/// A value's first bytes, with the length of what belongs to it.
+enum Head {
+    Nil,
+    Boolean,
+    Unsigned(u64),
+    Negative,
+    Float,
+    Text(usize),
+    Bin(usize),
+    Array(usize),
+    Map(usize),
+    /// A type's byte and its data.
+    Extension(usize),
+}
+
+/// Reads forward through a body.
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn document<const N: usize>(
+        &mut self,
+        names: &'static [&'static str; N],
+    ) -> Result<Document<'a, N>, Fault> {
+        let head = self.head()?;
+        let Head::Map(length) = head else {
+            self.skip(head)?;
+            return Ok(Document::NotAMap);
+        };
+        let mut found = Found::new(names);
+        for _ in 0..length {
+            let name = match self.head()? {
+                Head::Text(length) => Some(self.text(length)?),
+                other => {
+                    self.skip(other)?;
+                    None
+                }
+            };
+            let at = name.and_then(|name| names.iter().position(|known| *known == name));
+            match at {
+                Some(at) => found.put(at, self.node()?),
+                None => {
+                    let head = self.head()?;
+                    self.skip(head)?;
+                }
+            }
+        }
+        Ok(found.into_document())
+    }
+
+    /// Reads any value.
+    fn node(&mut self) -> Result<Node<'a>, Fault> {
+        let head = self.head()?;
+        Ok(match head {
+            Head::Nil => Node::Null,
+            Head::Boolean => BOOLEAN,
+            Head::Unsigned(number) => Node::Unsigned(number),
+            Head::Negative => NEGATIVE,
+            Head::Float => NOT_WHOLE,
+            Head::Text(length) => Node::Text(Cow::Borrowed(self.text(length)?)),
+            Head::Bin(length) => Node::Bin(Cow::Borrowed(self.take(length)?)),
+            Head::Array(length) => return self.array(length),
+            Head::Map(_) => {
+                self.skip(head)?;
+                MAP
+            }
+            Head::Extension(_) => {
+                self.skip(head)?;
+                Node::Other("an extension")
+            }
+        })
+    }
+
+    /// Reads the elements of an array, as bytes as long as they are.
+    fn array(&mut self, length: usize) -> Result<Node<'a>, Fault> {
+        let mut bytes = Vec::with_capacity(length.min(ELEMENTS_AHEAD_MAX));
+        for read in 0..length {
+            let head = self.head()?;
+            let byte = match head {
+                Head::Unsigned(number) => u8::try_from(number).ok(),
+                _ => None,
+            };
+            let Some(byte) = byte else {
+                self.skip(head)?;
+                self.skip(Head::Array(length - read - 1))?;
+                return Ok(Node::OtherArray(read));
+            };
+            bytes.push(byte);
+        }
+        Ok(Node::ByteArray(bytes))
+    }
+
+    /// Passes over the rest of a value, and over all that is nested in it.
+    fn skip(&mut self, head: Head) -> Result<(), Fault> {
+        let mut nested = self.skip_one(head)?;
+        while nested > 0 {
+            let head = self.head()?;
+            nested = nested - 1 + self.skip_one(head)?;
+        }
+        Ok(())
+    }
+
+    /// Passes over a value's own bytes, and tells how many values are nested right in it.
+    fn skip_one(&mut self, head: Head) -> Result<u64, Fault> {
+        match head {
+            Head::Nil | Head::Boolean | Head::Unsigned(_) | Head::Negative | Head::Float => Ok(0),
+            Head::Text(length) => self.text(length).map(|_| 0),
+            Head::Bin(length) | Head::Extension(length) => self.take(length).map(|_| 0),
+            Head::Array(length) => Ok(length as u64),
+            Head::Map(length) => Ok(2 * length as u64),
+        }
+    }
+
+    fn head(&mut self) -> Result<Head, Fault> {
+        let marker = Marker::from_u8(self.uint::<1>()? as u8);
+        Ok(match marker {
+            Marker::Null => Head::Nil,
+            Marker::True | Marker::False => Head::Boolean,
+            Marker::FixPos(number) => Head::Unsigned(number.into()),
+            Marker::U8 => Head::Unsigned(self.uint::<1>()?),
+            Marker::U16 => Head::Unsigned(self.uint::<2>()?),
+            Marker::U32 => Head::Unsigned(self.uint::<4>()?),
+            Marker::U64 => Head::Unsigned(self.uint::<8>()?),
+            Marker::FixNeg(_) => Head::Negative,
+            Marker::I8 => signed(self.uint::<1>()?, 8),
+            Marker::I16 => signed(self.uint::<2>()?, 16),
+            Marker::I32 => signed(self.uint::<4>()?, 32),
+            Marker::I64 => signed(self.uint::<8>()?, 64),
+            Marker::F32 => self.take(4).map(|_| Head::Float)?,
+            Marker::F64 => self.take(8).map(|_| Head::Float)?,
+            Marker::FixStr(length) => Head::Text(length.into()),
+            Marker::Str8 => Head::Text(self.length::<1>()?),
+            Marker::Str16 => Head::Text(self.length::<2>()?),
+            Marker::Str32 => Head::Text(self.length::<4>()?),
+            Marker::Bin8 => Head::Bin(self.length::<1>()?),
+            Marker::Bin16 => Head::Bin(self.length::<2>()?),
+            Marker::Bin32 => Head::Bin(self.length::<4>()?),
+            Marker::FixArray(length) => Head::Array(length.into()),
+            Marker::Array16 => Head::Array(self.length::<2>()?),
+            Marker::Array32 => Head::Array(self.length::<4>()?),
+            Marker::FixMap(length) => Head::Map(length.into()),
+            Marker::Map16 => Head::Map(self.length::<2>()?),
+            Marker::Map32 => Head::Map(self.length::<4>()?),
+            Marker::FixExt1 => Head::Extension(2),
+            Marker::FixExt2 => Head::Extension(3),
+            Marker::FixExt4 => Head::Extension(5),
+            Marker::FixExt8 => Head::Extension(9),
+            Marker::FixExt16 => Head::Extension(17),
+            Marker::Ext8 => Head::Extension(self.extension::<1>()?),
+            Marker::Ext16 => Head::Extension(self.extension::<2>()?),
+            Marker::Ext32 => Head::Extension(self.extension::<4>()?),
+            Marker::Reserved => return Err("a byte stands there that begins nothing"),
+        })
+    }
+
+    fn text(&mut self, length: usize) -> Result<&'a str, Fault> {
+        core::str::from_utf8(self.take(length)?).map_err(|_| "a string is not UTF-8")
+    }
+
+    fn extension<const N: usize>(&mut self) -> Result<usize, Fault> {
+        self.length::<N>()?.checked_add(1).ok_or(CUT_SHORT)
+    }
+
+    fn length<const N: usize>(&mut self) -> Result<usize, Fault> {
+        usize::try_from(self.uint::<N>()?).map_err(|_| CUT_SHORT)
+    }
+
+    fn uint<const N: usize>(&mut self) -> Result<u64, Fault> {
+        let (bytes, rest) = self.rest.split_first_chunk::<N>().ok_or(CUT_SHORT)?;
+        self.rest = rest;
+        Ok(bytes.iter().fold(0, |value, byte| (value << 8) | u64::from(*byte)))
+    }
+
+    fn take(&mut self, length: usize) -> Result<&'a [u8], Fault> {
+        let (bytes, rest) = self.rest.split_at_checked(length).ok_or(CUT_SHORT)?;
+        self.rest = rest;
+        Ok(bytes)
+    }
+}
+
+/// A signed number of so many bits, as read without its sign.
+fn signed(number: u64, bits: u32) -> Head {
+    if number >> (bits - 1) == 0 { Head::Unsigned(number) } else { Head::Negative }
+}
