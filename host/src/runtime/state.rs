@@ -71,8 +71,8 @@ impl State {
 
     /// Resolves a key in a namespace whose grant has been checked.
     pub fn granted_key(&self, namespace: &str, key: &str) -> Result<RecordKey, GuestError> {
-        let namespace = self.storage.namespace(namespace)?;
-        RecordKey::new(namespace.id, key.as_bytes()).ok_or(GuestError::InvalidName)
+        let namespace = self.storage.namespace_id(namespace)?;
+        RecordKey::new(namespace, key.as_bytes()).ok_or(GuestError::InvalidName)
     }
 
     /// Refuses what the mount was not granted.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use heed::types::Bytes;
-use heed::{CommitOrAbort, Env, EnvOpenOptions, WithoutTls};
+use heed::{CommitOrAbort, Env, EnvOpenOptions, WithTls};
 
 use super::error::OpenError;
 use super::layout::{self, NamespaceRow, Record, StateRow};
@@ -28,7 +28,7 @@ const RESERVE_BYTES: u64 = 64 << 20;
 #[derive(Clone)]
 pub struct Database {
     /// The environment.
-    pub env: Env<WithoutTls>,
+    pub env: Env<WithTls>,
     /// Records by namespace id and key.
     pub main: Tree,
     /// One empty row by expiry, namespace id and key, for each record that expires.
@@ -110,14 +110,14 @@ fn data_file(dir: &Path) -> PathBuf {
 }
 
 #[expect(unsafe_code, reason = "LMDB maps a file, which Rust cannot check")]
-fn open_env(dir: &Path, options: &Options) -> Result<Env<WithoutTls>, OpenError> {
+fn open_env(dir: &Path, options: &Options) -> Result<Env<WithTls>, OpenError> {
     let map_bytes = match options.bytes_max {
         Some(quota) => quota.saturating_add((quota / 8).max(RESERVE_BYTES)),
         None => MAP_BYTES,
     };
     let page = rustix::param::page_size() as u64;
     let map_bytes = usize::try_from(map_bytes.next_multiple_of(page)).unwrap_or(usize::MAX);
-    let mut open = EnvOpenOptions::new().read_txn_without_tls();
+    let mut open = EnvOpenOptions::new().read_txn_with_tls();
     open.map_size(map_bytes).max_dbs(8).max_readers(options.readers_max);
     // SAFETY: the directory is private to this user and locked by this process, default flags
     // are used, and nobody else has reason to change the file while it is mapped.
@@ -127,7 +127,7 @@ fn open_env(dir: &Path, options: &Options) -> Result<Env<WithoutTls>, OpenError>
 /// Finds out whether the file is shorter than its last page, which would end the process with
 /// SIGBUS at the first touch, and makes it long enough. Being short proves nothing: LMDB counts pages
 /// at the end that a transaction took and gave back without ever writing them.
-fn extend(dir: &Path, env: &Env<WithoutTls>) -> Result<Option<(u64, u64)>, OpenError> {
+fn extend(dir: &Path, env: &Env<WithTls>) -> Result<Option<(u64, u64)>, OpenError> {
     let path = data_file(dir);
     let found = fs::metadata(&path).map_err(io_error("look at", &path))?.len();
     let page = u64::from(env.unnamed_database_stat().page_size);
@@ -159,11 +159,7 @@ fn read_everything(database: &Database) -> Result<(), heed::Error> {
     Ok(())
 }
 
-fn open_databases(
-    dir: &Path,
-    env: Env<WithoutTls>,
-    lock: Arc<File>,
-) -> Result<Database, OpenError> {
+fn open_databases(dir: &Path, env: Env<WithTls>, lock: Arc<File>) -> Result<Database, OpenError> {
     let wtxn = env.write_txn().map_err(lmdb_error(dir))?;
     let made = env
         .create_databases_and_commit(wtxn, |opener, txn| {
@@ -195,7 +191,7 @@ fn initialize(dir: &Path, database: &Database, clock: &Clock) -> Result<(), Open
         return Err(damaged("the format row is missing"));
     }
     let now = clock.now();
-    let default = NamespaceRow { id: NamespaceId(1), created: now, updated: now };
+    let default = NamespaceRow { id: layout::DEFAULT_ID, created: now, updated: now };
     let state = StateRow { version: Version(0), instant: now, next_namespace: NamespaceId(2) };
     let name = DEFAULT_NAMESPACE.as_bytes();
     database.namespaces.put(&mut txn, name, &default.encode(name)).map_err(&failed)?;

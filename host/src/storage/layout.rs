@@ -8,6 +8,8 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use super::{NamespaceId, Version};
 use crate::clock::Millis;
 
+/// The id of the namespace that exists from the start.
+pub const DEFAULT_ID: NamespaceId = NamespaceId(1);
 /// The storage format that this program writes, and the newest that it reads.
 pub const FORMAT: u32 = 1;
 /// Longest key and longest namespace name, in bytes.
