@@ -75,15 +75,22 @@ impl Bench {
         let results = Results { machine, form, measurements: Vec::new(), findings: Vec::new() };
         let mut bench = Self { plan, results };
         bench.remove_stores()?;
-        for (name, experiment) in EXPERIMENTS {
-            if only.is_empty() || only.iter().any(|wanted| wanted == name) {
-                experiment(&mut bench)?;
-                results::save(&bench.results, &bench.plan.out)?;
-            }
-        }
+        let done = bench.run_each(only);
         bench.remove_stores()?;
+        done?;
         table::goals(&bench.results.findings);
         println!("\nwritten to {}", bench.plan.out.display());
+        Ok(())
+    }
+
+    /// Runs them one after the other; what is measured is written after each.
+    fn run_each(&mut self, only: &[String]) -> Result<(), Failure> {
+        for (name, experiment) in EXPERIMENTS {
+            if only.is_empty() || only.iter().any(|wanted| wanted == name) {
+                experiment(self)?;
+                results::save(&self.results, &self.plan.out)?;
+            }
+        }
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -38,13 +38,14 @@ impl Program {
     fn start(program: &Path, data: &Path) -> Result<Self, Failure> {
         let program = fs::canonicalize(program)
             .map_err(|error| format!("{}: {error}; see --program", program.display()))?;
-        fs::create_dir_all(data)?;
-        let data = fs::canonicalize(data)?;
+        // The program makes the folder itself, private.
+        let parent = fs::canonicalize(data.parent().ok_or("a data directory in nothing")?)?;
+        let data = parent.join(data.file_name().ok_or("a data directory without a name")?);
         let mut child = Command::new(program)
             .args(["serve", "--listen", "127.0.0.1:0", "--log", "error"])
             .args(["--connections-max", CONNECTIONS_MAX, "--data"])
             .arg(&data)
-            .current_dir(&data)
+            .current_dir(&parent)
             .env_clear()
             .env("LARDER_ADMIN_TOKEN", TOKEN)
             .stdin(Stdio::null())
@@ -122,7 +123,8 @@ pub fn start(bench: &mut Bench) -> Result<(), Failure> {
 /// Memory after a start, and of idle connections.
 pub fn memory(bench: &mut Bench) -> Result<(), Failure> {
     let program = bench.plan.program.clone();
-    let data: PathBuf = bench.stores().join("empty");
+    fs::create_dir_all(bench.stores())?;
+    let data = bench.stores().join("empty");
     // Compiles the guest.
     drop(Program::start(&program, &data)?);
     let running = Program::start(&program, &data)?;

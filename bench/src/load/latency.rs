@@ -74,6 +74,8 @@ pub struct Figure {
     pub conflicts_per_s: f64,
     /// Processor time of the server for each success, in microseconds.
     pub cpu_us_per_request: f64,
+    /// Share of a core that the client's thread used; near 1 the client is what limits.
+    pub client_core: f64,
     /// Memory of the server at the end, in KiB.
     pub rss_kib: u64,
     /// The most that it ever was.

@@ -26,7 +26,7 @@ use self::caller::{Caller, Connection};
 use self::keys::Choice;
 use self::latency::{Done, Figure, Tally};
 use self::open::Due;
-use crate::clock::{now_ns, sleep_until};
+use crate::clock::{now_ns, own_cpu_us, sleep_until};
 use crate::system::Process;
 
 /// Time before the measurement, for connections and caches.
@@ -172,20 +172,22 @@ async fn run_all(
     }
     let usage = tokio::spawn(async move {
         sleep_until(window.begin_ns).await;
-        let before = server.cpu_us()?;
+        let (before, own_before) = (server.cpu_us()?, own_cpu_us());
         sleep_until(window.end_ns).await;
-        io::Result::Ok((server.cpu_us()? - before, server.rss_kib()?, server.rss_peak_kib()?))
+        let cpu_us = (server.cpu_us()? - before, own_cpu_us() - own_before);
+        io::Result::Ok((cpu_us, server.rss_kib()?, server.rss_peak_kib()?))
     });
     while let Some(done) = running.join_next().await {
         done.map_err(io::Error::other)??;
     }
-    let (cpu_us, rss_kib, rss_peak_kib) = usage.await.map_err(io::Error::other)??;
+    let ((cpu_us, own_cpu_us), rss_kib, rss_peak_kib) = usage.await.map_err(io::Error::other)??;
     let seconds = time.as_secs_f64();
     let figures = parts.iter().map(|part| part.figure(seconds));
     let mut figures: Vec<Figure> = figures.collect();
     let successes: f64 = figures.iter().map(|figure| figure.requests_per_s * seconds).sum();
     for figure in &mut figures {
         figure.cpu_us_per_request = cpu_us as f64 / successes.max(1.0);
+        figure.client_core = own_cpu_us as f64 / 1e6 / seconds;
         figure.rss_kib = rss_kib;
         figure.rss_peak_kib = rss_peak_kib;
     }

@@ -6,8 +6,16 @@ use super::results::{Finding, Measurement, number};
 pub fn heading(title: &str) {
     println!("\n{title}");
     println!(
-        "  {:<22} {:>9} {:>19} {:>9} {:>9} {:>9} {:>7} {:>8}",
-        "", "median/s", "least to most", "p50 µs", "p99 µs", "p99.9 µs", "CPU µs", "RSS MiB"
+        "  {:<22} {:>9} {:>19} {:>9} {:>9} {:>9} {:>7} {:>7} {:>8}",
+        "",
+        "median/s",
+        "least to most",
+        "p50 µs",
+        "p99 µs",
+        "p99.9 µs",
+        "CPU µs",
+        "client",
+        "RSS MiB"
     );
 }
 
@@ -21,13 +29,14 @@ pub fn measurement(measurement: &Measurement) {
         note => format!("{}, {note}", measurement.side),
     };
     println!(
-        "  {name:<22} {:>9} {:>19} {:>9} {:>9} {:>9} {:>7} {:>8}",
+        "  {name:<22} {:>9} {:>19} {:>9} {:>9} {:>9} {:>7} {:>7} {:>8}",
         number(rate.median),
         format!("{} to {}", number(rate.least), number(rate.most)),
         median(|figure| figure.p50_us),
         median(|figure| figure.p99_us),
         median(|figure| figure.p999_us),
         median(|figure| figure.cpu_us_per_request),
+        median(|figure| figure.client_core),
         median(|figure| figure.rss_kib as f64 / 1024.0),
     );
     let conflicts = measurement.spread(|figure| figure.conflicts_per_s).median;
