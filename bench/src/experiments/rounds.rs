@@ -83,10 +83,11 @@ pub fn one(side: &mut Running, stream: &Stream, time: Duration) -> Result<Figure
     Ok(figures.into_iter().next().ok_or("a stream without a figure")?)
 }
 
-/// The order of a round: it begins one further each time, and every second one runs backwards.
+/// The order of a round: it begins one further each time, and once all have been first it runs
+/// backwards.
 pub fn order(round: usize, turns: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..turns).map(|turn| (round + turn) % turns).collect();
-    if round % 2 == 1 {
+    if round / turns % 2 == 1 {
         order.reverse();
     }
     order

@@ -1,19 +1,19 @@
 //! Other servers at the same work, for orientation: they promise other things, and what differs
 //! is printed with the figures. Those that are not installed are left out.
 
+mod redis_benchmark;
 mod server;
 
-use std::process::Command;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use self::server::Peer;
+use self::server::{Kind, Peer};
 use crate::Failure;
 use crate::cli::PeersArgs;
 use crate::load::latency::Figure;
 use crate::load::{self, Protocol, Stream, Work};
-use crate::report::results::{self, Measurement, number};
+use crate::report::results::{self, Measurement};
 use crate::report::table;
 use crate::sides::Side;
 use crate::sides::child::Running;
@@ -78,10 +78,13 @@ pub fn compare(args: &PeersArgs) -> Result<(), Failure> {
         for connections in &args.connections {
             let measured = measure(&mut servers, work, *connections, args)?;
             let name = if work == Work::Get { "get" } else { "set" };
-            table::heading(&format!("{name} of 1 KiB, {connections} connections"));
+            table::heading(&format!("{name} of 1 KiB, connections: {connections}"));
             measured.iter().for_each(table::measurement);
             results.measurements.extend(measured);
-            own_client(&servers, work, *connections, args);
+            if let Some(own) = own_client(&servers, work, *connections, args) {
+                table::measurement(&own);
+                results.measurements.push(own);
+            }
         }
     }
     println!();
@@ -106,6 +109,9 @@ fn start(args: &PeersArgs) -> Result<Vec<Server>, Failure> {
         let address = peer.address;
         let server = Server::Other(peer);
         load::fill(address, &server.stream(Work::Set, 1, keys))?;
+        if kind == Kind::Redis {
+            redis_benchmark::fill(address, keys);
+        }
         servers.push(server);
     }
     Ok(servers)
@@ -133,36 +139,26 @@ fn measure(
 }
 
 /// What Redis' own client makes of Redis, beside what ours does.
-fn own_client(servers: &[Server], work: Work, connections: usize, args: &PeersArgs) {
+fn own_client(
+    servers: &[Server],
+    work: Work,
+    connections: usize,
+    args: &PeersArgs,
+) -> Option<Measurement> {
     let redis = servers.iter().find_map(|server| match server {
-        Server::Other(peer) if peer.kind == server::Kind::Redis => Some(peer),
+        Server::Other(peer) if peer.kind == Kind::Redis => Some(peer),
         _ => None,
     });
-    let Some(redis) = redis else { return };
-    // Redis' client counts requests, not time: about as many as a turn has.
-    let requests = if work == Work::Get { 200_000 } else { 20_000 * connections.min(4) };
-    let key = "key-__rand_int__";
-    let value = "v".repeat(VALUE_BYTES);
-    let mut command = Command::new("redis-benchmark");
-    command.args(["-p", &redis.address.port().to_string(), "-c", &connections.to_string()]).args([
-        "-n",
-        &requests.to_string(),
-        "-r",
-        &args.keys.to_string(),
-        "--csv",
-    ]);
-    match work {
-        Work::Get => command.args(["GET", key]),
-        _ => command.args(["SET", key, &value]),
+    let stream = Stream {
+        protocol: Protocol::Redis,
+        keys: args.keys,
+        value_bytes: VALUE_BYTES,
+        ..Stream::new(work, connections)
     };
-    let rate = command.output().ok().and_then(|output| {
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        server::csv_rate(&text)
-    });
-    match rate {
-        Some(rate) => println!("  {:<22} {:>9}", "redis-benchmark", number(rate)),
-        None => println!("  redis-benchmark gave no figure"),
-    }
+    let figure = redis_benchmark::measure(redis?.address, &stream)?;
+    let mut measurement = Measurement::new("peers", "redis-benchmark", &stream, "");
+    measurement.rounds.push(figure);
+    Some(measurement)
 }
 
 fn difference(server: &Server) -> &'static str {

@@ -103,7 +103,8 @@ impl Peer {
         let path = std::fs::canonicalize(dir.path())?;
         let (address, peer) = (free_port()?, free_port()?);
         let mut command = kind.command(&path, address, peer);
-        let spawned = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        let spawned =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let child = match spawned {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other?,
@@ -140,21 +141,14 @@ fn free_port() -> io::Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
 
-/// Requests a second from the CSV of redis-benchmark: the field behind the test's name in the
-/// last line.
-pub fn csv_rate(text: &str) -> Option<f64> {
-    let line = text.lines().rfind(|line| line.starts_with('"'))?;
-    line.rsplit('"').filter(|field| *field != "," && !field.is_empty()).nth(6)?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_rate_is_the_field_after_the_name() {
-        let csv = "\"test\",\"rps\",\"avg_latency_ms\",\"min_latency_ms\",\"p50_latency_ms\",\"p95_latency_ms\",\"p99_latency_ms\",\"max_latency_ms\"\n\"SET a, \"x\"\",\"1234.50\",\"0.1\",\"0.2\",\"0.3\",\"0.4\",\"0.5\",\"0.6\"\n";
-        assert_eq!(csv_rate(csv), Some(1234.5));
-        assert_eq!(csv_rate(""), None);
+    fn each_server_has_a_name_and_a_difference_that_begins_with_it() {
+        for kind in KINDS {
+            assert!(kind.difference().starts_with(&format!("{}: ", kind.name())));
+        }
     }
 }
