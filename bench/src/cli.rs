@@ -45,7 +45,7 @@ pub struct RunArgs {
     /// Only these experiments
     #[arg(long, num_args = 1.., value_name = "NAME")]
     pub only: Vec<String>,
-    /// Rounds; each has a turn of every side [default: 5, full: 11]
+    /// Rounds; each has a turn of every side [default: 7, full: 11]
     #[arg(long)]
     pub rounds: Option<usize>,
     /// Milliseconds of a turn [default: 1000, full: 4000]
@@ -65,10 +65,10 @@ pub struct RunArgs {
 impl RunArgs {
     /// The plan, with the defaults of its form.
     pub fn plan(&self) -> Plan {
-        let (rounds, ms) = if self.full { (11, 4000) } else { (5, 1000) };
+        let (rounds, ms) = if self.full { (11, 4000) } else { (7, 1000) };
         Plan {
             full: self.full,
-            rounds: self.rounds.unwrap_or(rounds),
+            rounds: self.rounds.unwrap_or(rounds).max(1),
             time: Duration::from_millis(self.ms.unwrap_or(ms)),
             dir: self.dir.clone(),
             program: self.program.clone(),

@@ -29,6 +29,18 @@ const COLOURS: [RGBColor; 5] = [
     RGBColor(204, 121, 167),
 ];
 
+/// A side has the same colour in every plot.
+fn colour(side: &str) -> RGBColor {
+    let at = match side {
+        "native" | "redis" => 1,
+        "reused" | "larder" => 2,
+        "fresh" | "etcd" => 3,
+        "storage" => 4,
+        _ => 0,
+    };
+    COLOURS[at]
+}
+
 /// All plots of a run. What was not measured is not drawn.
 pub fn draw(run: &Results, dir: &Path) -> Result<(), Failure> {
     for name in ["get", "set"] {
@@ -116,14 +128,15 @@ fn draw_rates<'a>(
         .x_desc("connections")
         .label_style(LABEL)
         .draw()?;
-    for ((name, points), colour) in series.iter().zip(COLOURS.iter().cycle()) {
+    for (name, points) in series {
+        let colour = colour(name);
         let line = points.iter().map(|(place, spread)| (*place, spread.median));
         chart
             .draw_series(LineSeries::new(line, colour.stroke_width(2)).point_size(3))?
             .label(*name)
             .legend(move |(x, y)| Rectangle::new([(x, y - 4), (x + 14, y + 4)], colour.filled()));
         chart.draw_series(points.iter().map(|(place, spread)| {
-            PathElement::new([(*place, spread.least), (*place, spread.most)], *colour)
+            PathElement::new([(*place, spread.least), (*place, spread.most)], colour)
         }))?;
     }
     legend(&mut chart)?;
