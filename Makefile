@@ -4,11 +4,12 @@ CARGO ?= cargo
 GUEST_TARGET := wasm32-wasip2
 GUEST_DIR := target/$(GUEST_TARGET)/guest
 VENV := target/venv
+BENCH_RUN = $(CARGO) run --release --locked --package larder-bench --
 # Two jobs at a time is what small machines bear; raise it on larger ones.
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help run build setup guest examples test test-rust test-python lint bench clean
+.PHONY: help run build setup guest examples test test-rust test-python lint bench bench-docs bench-peers bench-client clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,8 +48,18 @@ lint: guest ## Check formatting, lints and docs, warnings fatal
 	$(CARGO) clippy --profile guest --locked --target $(GUEST_TARGET) --package larder-api --package larder-example-visits --package larder-test-guest -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --release --locked --workspace --no-deps --document-private-items
 
-bench: build ## Measure the sandbox against native calls, in one alternating run
-	$(CARGO) run --release --locked --package larder-bench
+bench: build ## Measure in alternating runs, some minutes; BENCH=full takes an hour and more
+	$(BENCH_RUN) run $(if $(filter full,$(BENCH)),--full)
+
+bench-docs: build ## Measure in full and write the figures and plots of docs/performance.md anew
+	$(BENCH_RUN) run --full
+	$(BENCH_RUN) draw
+
+bench-peers: build ## Measure the same work against Redis and etcd, where they are installed
+	$(BENCH_RUN) peers
+
+bench-client: build ## Compare the load client with wrk
+	$(BENCH_RUN) client
 
 clean: ## Remove what was built, but no data
 	$(CARGO) clean

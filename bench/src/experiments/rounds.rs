@@ -1,0 +1,114 @@
+//! Rounds: every turn once in each, in an order that rotates, so that no side always runs first
+//! or after the same other.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::Plan;
+use crate::Failure;
+use crate::load::Stream;
+use crate::load::latency::Figure;
+use crate::report::results::{Measurement, Spread};
+use crate::sides::Side;
+use crate::sides::child::Running;
+use crate::sides::fill::Filling;
+
+/// What is measured once a round: a side, by its place among those that run, at some work.
+pub struct Turn {
+    /// Its place.
+    pub side: usize,
+    /// The work.
+    pub stream: Stream,
+    /// What is particular about it.
+    pub note: &'static str,
+}
+
+impl Turn {
+    /// A turn with nothing particular.
+    pub fn new(side: usize, stream: Stream) -> Self {
+        Self { side, stream, note: "" }
+    }
+}
+
+/// Measurements, in the order of their turns.
+pub struct Measured(pub Vec<Measurement>);
+
+impl Measured {
+    /// The ratio of two turns' rates, by their places.
+    pub fn ratio(&self, over: usize, under: usize) -> Spread {
+        self.0[over].ratio_to(&self.0[under], |figure| figure.requests_per_s)
+    }
+}
+
+/// Starts sides, each filled alike.
+pub fn start(sides: &[Side], filling: &Filling, dir: &Path) -> Result<Vec<Running>, Failure> {
+    sides.iter().map(|side| Running::start(*side, filling, dir)).collect()
+}
+
+/// What fills a store that a stream then works on.
+pub fn filling(stream: &Stream) -> Filling {
+    Filling {
+        keys: stream.keys,
+        value_bytes: stream.value_bytes,
+        order: crate::sides::fill::Order::Sorted,
+        list: 0,
+        threads: 2,
+    }
+}
+
+/// Measures all turns in every round.
+pub fn alternate(
+    plan: &Plan,
+    experiment: &str,
+    sides: &mut [Running],
+    turns: &[Turn],
+) -> Result<Measured, Failure> {
+    let named = |turn: &Turn| {
+        Measurement::new(experiment, sides[turn.side].side.name(), &turn.stream, turn.note)
+    };
+    let mut measured: Vec<Measurement> = turns.iter().map(named).collect();
+    for round in 0..plan.rounds {
+        for at in order(round, turns.len()) {
+            let Turn { side, stream, .. } = &turns[at];
+            let figure = one(&mut sides[*side], stream, plan.time)?;
+            measured[at].rounds.push(figure);
+        }
+    }
+    Ok(Measured(measured))
+}
+
+/// One turn of one stream.
+pub fn one(side: &mut Running, stream: &Stream, time: Duration) -> Result<Figure, Failure> {
+    let figures = side.run(std::slice::from_ref(stream), time)?;
+    Ok(figures.into_iter().next().ok_or("a stream without a figure")?)
+}
+
+/// The order of a round: it begins one further each time, and once all have been first it runs
+/// backwards.
+pub fn order(round: usize, turns: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..turns).map(|turn| (round + turn) % turns).collect();
+    if round / turns % 2 == 1 {
+        order.reverse();
+    }
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_round_has_every_turn_once() {
+        for round in 0..8 {
+            let mut order = order(round, 4);
+            order.sort_unstable();
+            assert_eq!(order, [0, 1, 2, 3]);
+        }
+    }
+
+    #[test]
+    fn each_of_two_sides_runs_first_as_often_as_the_other() {
+        let first: Vec<usize> = (0..4).map(|round| order(round, 2)[0]).collect();
+        assert_eq!(first.iter().filter(|side| **side == 0).count(), 2, "{first:?}");
+    }
+}

@@ -1,0 +1,110 @@
+//! Fills a store: all keys, in an order, in lists, from some threads. Knows no server.
+
+use std::error::Error;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use bytes::Bytes;
+use clap::{Args, ValueEnum};
+use larder::storage::{
+    self, Behavior, DEFAULT_NAMESPACE, NamespaceId, Operation, RecordKey, Storage,
+};
+
+use crate::load::keys;
+
+/// Bytes of values in a list, unless its length is given.
+const LIST_BYTES: usize = 2 << 20;
+const LIST_MAX: usize = 2000;
+/// Read at a time, to have a file in the page cache.
+const READ_BYTES: usize = 1 << 20;
+
+/// In which order keys are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Order {
+    /// By name.
+    #[default]
+    Sorted,
+    /// One that looks random, the same in every run.
+    Shuffled,
+}
+
+/// What a store is filled with.
+#[derive(Args, Clone, Debug)]
+pub struct Filling {
+    /// Keys
+    #[arg(long, default_value_t = 100_000)]
+    pub keys: u32,
+    /// Size of each value
+    #[arg(long, default_value_t = 1024)]
+    pub value_bytes: usize,
+    /// Order of the keys
+    #[arg(long, value_enum, default_value_t)]
+    pub order: Order,
+    /// Keys in one list; 0 takes what suits the size
+    #[arg(long, default_value_t = 0)]
+    pub list: usize,
+    /// Threads that write
+    #[arg(long, default_value_t = 2)]
+    pub threads: usize,
+}
+
+impl Filling {
+    fn list(&self) -> usize {
+        let suits = (LIST_BYTES / self.value_bytes.max(1)).clamp(1, LIST_MAX);
+        if self.list == 0 { suits } else { self.list }
+    }
+
+    fn numbers(&self) -> Vec<u32> {
+        match self.order {
+            Order::Sorted => (0..self.keys).collect(),
+            Order::Shuffled => keys::shuffled(self.keys),
+        }
+    }
+
+    /// Writes all keys; returns when they are on disk.
+    pub fn fill(&self, storage: &Storage) -> Result<(), Box<dyn Error>> {
+        let namespace = namespace(storage)?;
+        let value = Bytes::from(vec![b'v'; self.value_bytes]);
+        let numbers = self.numbers();
+        let lists: Vec<&[u32]> = numbers.chunks(self.list()).collect();
+        let next = AtomicUsize::new(0);
+        let work = || -> Result<(), storage::Error> {
+            while let Some(list) = lists.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let sets = list.iter().filter_map(|number| set(namespace, *number, &value));
+                storage.submit(sets.collect())?.wait()?;
+            }
+            Ok(())
+        };
+        let done: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..self.threads).map(|_| scope.spawn(work)).collect();
+            threads.into_iter().map(thread::ScopedJoinHandle::join).collect()
+        });
+        for result in done {
+            result.map_err(|_| "a thread that fills has panicked")??;
+        }
+        Ok(())
+    }
+}
+
+/// The id of the namespace that requests without one work in.
+pub fn namespace(storage: &Storage) -> Result<NamespaceId, storage::Error> {
+    Ok(storage.namespace(DEFAULT_NAMESPACE)?.id)
+}
+
+/// A set of one key without conditions.
+pub fn set(namespace: NamespaceId, number: u32, value: &Bytes) -> Option<Operation> {
+    let key = RecordKey::new(namespace, &keys::name(number))?;
+    let (value, behavior) = (value.clone(), Behavior::Upsert);
+    Some(Operation::Set { key, value, expected: None, behavior, ttl: None })
+}
+
+/// Reads a store's file once, so that it is in the page cache.
+pub fn read_once(data: &Path) -> std::io::Result<()> {
+    let mut file = File::open(data.join("data.mdb"))?;
+    let mut buffer = vec![0; READ_BYTES];
+    while file.read(&mut buffer)? > 0 {}
+    Ok(())
+}

@@ -1,0 +1,178 @@
+//! The sides of a comparison. Each runs in a process of its own, so that its processor time and
+//! memory are its alone; this file is what happens in that process, `child` starts it.
+
+mod alone;
+pub mod child;
+pub mod fill;
+mod floor;
+mod native;
+
+use std::error::Error;
+use std::fs;
+use std::future::{Future, pending};
+use std::io::{BufRead, Write, stdin, stdout};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use larder::cli::ServeArgs;
+use larder::clock::Clock;
+use larder::config::Config;
+use larder::server::Server;
+use larder::storage::{Options, Storage};
+use larder::workers::Handler;
+use tempfile::TempDir;
+
+use self::fill::Filling;
+use self::floor::Floor;
+use self::native::Native;
+use crate::Failure;
+use crate::load::template::TOKEN;
+
+/// What a side is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Side {
+    /// A constant answer.
+    Floor,
+    /// Storage and codecs without a sandbox.
+    Native,
+    /// The server as it is.
+    Reused,
+    /// The server with an instance for each request.
+    Fresh,
+    /// Storage without HTTP.
+    Storage,
+    /// Fills a store and ends.
+    Fill,
+}
+
+impl Side {
+    /// Its name in tables and results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Floor => "floor",
+            Self::Native => "native",
+            Self::Reused => "reused",
+            Self::Fresh => "fresh",
+            Self::Storage => "storage",
+            Self::Fill => "fill",
+        }
+    }
+}
+
+/// How a side is started.
+#[derive(Args, Clone, Debug)]
+pub struct SideArgs {
+    /// Which one
+    #[arg(value_enum)]
+    pub side: Side,
+    /// What is in its store
+    #[command(flatten)]
+    pub filling: Filling,
+    /// Folder in which it makes its data directory, and removes it
+    #[arg(long)]
+    pub dir: PathBuf,
+    /// Data directory that it uses instead, and keeps
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+}
+
+/// The process of a side: opens, fills, serves, and ends when its standard input does.
+pub fn run(args: &SideArgs) -> Result<(), Failure> {
+    let temporary = tempfile::Builder::new().prefix("data-").tempdir_in(&args.dir)?;
+    let data = args.data.clone().unwrap_or_else(|| temporary.path().join("data"));
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let listening = format!("listening on {}", listener.local_addr()?);
+    match args.side {
+        Side::Floor => {
+            let floor = Floor::new(args.filling.value_bytes);
+            serve(config(&temporary, &data, false)?, listener, move || floor.clone());
+        }
+        Side::Native => {
+            let native = Native::open(&data)?;
+            prepare(native.storage(), args, &data)?;
+            serve(config(&temporary, &data, false)?, listener, move || native.clone());
+        }
+        Side::Reused | Side::Fresh => {
+            let config = config(&temporary, &data, args.side == Side::Fresh)?;
+            let server = Server::open(config, Clock::system())?;
+            prepare(server.storage(), args, &data)?;
+            background(async move || {
+                if let Err(error) = server.serve(listener, pending()).await {
+                    eprintln!("the server: {error}");
+                }
+            });
+        }
+        Side::Storage | Side::Fill => {
+            let storage = Storage::open(&data, Options::default(), Clock::system())?;
+            prepare(&storage, args, &data)?;
+            if args.side == Side::Fill {
+                storage.close();
+                return say("filled");
+            }
+            say("ready")?;
+            return measure_on_demand(&storage, &args.filling);
+        }
+    }
+    say(&listening)?;
+    // Nothing is ever written to it: it ends when whoever started this process ends.
+    let mut line = String::new();
+    stdin().read_line(&mut line)?;
+    Ok(())
+}
+
+fn prepare(storage: &Storage, args: &SideArgs, data: &Path) -> Result<(), Failure> {
+    args.filling.fill(storage)?;
+    Ok(fill::read_once(data)?)
+}
+
+fn say(line: &str) -> Result<(), Failure> {
+    let mut out = stdout().lock();
+    writeln!(out, "{line}")?;
+    Ok(out.flush()?)
+}
+
+/// Measures storage alone at each line of `THREADS MILLISECONDS`, and answers a line of JSON.
+fn measure_on_demand(storage: &Storage, filling: &Filling) -> Result<(), Failure> {
+    for line in stdin().lock().lines() {
+        let line = line?;
+        let (threads, ms) = line.split_once(' ').ok_or("two numbers make a measurement")?;
+        let time = Duration::from_millis(ms.parse()?);
+        let figure = alone::measure(storage, filling, threads.parse()?, time)?;
+        say(&serde_json::to_string(&figure)?)?;
+    }
+    Ok(())
+}
+
+/// The server's own configuration; with `fresh` every request gets an instance of its own.
+fn config(dir: &TempDir, data: &Path, fresh: bool) -> Result<Config, Box<dyn Error>> {
+    let file = dir.path().join("larder.toml");
+    let mount =
+        "[[mount]]\nprefix = \"/api\"\ncomponent = \"builtin:api\"\ninstance_calls_max = 1\n";
+    let mount = if fresh { mount } else { "" };
+    fs::write(&file, format!("admin_token = \"{TOKEN}\"\n{mount}"))?;
+    let data = Some(data.to_owned());
+    let args = ServeArgs { config: Some(file), data, ..ServeArgs::default() };
+    Ok(Config::resolve(args, [])?)
+}
+
+fn background<F: Future<Output = ()>>(run: impl FnOnce() -> F + Send + 'static) {
+    thread::spawn(|| match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(run()),
+        Err(error) => eprintln!("no runtime: {error}"),
+    });
+}
+
+fn serve<H: Handler>(
+    config: Config,
+    listener: TcpListener,
+    handler: impl Fn() -> H + Clone + Send + 'static,
+) {
+    background(async move || {
+        if let Err(error) = config.workers.serve(listener, handler, pending::<()>()).await {
+            eprintln!("a side: {error}");
+        }
+    });
+}
