@@ -54,21 +54,6 @@ impl Node<'_> {
     }
 }
 
-/// The fields of a body that an endpoint asked for, in the order it named them.
-pub struct Fields<'a, const N: usize> {
-    names: &'static [&'static str; N],
-    nodes: [Option<Node<'a>>; N],
-}
-
-impl<'a, const N: usize> Fields<'a, N> {
-    /// Takes the field `name` out: its value, or None when it is not there.
-    pub fn take(&mut self, name: &'static str) -> Field<'a> {
-        let at = self.names.iter().position(|known| *known == name);
-        let node = at.and_then(|at| self.nodes[at].take());
-        Field { name, node }
-    }
-}
-
 /// One field of a body, by name.
 pub struct Field<'a> {
     /// Its name, which is also its path.
@@ -77,18 +62,21 @@ pub struct Field<'a> {
     pub node: Option<Node<'a>>,
 }
 
-/// Decodes a body into the fields `names`; all others are ignored.
+/// Decodes a body into the fields `names`, in their order; all others are ignored.
+#[inline]
 pub fn decode<'a, const N: usize>(
     body: &'a [u8],
     encoding: Encoding,
     names: &'static [&'static str; N],
-) -> Result<Fields<'a, N>, Error> {
+) -> Result<[Field<'a>; N], Error> {
     let document = match encoding {
         Encoding::Json => json::decode(body, names),
         Encoding::MessagePack => msgpack::decode(body, names),
     }?;
     match document {
-        Document::Fields(nodes) => Ok(Fields { names, nodes }),
+        Document::Fields(mut nodes) => {
+            Ok(core::array::from_fn(|at| Field { name: names[at], node: nodes[at].take() }))
+        }
         Document::Twice(name) => Err(Error::invalid_data(name, "The field is there twice.")),
         Document::NotAMap => Err(Error::invalid_data(".", "The body must be a map of fields.")),
     }
@@ -136,7 +124,8 @@ mod tests {
     const NAMES: &[&str; 2] = &["a", "b"];
 
     fn node<'a>(body: &'a [u8], encoding: Encoding) -> Result<Option<Node<'a>>, Error> {
-        Ok(decode(body, encoding, NAMES)?.take("a").node)
+        let [field, _] = decode(body, encoding, NAMES)?;
+        Ok(field.node)
     }
 
     fn json(body: &str) -> Result<Option<Node<'_>>, Error> {
@@ -149,7 +138,7 @@ mod tests {
 
     fn fault(result: Result<Option<Node<'_>>, Error>) -> (u16, Option<String>) {
         let error = result.unwrap_err();
-        (error.status, error.location.map(Cow::into_owned))
+        (error.status, error.location.clone().map(Cow::into_owned))
     }
 
     #[test]

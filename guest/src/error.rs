@@ -1,7 +1,9 @@
 //! Everything that an answer can say went wrong: code, sentence, status. One constructor a kind.
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::format;
+use core::ops::Deref;
 
 use larder_wire::{Encoding, ErrorBody, ErrorType};
 
@@ -12,9 +14,22 @@ use crate::bindings::larder::guest::types::{Conflict, ConflictKind, Error as Sto
 /// Seconds after which a caller may try again when writes cannot be served.
 const RETRY_AFTER_S: &str = "1";
 
-/// A refusal, ready to become a response.
+/// A refusal, ready to become a response. Kept apart, so that results stay small and cheap to move:
+/// nearly all of them are good ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Error {
+pub struct Error(Box<Refusal>);
+
+impl Deref for Error {
+    type Target = Refusal;
+
+    fn deref(&self) -> &Refusal {
+        &self.0
+    }
+}
+
+/// What a refusal says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
     /// The HTTP status.
     pub status: u16,
     /// Whose fault it is.
@@ -37,7 +52,8 @@ impl Error {
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
         let detail = detail.into();
-        Self { status, r#type, code, detail, location: None, mutation_version: None }
+        let (location, mutation_version) = (None, None);
+        Self(Box::new(Refusal { status, r#type, code, detail, location, mutation_version }))
     }
 
     fn input(status: u16, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
@@ -90,8 +106,9 @@ impl Error {
         location: impl Into<Cow<'static, str>>,
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
-        let error = Self::input(422, "invalid-data", detail);
-        Self { location: Some(location.into()), ..error }
+        let mut error = Self::input(422, "invalid-data", detail);
+        error.0.location = Some(location.into());
+        error
     }
 
     /// `default` named where it must be left out.
@@ -183,7 +200,8 @@ impl From<Conflict> for Error {
             ConflictKind::AlreadyExists => "key already exists",
             ConflictKind::NotFound => "key not found",
         };
-        let error = Self::operation(400, "conflict", detail);
-        Self { mutation_version: Some(conflict.newest), ..error }
+        let mut error = Self::operation(400, "conflict", detail);
+        error.0.mutation_version = Some(conflict.newest);
+        error
     }
 }

@@ -11,6 +11,7 @@ use super::{BOOLEAN, Document, ELEMENTS_AHEAD_MAX, Found, MAP, NEGATIVE, NOT_WHO
 use crate::error::Error;
 
 /// Reads a document; only one that is malformed is an error.
+#[inline]
 pub fn decode<'a, const N: usize>(
     body: &'a [u8],
     names: &'static [&'static str; N],
@@ -53,6 +54,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    #[inline]
     fn document<const N: usize>(
         &mut self,
         names: &'static [&'static str; N],

@@ -22,10 +22,11 @@ pub struct Delete<'a> {
 
 /// Decodes and validates the body.
 pub fn decode(body: &[u8], encoding: Encoding) -> Result<Delete<'_>, Error> {
-    let mut fields = codec::decode(body, encoding, &["namespace", "key", "version"])?;
-    let namespace = Namespace::parse(fields.take("namespace"))?;
-    let key = Key::parse(fields.take("key"))?;
-    let version = Expected::parse(fields.take("version"))?.map(|version| version.0);
+    let names = &["namespace", "key", "version"];
+    let [namespace, key, version] = codec::decode(body, encoding, names)?;
+    let namespace = Namespace::parse(namespace)?;
+    let key = Key::parse(key)?;
+    let version = Expected::parse(version)?.map(|version| version.0);
     Ok(Delete { namespace, key: required("key", key)?, version })
 }
 

@@ -29,10 +29,11 @@ pub struct Get<'a> {
 
 /// Decodes and validates the body.
 pub fn decode(body: &[u8], encoding: Encoding) -> Result<Get<'_>, Error> {
-    let mut fields = codec::decode(body, encoding, &["namespace", "key", "consistency"])?;
-    let namespace = Namespace::parse(fields.take("namespace"))?;
-    let key = Key::parse(fields.take("key"))?;
-    Consistency::parse(fields.take("consistency"))?;
+    let names = &["namespace", "key", "consistency"];
+    let [namespace, key, consistency] = codec::decode(body, encoding, names)?;
+    let namespace = Namespace::parse(namespace)?;
+    let key = Key::parse(key)?;
+    Consistency::parse(consistency)?;
     Ok(Get { namespace, key: required("key", key)? })
 }
 
@@ -209,12 +210,12 @@ mod tests {
         for length in [0, 255, 256, 65_535, 65_536] {
             let value = vec![7; length];
             let body = encode(Some(1), 1 << 40, Some(&value), Encoding::MessagePack);
-            let mut fields =
-                codec::decode(&body, Encoding::MessagePack, &["expiry", "value", "version"])
-                    .expect("MessagePack");
-            assert_eq!(fields.take("expiry").node, Some(codec::Node::Unsigned(1)));
-            assert_eq!(fields.take("value").node, Some(codec::Node::Bin(value.into())));
-            assert_eq!(fields.take("version").node, Some(codec::Node::Unsigned(1 << 40)));
+            let names = &["expiry", "value", "version"];
+            let [expiry, found, version] =
+                codec::decode(&body, Encoding::MessagePack, names).expect("MessagePack");
+            assert_eq!(expiry.node, Some(codec::Node::Unsigned(1)));
+            assert_eq!(found.node, Some(codec::Node::Bin(value.into())));
+            assert_eq!(version.node, Some(codec::Node::Unsigned(1 << 40)));
         }
     }
 }

@@ -24,8 +24,8 @@ pub fn answer(name: &str, created: u64, updated: u64, encoding: Encoding) -> Res
 
 /// Decodes and validates the body of both endpoints.
 pub fn decode(body: &[u8], encoding: Encoding) -> Result<NamespaceName<'_>, Error> {
-    let mut fields = codec::decode(body, encoding, &["name"])?;
-    required("name", NamespaceName::parse(fields.take("name"))?)
+    let [name] = codec::decode(body, encoding, &["name"])?;
+    required("name", NamespaceName::parse(name)?)
 }
 
 /// Looks the namespace up.

@@ -31,13 +31,13 @@ pub struct Set<'a> {
 /// Decodes and validates the body.
 pub fn decode(body: &[u8], encoding: Encoding) -> Result<Set<'_>, Error> {
     let names = &["namespace", "key", "value", "ttl_ms", "behavior", "version"];
-    let mut fields = codec::decode(body, encoding, names)?;
-    let namespace = Namespace::parse(fields.take("namespace"))?;
-    let key = Key::parse(fields.take("key"))?;
-    let value = Value::parse(fields.take("value"))?;
-    let ttl = Ttl::parse(fields.take("ttl_ms"))?;
-    let behavior = Behavior::parse(fields.take("behavior"))?;
-    let version = Expected::parse(fields.take("version"))?;
+    let [namespace, key, value, ttl, behavior, version] = codec::decode(body, encoding, names)?;
+    let namespace = Namespace::parse(namespace)?;
+    let key = Key::parse(key)?;
+    let value = Value::parse(value)?;
+    let ttl = Ttl::parse(ttl)?;
+    let behavior = Behavior::parse(behavior)?;
+    let version = Expected::parse(version)?;
     let options = kv::SetOptions {
         behavior: behavior.map_or(kv::Behavior::Upsert, |behavior| behavior.0),
         version: version.map(|version| version.0),
@@ -87,7 +87,7 @@ mod tests {
     fn place(body: &str) -> String {
         let error = decode(body.as_bytes(), Encoding::Json).err().expect("a refusal");
         assert_eq!((error.status, error.code), (422, "invalid-data"), "{body}");
-        error.location.expect("a place").into_owned()
+        error.location.clone().expect("a place").into_owned()
     }
 
     #[test]
