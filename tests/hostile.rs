@@ -57,6 +57,7 @@ fn head(path: &str, rest: &str) -> String {
 }
 
 const GET: &str = "/api/v1.kv.get";
+const SET: &str = "/api/v1.kv.set";
 
 #[tokio::test]
 async fn malformed_requests_are_400_or_closed() {
@@ -136,6 +137,45 @@ async fn an_idle_connection_is_closed_in_either_protocol() {
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
     exchange(&larder, preface).await;
     assert_lives(&larder).await;
+}
+
+/// Waits until the log tells so often that a connection gave its memory back.
+async fn rests(larder: &Larder, times: usize) {
+    let rests = async {
+        while larder.log().matches("a connection rests").count() < times {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(PATIENCE, rests).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_rested_serves_on_and_one_that_is_stuck_loses_nothing() {
+    const VALUE_BYTES: usize = 8_000_000;
+    let larder = Larder::start_with(Options::flags(&["--log", "debug"]));
+    let body = format!("{{\"key\":\"k\",\"value\":\"{}\"}}", "v".repeat(VALUE_BYTES));
+    let set = format!("{}{body}", head(SET, &format!("content-length: {}\r\n", body.len())));
+    let get = head(GET, "accept: application/msgpack\r\ncontent-length: 11\r\n");
+    let mut stuck = TcpStream::connect(larder.address()).await.unwrap();
+    stuck.write_all(set.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 4096];
+    assert!(stuck.read(&mut answer).await.unwrap() > 0);
+    // Its answer is more than the system takes before it is read.
+    stuck.write_all(format!("{get}{{\"key\":\"k\"}}").as_bytes()).await.unwrap();
+    let mut read = stuck.read(&mut answer).await.unwrap();
+    let mut idle = TcpStream::connect(larder.address()).await.unwrap();
+    let ping = b"GET /api/v1.health.ping HTTP/1.1\r\nhost: x\r\n\r\n";
+    for times in 1..=2 {
+        idle.write_all(ping).await.unwrap();
+        let length = idle.read(&mut answer).await.unwrap();
+        assert!(answer[..length].starts_with(b"HTTP/1.1 200"));
+        rests(&larder, times).await;
+    }
+    while read < VALUE_BYTES {
+        let more = timeout(PATIENCE, stuck.read(&mut answer)).await.unwrap().unwrap();
+        assert!(more > 0, "the answer ended after {read} bytes");
+        read += more;
+    }
 }
 
 #[tokio::test]

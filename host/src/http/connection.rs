@@ -1,33 +1,28 @@
-//! One connection: tells HTTP/1 from HTTP/2 by its first bytes, serves it, and ends it when it is
-//! idle or slow for too long, or when the server shuts down. Owns the limits of a connection;
-//! what is answered is the handler's.
+//! One connection: serves it, lets it rest when it has nothing to do, and ends it when it is idle or
+//! slow for too long, or when the server shuts down. Owns the limits of a connection; what is
+//! answered is the handler's.
 
-use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::Future;
-use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use super::body::Reply;
+use super::stream::{Opened, Running, Traffic};
 use crate::workers::Handler;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const HEADERS_MAX: usize = 100;
 const HEADER_BYTES_MAX: usize = 16 << 10;
-/// Read at first, to tell the protocol.
-const FIRST_BYTES: usize = 2 << 10;
 /// What HTTP/2 writes between two looks without answering anything: pings and their like.
 const CHATTER_BYTES: u64 = 256;
 const READ_BUFFER_BYTES_MAX: usize = 64 << 10;
@@ -39,6 +34,8 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a connection is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// A connection that was idle for so long gives back the memory that serving it takes.
+const REST_AFTER: Duration = Duration::from_secs(2);
 
 /// How long a connection may take.
 #[derive(Clone, Copy, Debug)]
@@ -58,34 +55,88 @@ pub async fn serve<H: Handler>(
 ) {
     // Small answers must not wait for more to come.
     let _ = stream.set_nodelay(true);
-    let traffic = Rc::new(Traffic::default());
+    let traffic = Rc::default();
     let io = tokio::select! {
         io = timeout(limits.header_time_max, Opened::detect(stream, &traffic)) => io,
         () = stopped(shutdown.clone()) => return,
     };
-    let Ok(Ok(io)) = io else {
+    let Ok(Ok(mut io)) = io else {
         return;
     };
-    let is_http2 = io.is_http2;
-    let service = {
-        let traffic = Rc::clone(&traffic);
-        service_fn(move |request| {
-            let running = Running::begin(&traffic);
-            let answer = handler.clone().answer(request);
-            async move {
-                let response = answer.await;
-                drop(running);
-                Ok::<_, Infallible>(response)
+    if io.is_http2 {
+        Box::pin(serve_http2(io, handler, limits, shutdown)).await;
+        return;
+    }
+    let idle_time_left = limits.idle_time_max.saturating_sub(REST_AFTER);
+    // Boxed, so that a connection that rests holds no more than its socket.
+    while let Some(resting) =
+        Box::pin(serve_http1(io, handler.clone(), limits, shutdown.clone())).await
+    {
+        io = resting;
+        if !io.first.is_empty() {
+            continue;
+        }
+        tracing::debug!("a connection rests");
+        tokio::select! {
+            readable = timeout(idle_time_left, io.stream.readable()) => {
+                if !matches!(readable, Ok(Ok(()))) {
+                    tracing::debug!("an idle connection is closed");
+                    return;
+                }
             }
-        })
-    };
-    let watch = Watch { limits, traffic, is_http2 };
-    if is_http2 {
-        let connection = http2_builder().serve_connection(TokioIo::new(io), service);
-        drive(connection, |connection| connection.graceful_shutdown(), watch, shutdown).await;
-    } else {
-        let connection = http1_builder().serve_connection(TokioIo::new(io), service);
-        drive(connection, |connection| connection.graceful_shutdown(), watch, shutdown).await;
+            () = stopped(shutdown.clone()) => return,
+        }
+    }
+}
+
+/// Serves HTTP/1 until the connection ends, or gives it back when it has nothing to do.
+async fn serve_http1<H: Handler>(
+    io: Opened,
+    handler: H,
+    limits: ConnectionLimits,
+    shutdown: watch::Receiver<bool>,
+) -> Option<Opened> {
+    let traffic = Rc::clone(&io.traffic);
+    let traffic_seen = Rc::clone(&traffic);
+    let watch = Watch { limits, traffic: traffic_seen, is_http2: false, may_rest: true };
+    let service = service_fn(move |request| run(&traffic, handler.clone(), request));
+    let connection = http1_builder().serve_connection(TokioIo::new(io), service);
+    let connection = Box::pin(connection);
+    let idle = drive(connection, |connection| connection.graceful_shutdown(), watch, shutdown);
+    let parts = Pin::into_inner(idle.await?).into_parts();
+    let stream = parts.io.into_inner().stream;
+    let traffic = Rc::<Traffic>::default();
+    traffic.read_bytes.set(parts.read_buf.len() as u64);
+    Some(Opened { stream, first: parts.read_buf, traffic, is_http2: false })
+}
+
+/// Serves HTTP/2 until the connection ends.
+async fn serve_http2<H: Handler>(
+    io: Opened,
+    handler: H,
+    limits: ConnectionLimits,
+    shutdown: watch::Receiver<bool>,
+) {
+    let traffic = Rc::clone(&io.traffic);
+    let traffic_seen = Rc::clone(&traffic);
+    let watch = Watch { limits, traffic: traffic_seen, is_http2: true, may_rest: false };
+    let service = service_fn(move |request| run(&traffic, handler.clone(), request));
+    let connection = Box::pin(http2_builder().serve_connection(TokioIo::new(io), service));
+    drive(connection, |connection| connection.graceful_shutdown(), watch, shutdown).await;
+}
+
+/// Has one request answered, and counted while it is.
+fn run<H: Handler>(
+    traffic: &Rc<Traffic>,
+    handler: H,
+    request: http::Request<Incoming>,
+) -> impl Future<Output = Result<http::Response<Reply>, Infallible>> + use<H> {
+    let running = Running::begin(traffic);
+    let answer = handler.answer(request);
+    async move {
+        let response = answer.await;
+        drop(running);
+        Ok(response)
     }
 }
 
@@ -116,17 +167,18 @@ fn http2_builder() -> http2::Builder<LocalExecutor> {
     builder
 }
 
-/// Runs hyper's half of a connection to its end, under the watch.
+/// Runs hyper's half of a connection to its end, under the watch, or gives it back when it has
+/// nothing to do.
 async fn drive<C, E>(
-    connection: C,
+    mut connection: Pin<Box<C>>,
     shut_down: impl Fn(Pin<&mut C>),
     mut watch: Watch,
     shutdown: watch::Receiver<bool>,
-) where
+) -> Option<Pin<Box<C>>>
+where
     C: Future<Output = Result<(), E>>,
     E: std::error::Error,
 {
-    let mut connection = pin!(connection);
     let mut stopping = pin!(stopped(shutdown));
     let mut draining = false;
     loop {
@@ -137,20 +189,23 @@ async fn drive<C, E>(
                 if let Err(error) = ended {
                     tracing::debug!(%error, "a connection ended");
                 }
-                return;
+                return None;
             }
             () = &mut stopping, if !draining => {
                 draining = true;
+                watch.may_rest = false;
                 shut_down(connection.as_mut());
             }
             expired = watch.expired() => match expired {
+                Expired::Resting => return Some(connection),
                 Expired::Idle if !draining => {
                     draining = true;
+                    watch.may_rest = false;
                     shut_down(connection.as_mut());
                 }
                 Expired::Idle | Expired::SlowHead => {
                     tracing::debug!(?expired, "a connection is closed");
-                    return;
+                    return None;
                 }
             }
         }
@@ -176,36 +231,13 @@ where
     }
 }
 
-/// What a connection has done so far.
-#[derive(Default)]
-struct Traffic {
-    read_bytes: Cell<u64>,
-    written_bytes: Cell<u64>,
-    running: Cell<u32>,
-    /// Bytes that had been read when the last request was answered.
-    answered_at_bytes: Cell<u64>,
-}
-
-/// A request that is being answered.
-struct Running(Rc<Traffic>);
-
-impl Running {
-    fn begin(traffic: &Rc<Traffic>) -> Self {
-        traffic.running.set(traffic.running.get() + 1);
-        Self(Rc::clone(traffic))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.running.set(self.0.running.get() - 1);
-        self.0.answered_at_bytes.set(self.0.read_bytes.get());
-    }
-}
-
 #[derive(Debug)]
 enum Expired {
+    /// Idle for a while, and nothing is on its way in either direction.
+    Resting,
+    /// Idle for too long.
     Idle,
+    /// A head takes too long to arrive.
     SlowHead,
 }
 
@@ -214,6 +246,7 @@ struct Watch {
     limits: ConnectionLimits,
     traffic: Rc<Traffic>,
     is_http2: bool,
+    may_rest: bool,
 }
 
 impl Watch {
@@ -232,109 +265,20 @@ impl Watch {
                 head_since = None;
                 continue;
             }
-            let partial = self.traffic.read_bytes.get() > self.traffic.answered_at_bytes.get();
             // HTTP/2 frames other than requests arrive at any time: idleness is all that counts.
-            if partial && !self.is_http2 {
+            if self.traffic.is_partial() && !self.is_http2 {
                 let since = *head_since.get_or_insert(now);
                 if now - since >= self.limits.header_time_max {
                     return Expired::SlowHead;
                 }
             } else if now - idle_since >= self.limits.idle_time_max {
                 return Expired::Idle;
+            } else if now - idle_since >= REST_AFTER
+                && self.may_rest
+                && !self.traffic.is_stuck.get()
+            {
+                return Expired::Resting;
             }
         }
-    }
-}
-
-/// A connection whose protocol is known, with the bytes that told it put back before the rest.
-struct Opened {
-    stream: TcpStream,
-    first: Bytes,
-    traffic: Rc<Traffic>,
-    is_http2: bool,
-}
-
-impl Opened {
-    async fn detect(mut stream: TcpStream, traffic: &Rc<Traffic>) -> io::Result<Self> {
-        let mut first = BytesMut::with_capacity(FIRST_BYTES);
-        let is_http2 = loop {
-            if stream.read_buf(&mut first).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            let length = first.len().min(PREFACE.len());
-            if first[..length] != PREFACE[..length] {
-                break false;
-            }
-            if length == PREFACE.len() {
-                break true;
-            }
-        };
-        traffic.read_bytes.set(first.len() as u64);
-        Ok(Self { stream, first: first.freeze(), traffic: Rc::clone(traffic), is_http2 })
-    }
-}
-
-impl AsyncRead for Opened {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if !self.first.is_empty() {
-            let length = self.first.len().min(buffer.remaining());
-            buffer.put_slice(&self.first[..length]);
-            self.first.advance(length);
-            if self.first.is_empty() {
-                // Gives the memory back, which an idle connection has no use for.
-                self.first = Bytes::new();
-            }
-            return Poll::Ready(Ok(()));
-        }
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let read = buffer.filled().len() - before;
-        self.traffic.read_bytes.set(self.traffic.read_bytes.get() + read as u64);
-        polled
-    }
-}
-
-impl Opened {
-    fn count(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(written)) = &polled {
-            self.traffic.written_bytes.set(self.traffic.written_bytes.get() + *written as u64);
-        }
-        polled
-    }
-}
-
-impl AsyncWrite for Opened {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.count(polled)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.count(polled)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

@@ -5,6 +5,7 @@
 pub mod body;
 pub mod connection;
 mod refusal;
+mod stream;
 
 use std::rc::Rc;
 use std::sync::Arc;

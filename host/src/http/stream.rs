@@ -1,0 +1,155 @@
+//! A connection's bytes on their way in and out: tells HTTP/1 from HTTP/2 by the first of them, and
+//! counts. Knows no limit and no request's content.
+
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Read at first, to tell the protocol.
+const FIRST_BYTES: usize = 2 << 10;
+
+/// What a connection has done so far.
+#[derive(Default)]
+pub struct Traffic {
+    /// Bytes that have arrived.
+    pub read_bytes: Cell<u64>,
+    /// Bytes that were sent.
+    pub written_bytes: Cell<u64>,
+    /// Whether bytes wait for the client to take them.
+    pub is_stuck: Cell<bool>,
+    /// Requests that are being answered.
+    pub running: Cell<u32>,
+    /// Bytes that had been read when the last request was answered.
+    pub answered_at_bytes: Cell<u64>,
+}
+
+impl Traffic {
+    /// Whether part of a request has arrived that nobody answers yet.
+    pub fn is_partial(&self) -> bool {
+        self.read_bytes.get() > self.answered_at_bytes.get()
+    }
+}
+
+/// A request that is being answered.
+pub struct Running(Rc<Traffic>);
+
+impl Running {
+    /// Counts one more, until it is dropped.
+    pub fn begin(traffic: &Rc<Traffic>) -> Self {
+        traffic.running.set(traffic.running.get() + 1);
+        Self(Rc::clone(traffic))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.set(self.0.running.get() - 1);
+        self.0.answered_at_bytes.set(self.0.read_bytes.get());
+    }
+}
+
+/// A connection whose protocol is known, with the bytes that told it put back before the rest.
+pub struct Opened {
+    /// The connection itself.
+    pub stream: TcpStream,
+    /// Bytes that were read from it and nobody has seen.
+    pub first: Bytes,
+    /// What it has done.
+    pub traffic: Rc<Traffic>,
+    /// Which protocol it speaks.
+    pub is_http2: bool,
+}
+
+impl Opened {
+    /// Reads as much as tells the protocol.
+    pub async fn detect(mut stream: TcpStream, traffic: &Rc<Traffic>) -> io::Result<Self> {
+        let mut first = BytesMut::with_capacity(FIRST_BYTES);
+        let is_http2 = loop {
+            if stream.read_buf(&mut first).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let length = first.len().min(PREFACE.len());
+            if first[..length] != PREFACE[..length] {
+                break false;
+            }
+            if length == PREFACE.len() {
+                break true;
+            }
+        };
+        traffic.read_bytes.set(first.len() as u64);
+        Ok(Self { stream, first: first.freeze(), traffic: Rc::clone(traffic), is_http2 })
+    }
+}
+
+impl AsyncRead for Opened {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.first.is_empty() {
+            let length = self.first.len().min(buffer.remaining());
+            buffer.put_slice(&self.first[..length]);
+            self.first.advance(length);
+            if self.first.is_empty() {
+                // Gives the memory back, which an idle connection has no use for.
+                self.first = Bytes::new();
+            }
+            return Poll::Ready(Ok(()));
+        }
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let read = buffer.filled().len() - before;
+        self.traffic.read_bytes.set(self.traffic.read_bytes.get() + read as u64);
+        polled
+    }
+}
+
+impl Opened {
+    fn count(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.traffic.is_stuck.set(polled.is_pending());
+        if let Poll::Ready(Ok(written)) = &polled {
+            self.traffic.written_bytes.set(self.traffic.written_bytes.get() + *written as u64);
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Opened {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.count(polled)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.count(polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
