@@ -233,6 +233,22 @@ async fn an_instance_that_failed_is_not_used_again() {
     assert_eq!(text(&client, "/test/calls").await, "1");
 }
 
+#[tokio::test]
+async fn a_call_that_takes_many_ticks_or_writes_is_answered_and_has_its_effect_once() {
+    let larder = test_guest("namespaces = { own = 'write' }\nauth = 'none'");
+    let client = Client::new(larder.address());
+    // The first call of a path is the one that finds out.
+    for _ in 0..2 {
+        assert_eq!(text(&client, "/test/work?50000000").await, "25000000");
+    }
+    for path in ["/test/write?own", "/test/delete?own", "/test/write?own"] {
+        assert_eq!(text(&client, path).await, "Ok(())");
+    }
+    let reply = client.post("/api/v1.kv.set", &json!({"key": "k", "value": "v"})).await;
+    // One for the namespace that the mount made, and one for each write.
+    assert_eq!(reply.json(), json!({"version": 5}));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn endless_loops_leave_the_threads_to_the_neighbours() {
     let larder = test_guest("call_ms_max = 5000");

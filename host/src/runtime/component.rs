@@ -5,10 +5,11 @@
 use std::io;
 
 use wasmtime::Engine;
-use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::component::{HasSelf, Linker};
 
 use super::bindings::{Handler, HandlerPre};
 use super::cache::Cache;
+use super::express;
 use super::state::State;
 
 /// The package that guests are written against, and the version that is offered.
@@ -59,8 +60,12 @@ impl Loader {
         Ok(Self { engine, linker, cache })
     }
 
-    /// Loads one component.
-    pub fn load(&self, name: &str, wasm: &[u8]) -> Result<HandlerPre<State>, LoadError> {
+    /// Loads one component, for both lanes.
+    pub fn load(
+        &self,
+        name: &str,
+        wasm: &[u8],
+    ) -> Result<(HandlerPre<State>, express::HandlerPre<State>), LoadError> {
         let refused = |reason| LoadError::Refused { name: name.to_owned(), reason };
         check_bytes(wasm).map_err(refused)?;
         let component = self
@@ -74,11 +79,11 @@ impl Loader {
             r#type.exports(&self.engine).map(|(export, _)| export.to_owned()).collect();
         check_imports(&imports).map_err(refused)?;
         check_exports(&exports).map_err(refused)?;
-        self.pre(&component).map_err(|error| refused(format!("it does not fit: {error:#}")))
-    }
-
-    fn pre(&self, component: &Component) -> wasmtime::Result<HandlerPre<State>> {
-        HandlerPre::new(self.linker.instantiate_pre(component)?)
+        let link = || {
+            let pre = HandlerPre::new(self.linker.instantiate_pre(&component)?)?;
+            Ok((pre, express::link(&self.engine, &component)?))
+        };
+        link().map_err(|error: wasmtime::Error| refused(format!("it does not fit: {error:#}")))
     }
 }
 

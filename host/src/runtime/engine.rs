@@ -18,6 +18,8 @@ const MEMORIES_PER_COMPONENT_MAX: u32 = 2;
 /// space, of which there is only so much.
 const IDLE_MAX: usize = 2048;
 const IDLE_MAX_A_POOL: usize = 128;
+/// A guest has idle instances in the express lane and in the other.
+const LANES: usize = 2;
 const TABLE_ELEMENTS_MAX: usize = 20_000;
 /// Touched memory that a slot keeps for its next instance instead of giving it back.
 const MEMORY_KEPT_BYTES: usize = 256 << 10;
@@ -37,16 +39,16 @@ pub struct EngineOptions {
 }
 
 impl EngineOptions {
-    /// Idle instances that a worker may keep of each of `reused` guests.
+    /// Idle instances that a worker may keep of each of `reused` guests in each lane.
     pub fn idle_max(&self, reused: usize) -> usize {
-        let share = IDLE_MAX / (self.workers * reused).max(1);
+        let share = IDLE_MAX / (self.workers * reused * LANES).max(1);
         share.clamp(1, IDLE_MAX_A_POOL.min(self.calls_max))
     }
 
     /// Slots for instances: the running ones, and the idle ones of `reused` guests on every
     /// worker. By this sum a call that got its permit always finds a slot.
     fn slots(&self, reused: usize) -> u32 {
-        let idle = self.workers * reused * self.idle_max(reused);
+        let idle = self.workers * reused * LANES * self.idle_max(reused);
         u32::try_from(self.calls_max + idle).unwrap_or(u32::MAX)
     }
 }
@@ -130,8 +132,8 @@ mod tests {
                 let idle = options.idle_max(reused);
                 assert!((1..=IDLE_MAX_A_POOL).contains(&idle));
                 let slots = options.slots(reused) as usize;
-                assert!(slots >= 1000 + workers * reused * idle);
-                assert!(slots <= 1000 + IDLE_MAX.max(workers * reused));
+                assert!(slots >= 1000 + workers * reused * LANES * idle);
+                assert!(slots <= 1000 + IDLE_MAX.max(workers * reused * LANES));
             }
         }
     }

@@ -10,6 +10,8 @@ use wasmtime::{Store, UpdateDeadline};
 use super::Guest;
 use super::answer::{Answer, CallError, lift};
 use super::bindings::Handler;
+use super::bindings::larder::guest::requests as wit;
+use super::express::{self, Avoided};
 use super::requests::Request;
 use super::state::State;
 use crate::deadline::within;
@@ -20,16 +22,27 @@ const IDLE_MEMORY_BYTES_MAX: usize = 4 << 20;
 /// Component handles that an instance may hold at once.
 const HANDLES_MAX: usize = 1000;
 
-struct Instance {
+/// Ticks that a call may take in the express lane, where it does not give way.
+const EXPRESS_TICKS_MAX: u64 = 2;
+
+struct Instance<H> {
     store: Store<State>,
-    handler: Handler,
+    handler: H,
     calls: u32,
 }
 
-/// The idle instances of one worker thread, by guest. Needs no lock, because it never leaves the
-/// thread.
+/// A guest's idle instances on one worker thread, by lane. Needs no lock, because it never leaves
+/// the thread.
+#[derive(Default)]
+struct Idle {
+    express: RefCell<Vec<Instance<express::Handler>>>,
+    usual: RefCell<Vec<Instance<Handler>>>,
+    avoided: Avoided,
+}
+
+/// The idle instances of one worker thread.
 pub struct Pool {
-    idle: Vec<RefCell<Vec<Instance>>>,
+    idle: Vec<Idle>,
     idle_max: usize,
     storage: Storage,
 }
@@ -37,42 +50,83 @@ pub struct Pool {
 impl Pool {
     /// An empty pool.
     pub(super) fn new(guests: usize, idle_max: usize, storage: Storage) -> Self {
-        let idle = std::iter::repeat_with(RefCell::default).take(guests).collect();
+        let idle = std::iter::repeat_with(Idle::default).take(guests).collect();
         Self { idle, idle_max, storage }
     }
 
     /// Has `guest` answer one request.
     pub async fn call(&self, guest: &Arc<Guest>, request: Request) -> Result<Answer, CallError> {
-        let answered = within(guest.limits.call_time_max, self.run(guest, request)).await;
+        let avoided = &self.idle[guest.index].avoided;
+        let path = request.head.uri.path();
+        if !avoided.contains(path) {
+            match self.run_express(guest, &request) {
+                Ok(answer) => return Ok(answer),
+                // It has had no effect, and finds in the other lane what it lacked here.
+                Err(_) => avoided.insert(path),
+            }
+        }
+        let answered = within(guest.limits.call_time_max, self.run(guest, &request)).await;
         answered.unwrap_or(Err(CallError::Deadline))
     }
 
-    async fn run(&self, guest: &Arc<Guest>, request: Request) -> Result<Answer, CallError> {
-        let idle = self.idle[guest.index].borrow_mut().pop();
-        let mut instance = match idle {
+    /// Runs a call to its end without giving way; an error whenever that cannot be done.
+    fn run_express(&self, guest: &Arc<Guest>, request: &Request) -> Result<Answer, CallError> {
+        let idle = &self.idle[guest.index].express;
+        let taken = idle.borrow_mut().pop();
+        let mut instance = match taken {
+            Some(instance) => instance,
+            None => self.instantiate_express(guest)?,
+        };
+        instance.store.set_epoch_deadline(EXPRESS_TICKS_MAX);
+        let accept = request.accept();
+        let lowered = begin(&mut instance.store, request, accept.as_deref())?;
+        let door = instance.handler.larder_guest_incoming_handler();
+        let response = door.call_handle(&mut instance.store, lowered)?;
+        let answer = end(&mut instance.store, guest, response)?;
+        self.keep(idle, guest, instance);
+        Ok(answer)
+    }
+
+    async fn run(&self, guest: &Arc<Guest>, request: &Request) -> Result<Answer, CallError> {
+        let idle = &self.idle[guest.index].usual;
+        let taken = idle.borrow_mut().pop();
+        let mut instance = match taken {
             Some(instance) => instance,
             None => self.instantiate(guest).await?,
         };
         // Counted from now: an idle instance's deadline has long passed.
         instance.store.set_epoch_deadline(1);
         let accept = request.accept();
-        let state = instance.store.data_mut();
-        state.begin(Arc::clone(&request.head));
-        let request = request.lower(accept.as_deref(), &mut state.table)?;
+        let lowered = begin(&mut instance.store, request, accept.as_deref())?;
         let door = instance.handler.larder_guest_incoming_handler();
-        let response = door.call_handle(&mut instance.store, request).await?;
-        let state = instance.store.data_mut();
-        let answer = lift(response, &mut state.table, guest.limits.answer_bytes_max)?;
-        self.keep(guest, instance);
+        let response = door.call_handle(&mut instance.store, lowered).await?;
+        let answer = end(&mut instance.store, guest, response)?;
+        self.keep(idle, guest, instance);
         Ok(answer)
     }
 
-    async fn instantiate(&self, guest: &Arc<Guest>) -> Result<Instance, CallError> {
+    fn store(&self, guest: &Arc<Guest>) -> Store<State> {
         let state = State::new(Arc::clone(guest), self.storage.clone());
         let mut store = Store::new(guest.pre.engine(), state);
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(guest.limits.host_bytes_max);
         store.set_max_component_handles(HANDLES_MAX);
+        store
+    }
+
+    fn instantiate_express(
+        &self,
+        guest: &Arc<Guest>,
+    ) -> Result<Instance<express::Handler>, CallError> {
+        let mut store = self.store(guest);
+        // A new store stands at its deadline.
+        store.set_epoch_deadline(EXPRESS_TICKS_MAX);
+        let handler = guest.express.instantiate(&mut store)?;
+        Ok(Instance { store, handler, calls: 0 })
+    }
+
+    async fn instantiate(&self, guest: &Arc<Guest>) -> Result<Instance<Handler>, CallError> {
+        let mut store = self.store(guest);
         // Every tick the guest gives way to the thread's other tasks, its own deadline among them.
         // Tokio's own way to yield also looks at the sockets before it comes back.
         store.epoch_deadline_callback(|_| {
@@ -85,10 +139,10 @@ impl Pool {
     }
 
     /// Keeps an instance that answered well, if it may serve again and left nothing behind.
-    fn keep(&self, guest: &Guest, mut instance: Instance) {
+    fn keep<H>(&self, idle: &RefCell<Vec<Instance<H>>>, guest: &Guest, mut instance: Instance<H>) {
         instance.calls += 1;
         let state = instance.store.data();
-        let mut idle = self.idle[guest.index].borrow_mut();
+        let mut idle = idle.borrow_mut();
         if instance.calls < guest.limits.instance_calls_max
             && state.memory.used_bytes() <= IDLE_MEMORY_BYTES_MAX
             && state.table.is_empty()
@@ -97,4 +151,24 @@ impl Pool {
             idle.push(instance);
         }
     }
+}
+
+/// Begins a call: the request as the guest gets it.
+fn begin<'a>(
+    store: &mut Store<State>,
+    request: &'a Request,
+    accept: Option<&'a str>,
+) -> wasmtime::Result<wit::Request<'a>> {
+    let state = store.data_mut();
+    state.begin(Arc::clone(&request.head));
+    request.lower(accept, &mut state.table)
+}
+
+/// Ends a call: the guest's answer, checked.
+fn end(
+    store: &mut Store<State>,
+    guest: &Guest,
+    response: wit::Response,
+) -> Result<Answer, CallError> {
+    lift(response, &mut store.data_mut().table, guest.limits.answer_bytes_max)
 }

@@ -11,6 +11,7 @@ mod blobs;
 mod cache;
 mod component;
 mod engine;
+mod express;
 mod grants;
 mod instance;
 mod kv;
@@ -65,6 +66,7 @@ pub struct Guest {
     grants: Grants,
     limits: Limits,
     pre: HandlerPre<State>,
+    express: express::HandlerPre<State>,
 }
 
 impl Guest {
@@ -97,10 +99,10 @@ impl Runtime {
         let cache = Cache::open(PathBuf::from(cache_dir), &engine);
         let loader = Loader::new(engine, cache).map_err(LoadError::Engine)?;
         let load = |(index, config): (usize, GuestConfig)| {
-            let pre = loader.load(&config.name, &config.component)?;
+            let (pre, express) = loader.load(&config.name, &config.component)?;
             let GuestConfig { name, prefix, grants, limits, .. } = config;
             let name = name.into();
-            Ok(Arc::new(Guest { index, name, prefix, grants, limits, pre }))
+            Ok(Arc::new(Guest { index, name, prefix, grants, limits, pre, express }))
         };
         let guests = guests.into_iter().enumerate().map(load).collect::<Result<_, _>>()?;
         Ok(Self { guests, storage, idle_max: options.idle_max(reused), _ticker: ticker })

@@ -54,6 +54,7 @@ impl Guest for TestGuest {
             "status" => Response { status: 1000, ..text(String::new()) },
             "huge" => huge(),
             "loop" => loop_for_ever(),
+            "work" => work(&request),
             "sleep" => sleep(),
             "panic" => panic!("asked to"),
             "memory" => eat_memory(),
@@ -163,6 +164,12 @@ fn loop_for_ever() -> ! {
     loop {
         std::hint::spin_loop();
     }
+}
+
+/// Counts for as long as it is told to, which takes many ticks.
+fn work(request: &Request) -> Response {
+    let turns: u64 = query(request).parse().unwrap_or_default();
+    text((0..turns).fold(0, |sum, turn| std::hint::black_box(sum + turn % 2)).to_string())
 }
 
 fn sleep() -> Response {
