@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::auth::{Authenticator, Token};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Mount};
-use crate::http::{Gate, HEALTH_CALLS_MAX, Route, Worker};
+use crate::http::{Calls, Gate, HEALTH_CALLS_MAX, Route, Worker};
 use crate::runtime::{EngineOptions, Grants, GuestConfig, LoadError, Runtime};
 use crate::storage::{self, NamespaceName, OpenError, Operation, Storage};
 use crate::workers::Workers;
@@ -128,6 +128,16 @@ impl Server {
         listener: TcpListener,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
+        self.serve_with(listener, shutdown, Runtime::pool).await
+    }
+
+    /// The same with something else than instances behind the request path; for benches.
+    pub async fn serve_with<C: Calls>(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()>,
+        calls: impl Fn(&Runtime) -> C + Clone + Send + 'static,
+    ) -> Result<(), ServeError> {
         let Self { storage, runtime, gate, workers, .. } = self;
         let over = async {
             tokio::select! {
@@ -137,7 +147,7 @@ impl Server {
             }
         };
         let runtime = Arc::new(runtime);
-        let worker = move || Worker::new(Arc::clone(&gate), runtime.pool());
+        let worker = move || Worker::new(Arc::clone(&gate), calls(&runtime));
         let served = workers.serve(listener, worker, over).await;
         if let Some(failure) = served.map_err(system("serve"))? {
             // The writer may hang: nobody waits for it.

@@ -23,8 +23,8 @@ const STARTS: usize = 10;
 const IDLE_CONNECTIONS: usize = 10_000;
 /// Room for them, and for whatever else connects.
 const CONNECTIONS_MAX: &str = "10100";
-/// Time in which memory that is not needed any more is given back.
-const REST: Duration = Duration::from_secs(2);
+/// Longer than a connection is idle before it gives back what serving it takes.
+const REST: Duration = Duration::from_secs(5);
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 /// The program, serving.

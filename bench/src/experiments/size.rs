@@ -13,14 +13,11 @@ use crate::sides::fill::{Filling, Order};
 const KEYS: u32 = 1_000_000;
 const VALUE_BYTES: usize = 100;
 const THREADS: usize = 64;
-/// Keys that the short form writes in one list, to be done sooner.
-const SHORT_LIST: usize = 64;
 
 /// Fills a store in either order and looks at its file.
 pub fn file(bench: &mut Bench) -> Result<(), Failure> {
-    let list = if bench.plan.full { 1 } else { SHORT_LIST };
     let payload = f64::from(KEYS) * (KEY_BYTES + VALUE_BYTES) as f64;
-    println!("\nfile with {} keys of 100 B, lists of {list}", number(KEYS.into()));
+    println!("\nfile with {} keys of 100 B, set one by one", number(KEYS.into()));
     for (order, name, goal) in [
         (Order::Shuffled, "random order", Some(Goal::AtMost(2.0))),
         (Order::Sorted, "key order", None),
@@ -51,8 +48,8 @@ fn fill(bench: &Bench, order: Order) -> Result<PathBuf, Failure> {
     let stores = bench.stores();
     fs::create_dir_all(&stores)?;
     let data = data(&stores, order);
-    let list = if bench.plan.full { 1 } else { SHORT_LIST };
-    let filling = Filling { keys: KEYS, value_bytes: VALUE_BYTES, order, list, threads: THREADS };
+    let filling =
+        Filling { keys: KEYS, value_bytes: VALUE_BYTES, order, list: 1, threads: THREADS };
     child::fill(&filling, &bench.plan.dir, &data)?;
     Ok(data)
 }

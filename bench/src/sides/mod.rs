@@ -20,6 +20,7 @@ use clap::{Args, ValueEnum};
 use larder::cli::ServeArgs;
 use larder::clock::Clock;
 use larder::config::Config;
+use larder::runtime::Runtime;
 use larder::server::Server;
 use larder::storage::{Options, Storage};
 use larder::workers::Handler;
@@ -90,17 +91,20 @@ pub fn run(args: &SideArgs) -> Result<(), Failure> {
             let floor = Floor::new(args.filling.value_bytes);
             serve(config(&temporary, &data, false)?, listener, move || floor.clone());
         }
-        Side::Native => {
-            let native = Native::open(&data)?;
-            prepare(native.storage(), args, &data)?;
-            serve(config(&temporary, &data, false)?, listener, move || native.clone());
-        }
-        Side::Reused | Side::Fresh => {
+        Side::Native | Side::Reused | Side::Fresh => {
             let config = config(&temporary, &data, args.side == Side::Fresh)?;
             let server = Server::open(config, Clock::system())?;
             prepare(server.storage(), args, &data)?;
+            let is_native = args.side == Side::Native;
             background(async move || {
-                if let Err(error) = server.serve(listener, pending()).await {
+                let storage = server.storage().clone();
+                let served = if is_native {
+                    let native = move |_: &Runtime| Native::new(storage.clone());
+                    server.serve_with(listener, pending(), native).await
+                } else {
+                    server.serve(listener, pending()).await
+                };
+                if let Err(error) = served {
                     eprintln!("the server: {error}");
                 }
             });

@@ -1,82 +1,58 @@
-//! The side that does what the server and the built-in guest do, without a sandbox between them:
-//! the same storage, authentication and codecs, called as functions.
+//! The side that does what the built-in guest does, without a sandbox around it: the same storage and
+//! codecs, called as functions behind the server's own request path, with its limits and permits.
 
 use std::borrow::Cow;
-use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{Response, StatusCode};
-use hyper::body::Incoming;
-use larder::auth::{Authenticator, Token};
-use larder::clock::Clock;
-use larder::http::body::Reply;
-use larder::runtime::Caller;
-use larder::storage::{self, Error, Operation, Options, Outcome, RecordKey, Storage, Ttl, Version};
-use larder::workers::Handler;
+use http::StatusCode;
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use larder::http::Calls;
+use larder::runtime::{Answer, Body, CallError, Caller, Guest, Request};
+use larder::storage::{self, Error, Operation, Outcome, RecordKey, Storage, Ttl, Version};
 use larder_api::bindings::larder::guest::kv;
 use larder_api::endpoint::{get, set};
 use larder_api::options::Namespace;
 use larder_wire::{Encoding, ErrorBody, ErrorType};
 
-use super::floor::receive_all;
-use crate::Failure;
-use crate::load::template::TOKEN;
-
 /// The header that the API gives with a write.
 const MUTATION_VERSION: HeaderName = HeaderName::from_static("diom-mutation-version");
 
 /// Answers gets and sets.
-#[derive(Clone)]
 pub struct Native {
     storage: Storage,
-    authenticator: Arc<Authenticator>,
 }
 
-impl Native {
-    /// Opens a store as the server would.
-    pub fn open(data: &Path) -> Result<Self, Failure> {
-        let storage = Storage::open(data, Options::default(), Clock::system())?;
-        let token = Token::new(TOKEN).ok_or("the bench's own token is none")?;
-        Ok(Self { storage, authenticator: Arc::new(Authenticator::new(token)) })
-    }
-
-    /// The store that it serves.
-    pub fn storage(&self) -> &Storage {
-        &self.storage
-    }
-}
-
-impl Handler for Native {
-    async fn answer(self, request: http::Request<Incoming>) -> Response<Reply> {
-        if !matches!(self.authenticator.judge(request.headers()), Caller::Principal(_)) {
-            return refusal(StatusCode::UNAUTHORIZED);
-        }
-        let header =
-            |name| request.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        let content_type = header("content-type").and_then(Encoding::of_content_type);
-        let encoding = Encoding::of_answer(header("accept"), header("content-type"));
-        let is_set = request.uri().path() == "/api/v1.kv.set";
-        let Some((received, body)) = content_type.zip(receive_all(request).await) else {
-            return refusal(StatusCode::BAD_REQUEST);
+impl Calls for Native {
+    async fn call(&self, _: &Arc<Guest>, request: Request) -> Result<Answer, CallError> {
+        let head = &*request.head;
+        let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
+        let received = header(CONTENT_TYPE).and_then(Encoding::of_content_type);
+        let encoding = Encoding::of_answer(header(ACCEPT), header(CONTENT_TYPE));
+        let answer = match (&request.caller, received, &request.body) {
+            (Caller::Principal(_), Some(received), Body::Complete(body)) => match head.uri.path() {
+                "/api/v1.kv.get" => self.get(body, received, encoding),
+                "/api/v1.kv.set" => self.set(body, received, encoding).await,
+                _ => None,
+            },
+            _ => None,
         };
-        let done = if is_set {
-            self.set(&body, received, encoding).await
-        } else {
-            self.get(&body, received, encoding)
-        };
-        done.unwrap_or_else(|| refusal(StatusCode::BAD_REQUEST))
+        answer.ok_or(CallError::Invalid("the bench asks for nothing else"))
     }
 }
 
 impl Native {
+    /// A native call, with the storage that the server has open.
+    pub fn new(storage: Storage) -> Self {
+        Self { storage }
+    }
+
     fn key(&self, namespace: Option<&Namespace<'_>>, key: &str) -> Option<RecordKey> {
         let name = Namespace::resolve(namespace).ok()?;
-        RecordKey::new(self.storage.namespace(name).ok()?.id, key.as_bytes())
+        RecordKey::new(self.storage.namespace_id(name).ok()?, key.as_bytes())
     }
 
-    fn get(&self, body: &[u8], received: Encoding, answer: Encoding) -> Option<Response<Reply>> {
+    fn get(&self, body: &[u8], received: Encoding, answer: Encoding) -> Option<Answer> {
         let get = get::decode(body, received).ok()?;
         let key = self.key(get.namespace.as_ref(), &get.key.0)?;
         let found = self.storage.get(&key, |entry| {
@@ -87,12 +63,7 @@ impl Native {
         Some(reply(StatusCode::OK, body, answer))
     }
 
-    async fn set(
-        &self,
-        body: &Bytes,
-        received: Encoding,
-        answer: Encoding,
-    ) -> Option<Response<Reply>> {
+    async fn set(&self, body: &Bytes, received: Encoding, answer: Encoding) -> Option<Answer> {
         let set = set::decode(body, received).ok()?;
         let operation = Operation::Set {
             key: self.key(set.namespace.as_ref(), &set.key.0)?,
@@ -129,21 +100,13 @@ impl Native {
     }
 }
 
-fn reply(status: StatusCode, body: Vec<u8>, encoding: Encoding) -> Response<Reply> {
-    let mut response = Response::new(Reply::new(vec![body.into()]));
-    *response.status_mut() = status;
-    let content_type = HeaderValue::from_static(encoding.content_type());
-    response.headers_mut().insert(CONTENT_TYPE, content_type);
-    response
+fn reply(status: StatusCode, body: Vec<u8>, encoding: Encoding) -> Answer {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(encoding.content_type()));
+    Answer { status, headers, body: vec![body.into()] }
 }
 
-fn with_version(mut response: Response<Reply>, version: Version) -> Response<Reply> {
-    response.headers_mut().insert(MUTATION_VERSION, HeaderValue::from(version.0));
-    response
-}
-
-fn refusal(status: StatusCode) -> Response<Reply> {
-    let mut response = Response::new(Reply::new(Vec::new()));
-    *response.status_mut() = status;
-    response
+fn with_version(mut answer: Answer, version: Version) -> Answer {
+    answer.headers.insert(MUTATION_VERSION, HeaderValue::from(version.0));
+    answer
 }

@@ -32,10 +32,9 @@ const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 const RESETS_MAX: usize = 64;
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a connection is looked at.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// A connection that was idle for so long gives back the memory that serving it takes.
-const REST_AFTER: Duration = Duration::from_secs(2);
+/// How often a connection is looked at. One that was idle from one look to the next gives back the
+/// memory that serving it takes.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long a connection may take.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +66,7 @@ pub async fn serve<H: Handler>(
         Box::pin(serve_http2(io, handler, limits, shutdown)).await;
         return;
     }
-    let idle_time_left = limits.idle_time_max.saturating_sub(REST_AFTER);
+    let idle_time_left = limits.idle_time_max.saturating_sub(LOOK_INTERVAL);
     // Boxed, so that a connection that rests holds no more than its socket.
     while let Some(resting) =
         Box::pin(serve_http1(io, handler.clone(), limits, shutdown.clone())).await
@@ -273,10 +272,7 @@ impl Watch {
                 }
             } else if now - idle_since >= self.limits.idle_time_max {
                 return Expired::Idle;
-            } else if now - idle_since >= REST_AFTER
-                && self.may_rest
-                && !self.traffic.is_stuck.get()
-            {
+            } else if self.may_rest && !self.traffic.is_stuck.get() {
                 return Expired::Resting;
             }
         }

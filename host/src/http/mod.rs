@@ -7,6 +7,7 @@ pub mod connection;
 mod refusal;
 mod stream;
 
+use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -155,24 +156,50 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// One worker thread's end of the request path.
-#[derive(Clone)]
-pub struct Worker {
-    /// What is shared with the other workers.
-    gate: Arc<Gate>,
-    /// This thread's instances.
-    pool: Rc<Pool>,
+/// Has guests answer requests, on one worker thread. The pool of instances does it; benches have
+/// something without a sandbox in its place.
+pub trait Calls: 'static {
+    /// Has `guest` answer one request.
+    fn call(
+        &self,
+        guest: &Arc<Guest>,
+        request: Request,
+    ) -> impl Future<Output = Result<Answer, CallError>>;
 }
 
-impl Worker {
-    /// A thread's end, with instances of its own.
-    #[must_use]
-    pub fn new(gate: Arc<Gate>, pool: Pool) -> Self {
-        Self { gate, pool: Rc::new(pool) }
+impl Calls for Pool {
+    fn call(
+        &self,
+        guest: &Arc<Guest>,
+        request: Request,
+    ) -> impl Future<Output = Result<Answer, CallError>> {
+        self.call(guest, request)
     }
 }
 
-impl Handler for Worker {
+/// One worker thread's end of the request path.
+pub struct Worker<C> {
+    /// What is shared with the other workers.
+    gate: Arc<Gate>,
+    /// This thread's instances.
+    calls: Rc<C>,
+}
+
+impl<C> Clone for Worker<C> {
+    fn clone(&self) -> Self {
+        Self { gate: Arc::clone(&self.gate), calls: Rc::clone(&self.calls) }
+    }
+}
+
+impl<C> Worker<C> {
+    /// A thread's end, with instances of its own.
+    #[must_use]
+    pub fn new(gate: Arc<Gate>, calls: C) -> Self {
+        Self { gate, calls: Rc::new(calls) }
+    }
+}
+
+impl<C: Calls> Handler for Worker<C> {
     async fn answer(self, request: http::Request<Incoming>) -> http::Response<Reply> {
         let (http::request::Parts { method, uri, headers, .. }, incoming) = request.into_parts();
         let head = Arc::new(Head { method, uri, headers });
@@ -189,7 +216,7 @@ impl Handler for Worker {
     }
 }
 
-impl Worker {
+impl<C: Calls> Worker<C> {
     async fn call(
         &self,
         route: &Route,
@@ -215,7 +242,7 @@ impl Worker {
         let health = route.health.iter().any(|path| path == head.uri.path());
         let _permit = gate.permit(health).await?;
         let request = Request { head, caller, body };
-        self.pool.call(&route.guest, request).await.map_err(|error| told(&route.guest, &error))
+        self.calls.call(&route.guest, request).await.map_err(|error| told(&route.guest, &error))
     }
 
     async fn receive(
