@@ -9,7 +9,7 @@ BENCH_RUN = $(CARGO) run --release --locked --package larder-bench --
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help run build setup guest examples test test-rust test-python lint bench bench-docs bench-peers bench-client clean
+.PHONY: help run build quick setup guest examples test test-rust test-python lint bench bench-docs bench-peers bench-client clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ run: build ## Build everything and serve on 127.0.0.1:8624, data in ./data
 
 build: guest ## Build the program: target/release/larder
 	$(CARGO) build --release --locked --package larder
+
+quick: guest ## Build it for tests, in a fraction of the time: target/quick/larder
+	$(CARGO) build --profile quick --locked --package larder
 
 setup: ## Add what the build needs: the WebAssembly target
 	@rustup target list --installed | grep -qx $(GUEST_TARGET) || rustup target add $(GUEST_TARGET)
@@ -31,8 +34,8 @@ examples: setup ## Build the example guests, and the one that tests use
 
 test: test-rust test-python ## Build everything and run every test
 
-test-rust: build examples
-	$(CARGO) test --release --locked --workspace --exclude larder-example-visits --exclude larder-test-guest
+test-rust: quick examples
+	$(CARGO) test --profile quick --locked --workspace --exclude larder-example-visits --exclude larder-test-guest
 
 test-python: build $(VENV)/ready
 	$(VENV)/bin/python tests/python/official_client.py target/release/larder
@@ -44,15 +47,14 @@ $(VENV)/ready: tests/python/requirements.txt
 
 lint: guest ## Check formatting, lints and docs, warnings fatal
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --release --locked --workspace --all-targets -- --deny warnings
+	$(CARGO) clippy --profile quick --locked --workspace --all-targets -- --deny warnings
 	$(CARGO) clippy --profile guest --locked --target $(GUEST_TARGET) --package larder-api --package larder-example-visits --package larder-test-guest -- --deny warnings
-	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --release --locked --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --profile quick --locked --workspace --no-deps --document-private-items
 
 bench: build ## Measure in alternating runs, some minutes; BENCH=full takes an hour and more
 	$(BENCH_RUN) run $(if $(filter full,$(BENCH)),--full)
 
-bench-docs: build ## Measure in full and write the figures and plots of docs/performance.md anew
-	$(BENCH_RUN) run --full
+bench-docs: bench ## The same, then write figures and plots of docs/performance.md anew
 	$(BENCH_RUN) draw
 
 bench-peers: build ## Measure the same work against Redis and etcd, where they are installed

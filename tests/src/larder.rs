@@ -201,13 +201,13 @@ pub fn guest_file(name: &str) -> PathBuf {
         .unwrap_or_else(|_| panic!("run `make examples` first: no {}", path.display()))
 }
 
-/// The built program.
+/// The built program, as the tests' profile makes it.
 ///
 /// # Panics
 /// When it has not been built.
 #[must_use]
 pub fn program() -> PathBuf {
-    root().join("target/release/larder").canonicalize().expect("run `make build` first")
+    root().join("target/quick/larder").canonicalize().expect("run `make quick` first")
 }
 
 fn command(dir: &Path, options: &Options) -> Command {

@@ -1,6 +1,7 @@
 //! The experiments: which sides are compared at which work, and what is aimed at. Each alternates
 //! its sides within a round, so that what the machine does otherwise meets all of them alike.
 
+mod commit;
 mod large;
 mod open;
 mod program;
@@ -21,10 +22,11 @@ use crate::system::Machine;
 type Experiment = fn(&mut Bench) -> Result<(), Failure>;
 
 /// All experiments, in their order.
-pub const EXPERIMENTS: [(&str, Experiment); 12] = [
+pub const EXPERIMENTS: [(&str, Experiment); 13] = [
     ("get", rates::get),
     ("forms", rates::forms),
     ("set", rates::set),
+    ("commit", commit::commit),
     ("half", rates::half),
     ("cas", rates::cas),
     ("large", large::values),

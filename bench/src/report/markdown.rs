@@ -13,13 +13,19 @@ use crate::system::Machine;
 /// Experiments whose figures are latencies at a rate, not rates.
 const OPEN: [&str; 2] = ["open-set", "open-get"];
 
+/// How the names of findings begin that have a region of their own.
+const COMMITS: &str = "commits of";
+
 /// The regions that a run fills: their names and their texts.
-pub fn regions(run: &Results) -> [(&'static str, String); 4] {
+pub fn regions(run: &Results) -> [(&'static str, String); 5] {
     let is_open = |measurement: &&Measurement| OPEN.contains(&measurement.experiment.as_str());
+    let is_commit = |finding: &&Finding| finding.name.starts_with(COMMITS);
+    let (commits, ratios): (Vec<_>, Vec<_>) = run.findings.iter().partition(is_commit);
     let (open, closed): (Vec<_>, Vec<_>) = run.measurements.iter().partition(is_open);
     [
         ("machine", machine(&run.machine, &run.form)),
-        ("ratios", findings(&run.findings)),
+        ("ratios", findings(&ratios)),
+        ("commits", findings(&commits)),
         ("rates", measurements(&closed)),
         ("latencies", measurements(&open)),
     ]
@@ -55,7 +61,7 @@ fn machine(machine: &Machine, form: &str) -> String {
     )
 }
 
-fn findings(findings: &[Finding]) -> String {
+fn findings(findings: &[&Finding]) -> String {
     let mut text =
         "| what | median | least to most | goal | |\n| --- | --: | --: | --- | --- |\n".to_owned();
     for finding in findings {
@@ -166,7 +172,7 @@ mod tests {
     fn findings_are_rows_with_their_goals() {
         let spread = Spread { least: 0.9, median: 0.95, most: 1.0 };
         let finding = Finding::ratio("a : b", spread, Some(Goal::AtLeast(0.93)));
-        let rows = findings(&[finding, Finding::ratio("c : d", spread, None)]);
+        let rows = findings(&[&finding, &Finding::ratio("c : d", spread, None)]);
         assert!(rows.contains("| a : b | 0.95 | 0.90 to 1 | at least 0.93 | met |"), "{rows}");
         assert!(rows.ends_with("| c : d | 0.95 | 0.90 to 1 |  |  |\n"), "{rows}");
     }

@@ -3,8 +3,8 @@
 //!
 //! Only imports that answer at once are there. Whatever else happens in this lane (a write, a
 //! longer computation, a limit, a trap) ends the call before it had any effect, and it runs anew in
-//! an instance of the other lane, which has everything. Where that happened once, the path is
-//! remembered, and its calls go there directly.
+//! an instance of the other lane, which has everything. Where that happened the path is remembered,
+//! and its next calls go there directly.
 
 use std::cell::Cell;
 
@@ -40,9 +40,12 @@ mod bindings {
 
 pub use self::bindings::{Handler, HandlerPre};
 
-/// Paths are remembered by hash, in so many words of 64 bits. Two paths that meet in a bit share a
-/// lane; nothing else.
-const WORDS: usize = 16;
+/// Paths are remembered by hash, in so many places. Two paths that meet in a place share a lane;
+/// nothing else.
+const PLACES: usize = 1024;
+/// Calls to a path that take the other lane before this one is tried again: what ended a call here
+/// may have been no more than a busy machine.
+const CALLS_AVOIDED: u16 = 1000;
 
 /// Links a component with what answers at once; anything else that it imports is a trap.
 pub fn link(engine: &Engine, component: &Component) -> wasmtime::Result<HandlerPre<State>> {
@@ -82,28 +85,33 @@ fn look_up(
     Ok((namespaces::Host::get(store.data_mut(), name)?,))
 }
 
-/// The paths of a guest whose calls have to take the other lane.
-#[derive(Default)]
+/// The paths of a guest whose calls take the other lane for now.
 pub struct Avoided {
-    bits: [Cell<u64>; WORDS],
+    calls_left: Box<[Cell<u16>; PLACES]>,
+}
+
+impl Default for Avoided {
+    fn default() -> Self {
+        Self { calls_left: Box::new([const { Cell::new(0) }; PLACES]) }
+    }
 }
 
 impl Avoided {
-    /// Whether calls to this path take the other lane.
-    pub fn contains(&self, path: &str) -> bool {
-        let (word, bit) = self.place(path);
-        word.get() & bit != 0
+    /// Whether this call to a path takes the other lane; counts it.
+    pub fn count(&self, path: &str) -> bool {
+        let place = self.place(path);
+        let left = place.get().checked_sub(1);
+        place.set(left.unwrap_or(0));
+        left.is_some()
     }
 
-    /// Has calls to this path take the other lane from here on.
+    /// Has the next calls to this path take the other lane.
     pub fn insert(&self, path: &str) {
-        let (word, bit) = self.place(path);
-        word.set(word.get() | bit);
+        self.place(path).set(CALLS_AVOIDED);
     }
 
-    fn place(&self, path: &str) -> (&Cell<u64>, u64) {
-        let hash = xxh3_64(path.as_bytes());
-        (&self.bits[(hash >> 32) as usize % WORDS], 1 << (hash % 64))
+    fn place(&self, path: &str) -> &Cell<u16> {
+        &self.calls_left[xxh3_64(path.as_bytes()) as usize % PLACES]
     }
 }
 
@@ -112,13 +120,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_avoided_once_it_was_told() {
+    fn a_path_is_avoided_for_a_while_and_no_other_is() {
         let avoided = Avoided::default();
-        assert!(!avoided.contains("/api/v1.kv.set"));
+        assert!(!avoided.count("/api/v1.kv.set"));
         avoided.insert("/api/v1.kv.set");
-        assert!(avoided.contains("/api/v1.kv.set"));
         for path in ["/api/v1.kv.get", "/api/v1.health.ping", "/"] {
-            assert!(!avoided.contains(path), "{path}");
+            assert!(!avoided.count(path), "{path}");
         }
+        assert!((0..CALLS_AVOIDED).all(|_| avoided.count("/api/v1.kv.set")));
+        assert!(!avoided.count("/api/v1.kv.set"));
     }
 }

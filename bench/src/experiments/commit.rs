@@ -1,0 +1,157 @@
+//! What a commit of LMDB costs, and what of it: the second sync, and pages that lie apart. Beside it
+//! a commit log as one would stand before LMDB, with nothing behind it: a ceiling. Uses LMDB itself
+//! and no side, because the store keeps its promises and has no switch for this.
+
+use std::fs::{self, File};
+use std::io::{Seek, SeekFrom, Write};
+use std::time::Duration;
+
+use heed::types::Bytes;
+use heed::{CommitOrAbort, Env, EnvFlags, EnvOpenOptions};
+
+use super::{Bench, rounds};
+use crate::Failure;
+use crate::clock::now_ns;
+use crate::load::keys;
+use crate::report::results::{Finding, Spread};
+
+const KEYS: u32 = 100_000;
+const RECORD_BYTES: usize = 16 + 1024;
+const MAP_BYTES: usize = 4 << 30;
+const LOG_BYTES: u64 = 256 << 20;
+const FILL_LIST: usize = 2000;
+/// Sets in one commit.
+const GROUPS: [usize; 3] = [16, 64, 256];
+
+/// How a group is made durable.
+#[derive(Clone, Copy)]
+enum Way {
+    /// Random keys in LMDB as the store uses it.
+    Usual,
+    /// The same without the sync of the page that tells which tree is the newest.
+    OneSync,
+    /// LMDB as the store uses it, with keys that lie side by side.
+    Neighbours,
+    /// Appended to a log that has its room already, and synced once.
+    Log,
+}
+
+const WAYS: [Way; 4] = [Way::Usual, Way::OneSync, Way::Neighbours, Way::Log];
+
+struct Bed {
+    env: Env,
+    tree: heed::Database<'static, Bytes, Bytes>,
+    log: File,
+    logged: u64,
+    random: fastrand::Rng,
+}
+
+impl Bed {
+    fn make(bench: &Bench) -> Result<Self, Failure> {
+        let dir = bench.stores().join("commit");
+        fs::create_dir_all(&dir)?;
+        let mut log = File::create(dir.join("log"))?;
+        let zeros = vec![0; 1 << 20];
+        for _ in 0..LOG_BYTES >> 20 {
+            log.write_all(&zeros)?;
+        }
+        log.sync_all()?;
+        let env = open(&dir)?;
+        let txn = env.write_txn()?;
+        let made = env.create_databases_and_commit(txn, |opener, txn| {
+            let tree = opener.create_database::<Bytes, Bytes>(txn, None)?;
+            Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(tree))
+        })?;
+        let tree = made.unwrap_commit();
+        let mut bed = Self { env, tree, log, logged: 0, random: fastrand::Rng::with_seed(1) };
+        let numbers: Vec<u32> = (0..KEYS).collect();
+        for list in numbers.chunks(FILL_LIST) {
+            bed.put(list.iter().copied())?;
+        }
+        Ok(bed)
+    }
+
+    fn put(&mut self, numbers: impl Iterator<Item = u32>) -> Result<(), Failure> {
+        let mut txn = self.env.write_txn()?;
+        for number in numbers {
+            self.tree.put(&mut txn, &keys::name(number), &[b'v'; RECORD_BYTES])?;
+        }
+        Ok(txn.commit()?)
+    }
+
+    fn append(&mut self, sets: usize) -> Result<(), Failure> {
+        let group = vec![b'v'; sets * (keys::KEY_BYTES + RECORD_BYTES)];
+        if self.logged + group.len() as u64 > LOG_BYTES {
+            self.log.seek(SeekFrom::Start(0))?;
+            self.logged = 0;
+        }
+        self.log.write_all(&group)?;
+        self.logged += group.len() as u64;
+        Ok(self.log.sync_data()?)
+    }
+
+    fn commit(&mut self, way: Way, sets: usize) -> Result<(), Failure> {
+        match way {
+            Way::Usual | Way::OneSync => {
+                let numbers: Vec<u32> = (0..sets).map(|_| self.random.u32(0..KEYS)).collect();
+                self.put(numbers.into_iter())
+            }
+            Way::Neighbours => {
+                let first = self.random.u32(0..KEYS - sets as u32);
+                self.put(first..first + sets as u32)
+            }
+            Way::Log => self.append(sets),
+        }
+    }
+
+    /// Sets a second, in commits of so many.
+    fn measure(&mut self, way: Way, sets: usize, time: Duration) -> Result<f64, Failure> {
+        sync_once(&self.env, matches!(way, Way::OneSync))?;
+        let begin = now_ns();
+        let mut done = 0;
+        while u128::from(now_ns() - begin) < time.as_nanos() {
+            self.commit(way, sets)?;
+            done += sets;
+        }
+        Ok(done as f64 * 1e9 / (now_ns() - begin) as f64)
+    }
+}
+
+#[expect(unsafe_code, reason = "LMDB maps a file, which Rust cannot check")]
+fn open(dir: &std::path::Path) -> Result<Env, Failure> {
+    // SAFETY: the folder is the bench's own, and opened once.
+    Ok(unsafe { EnvOpenOptions::new().map_size(MAP_BYTES).open(dir) }?)
+}
+
+#[expect(unsafe_code, reason = "LMDB's flags take promises away")]
+fn sync_once(env: &Env, once: bool) -> Result<(), Failure> {
+    let mode = if once { heed::FlagSetMode::Enable } else { heed::FlagSetMode::Disable };
+    // SAFETY: no transaction is open, and nobody counts on this data.
+    Ok(unsafe { env.set_flags(EnvFlags::NO_META_SYNC, mode) }?)
+}
+
+/// Compares the ways at each size of a group.
+pub fn commit(bench: &mut Bench) -> Result<(), Failure> {
+    let mut bed = Bed::make(bench)?;
+    println!("\ncommits of 1 KiB sets to {KEYS} keys, by one thread");
+    for sets in GROUPS {
+        let mut rates = WAYS.map(|_| Vec::new());
+        for round in 0..bench.plan.rounds {
+            for at in rounds::order(round, WAYS.len()) {
+                rates[at].push(bed.measure(WAYS[at], sets, bench.plan.time)?);
+            }
+        }
+        bench.find(Finding {
+            name: format!("commits of {sets}, LMDB as it is"),
+            unit: " sets/s".to_owned(),
+            spread: Spread::of(rates[0].iter().copied()),
+            goal: None,
+        });
+        for (name, at) in [("without the second sync", 1), ("keys side by side", 2), ("a log", 3)] {
+            let ratio = rates[at].iter().zip(&rates[0]).map(|(over, under)| over / under);
+            let name = format!("commits of {sets}, {name} : LMDB as it is");
+            bench.find(Finding::ratio(name, Spread::of(ratio), None));
+        }
+    }
+    Ok(())
+}
