@@ -48,7 +48,8 @@ $(VENV)/ready: tests/python/requirements.txt
 lint: guest ## Check formatting, lints and docs, warnings fatal
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --profile quick --locked --workspace --all-targets -- --deny warnings
-	$(CARGO) clippy --profile guest --locked --target $(GUEST_TARGET) --package larder-api --package larder-example-visits --package larder-test-guest -- --deny warnings
+	$(CARGO) clippy --profile guest --locked --target $(GUEST_TARGET) --package larder-api -- --deny warnings
+	$(CARGO) clippy --profile guest --locked --target $(GUEST_TARGET) --package larder-example-visits --package larder-test-guest -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --profile quick --locked --workspace --no-deps --document-private-items
 
 bench: build ## Measure in alternating runs, some minutes; BENCH=full takes an hour and more
