@@ -9,7 +9,7 @@ BENCH_RUN = $(CARGO) run --release --locked --package larder-bench --
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help run build quick setup guest examples test test-rust test-python lint bench bench-docs bench-peers bench-client clean
+.PHONY: help run build quick setup guest examples test test-rust test-python lint bench bench-docs bench-peers bench-client torture clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ bench-peers: build ## Measure the same work against Redis and etcd, where they a
 
 bench-client: build ## Compare the load client with wrk
 	$(BENCH_RUN) client
+
+torture: quick examples ## Run torture tests for hours, from where they stopped; TRIAL=name SEED=n MINUTES=n
+	$(CARGO) run --profile quick --locked --package larder-torture -- $(TRIAL) $(SEED:%=--seed %) $(ROUNDS:%=--rounds %) $(MINUTES:%=--minutes %)
 
 clean: ## Remove what was built, but no data
 	$(CARGO) clean

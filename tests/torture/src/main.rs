@@ -1,0 +1,68 @@
+//! The program `larder-torture`: runs trials until their goals are reached, or one round again.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use larder_torture::rounds::{self, Until};
+use larder_torture::{Tally, Trial, trials};
+
+/// Torture tests of larder's promises. Runs go on where they were interrupted.
+#[derive(Debug, Parser)]
+struct Cli {
+    /// Trials to run [default: all of them, one after the other]
+    trials: Vec<String>,
+    /// Only the round of this seed, of one trial; changes no state
+    #[arg(long, requires = "trials")]
+    seed: Option<u64>,
+    /// At most so many rounds of each trial
+    #[arg(long)]
+    rounds: Option<u64>,
+    /// At most so many minutes for each trial
+    #[arg(long)]
+    minutes: Option<u64>,
+    /// Where the state of runs is kept
+    #[arg(long, default_value = "target/torture")]
+    state: PathBuf,
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("larder-torture: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<(), String> {
+    let all = trials();
+    let names: Vec<&str> = all.iter().map(|trial| trial.name()).collect();
+    if let Some(unknown) = cli.trials.iter().find(|name| !names.contains(&name.as_str())) {
+        return Err(format!("there is no trial {unknown:?}; there are {}", names.join(", ")));
+    }
+    let chosen = |trial: &&Box<dyn Trial>| {
+        cli.trials.is_empty() || cli.trials.iter().any(|name| name == trial.name())
+    };
+    let mut failed = Vec::new();
+    for trial in all.iter().filter(chosen) {
+        let result = match cli.seed {
+            Some(seed) => once(trial.as_ref(), seed),
+            None => {
+                let time = cli.minutes.map(|minutes| Duration::from_secs(60 * minutes));
+                rounds::run(trial.as_ref(), &cli.state, Until { rounds: cli.rounds, time })
+            }
+        };
+        failed.extend(result.err());
+    }
+    if failed.is_empty() { Ok(()) } else { Err(failed.join("\n")) }
+}
+
+fn once(trial: &dyn Trial, seed: u64) -> Result<(), String> {
+    let mut tally = Tally::default();
+    let result = trial.round(seed, &mut tally);
+    println!("{} seed {seed}: {tally}", trial.name());
+    result
+}
