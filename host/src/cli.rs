@@ -28,6 +28,69 @@ pub enum Command {
     /// signal exits at once.
     #[command(after_long_help = AFTER_HELP)]
     Serve(Box<ServeArgs>),
+    /// Check that the data are sound, beside a server or without one
+    ///
+    /// Reads every page and every record and compares them with their checksums and with each
+    /// other. Exits 0 when nothing is wrong, else 1, with what is wrong on standard output.
+    Check(DataArgs),
+    /// Back the data up into one file, beside a server or without one
+    ///
+    /// The backup holds one commit, with at least every write that was acknowledged before. While
+    /// it is made it is named FILE.partial; once it is FILE it is whole, checked and on disk.
+    /// While a backup or an export runs, the data file grows with what is written meanwhile.
+    Backup {
+        /// The file to make; it must not be there
+        file: PathBuf,
+        /// Which data.
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Restore a backup into a data directory that holds no data
+    ///
+    /// What is not a whole backup is refused. The version counter moves on by 2^40, so that no
+    /// version that was given out after the backup is given out again.
+    Restore {
+        /// The backup
+        file: PathBuf,
+        /// Where to.
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Write everything as lines of JSON, beside a server or without one
+    ///
+    /// The form is described in docs/operations.md.
+    Export {
+        /// The file to write, or `-` for standard output; it must not be there
+        #[arg(default_value = "-")]
+        file: PathBuf,
+        /// Leave damaged records out and go on; each is told, and the exit code is 1
+        #[arg(long)]
+        skip_damaged: bool,
+        /// Which data.
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Read what `export` wrote into a data directory that holds no data
+    ///
+    /// Values and expiries come as they were; each entry gets a new version.
+    Import {
+        /// The file to read, or `-` for standard input
+        file: PathBuf,
+        /// Where to.
+        #[command(flatten)]
+        data: DataArgs,
+    },
+}
+
+/// Flags that name a data directory.
+#[derive(Args, Debug, Default)]
+pub struct DataArgs {
+    /// Data directory [default: as `larder serve` would take it]
+    #[arg(long, value_name = "DIR", env = "LARDER_DATA", hide_env_values = true)]
+    pub data: Option<PathBuf>,
+    /// Configuration file that may name it [default: ./larder.toml, if it is there]
+    #[arg(long, value_name = "FILE", env = "LARDER_CONFIG", hide_env_values = true)]
+    pub config: Option<PathBuf>,
 }
 
 const AFTER_HELP: &str = "\

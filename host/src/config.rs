@@ -15,7 +15,7 @@ use serde::Deserialize;
 use self::mounts::{Api, FileMount};
 pub use self::mounts::{BUILTIN_API, Component, HOST_PATHS, Mount, is_under};
 use crate::auth::Token;
-use crate::cli::{Cli, LogFormat, ServeArgs};
+use crate::cli::{Cli, DataArgs, LogFormat, ServeArgs};
 use crate::http::HttpLimits;
 use crate::http::connection::ConnectionLimits;
 use crate::storage;
@@ -23,6 +23,7 @@ use crate::workers::Workers;
 
 const VARIABLE_PREFIX: &str = "LARDER_";
 const TOKEN_VARIABLE: &str = "LARDER_ADMIN_TOKEN";
+const DATA_DEFAULT: &str = "data";
 /// No configured duration is longer than this: a year.
 const MS_MAX: u64 = 366 * 24 * 60 * 60 * 1000;
 
@@ -124,7 +125,7 @@ impl Config {
         let api = args.api.or(file.api.map(at_file));
         Ok(Self {
             listen: args.listen.or(file.listen).unwrap_or(([127, 0, 0, 1], 8624).into()),
-            data: args.data.or(file.data.map(at_file)).unwrap_or("data".into()),
+            data: args.data.or(file.data.map(at_file)).unwrap_or(DATA_DEFAULT.into()),
             admin_token,
             log: args.log.or(file.log).unwrap_or("info".to_owned()),
             log_format: args.log_format.or(file.log_format).unwrap_or(LogFormat::Auto),
@@ -146,6 +147,15 @@ impl Config {
             )?,
         })
     }
+}
+
+/// The data directory that a server with these settings would take.
+pub fn data_dir(args: DataArgs) -> Result<PathBuf, ConfigError> {
+    if let Some(data) = args.data {
+        return Ok(data);
+    }
+    let (file, file_dir) = read_file(args.config.as_deref())?;
+    Ok(file.data.map_or(DATA_DEFAULT.into(), |data| file_dir.join(data)))
 }
 
 /// Refuses variables that nobody reads, and gives back the token, which is no flag.

@@ -3,16 +3,19 @@
 //!
 //! From the outside in: [`cli`] and [`config`] say what to do, [`server`] opens and
 //! closes, [`workers`] owns threads and shutdown, [`http`] turns requests into calls, [`auth`] says who calls, [`runtime`] runs guests,
-//! [`storage`] keeps their data, and [`clock`] alone reads time.
+//! [`storage`] keeps their data, and [`clock`] alone reads time. [`tools`] are the commands for data
+//! without a server, and [`faults`] ends the process when the data file is damaged where it is mapped.
 
 pub mod auth;
 pub mod cli;
 pub mod clock;
 pub mod config;
 mod deadline;
+pub mod faults;
 pub mod http;
 pub mod logging;
 pub mod runtime;
 pub mod server;
 pub mod storage;
+pub mod tools;
 pub mod workers;

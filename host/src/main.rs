@@ -8,8 +8,8 @@ use clap::Parser;
 use larder::cli::{Cli, Command, ServeArgs};
 use larder::clock::Clock;
 use larder::config::Config;
-use larder::logging;
 use larder::server::{self, Server};
+use larder::{faults, logging, tools};
 use mimalloc::MiMalloc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -23,9 +23,14 @@ const EXIT_FAILURE: u8 = 1;
 const EXIT_INTERRUPTED: i32 = 130;
 
 fn main() -> ExitCode {
-    let Cli { command: Command::Serve(args) } = Cli::parse();
-    match serve(*args) {
-        Ok(()) => ExitCode::SUCCESS,
+    let Cli { command } = Cli::parse();
+    faults::watch();
+    let done = match command {
+        Command::Serve(args) => serve(*args).map(|()| ExitCode::SUCCESS),
+        tool => tools::run(tool),
+    };
+    match done {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("larder: {error}");
             ExitCode::from(EXIT_FAILURE)

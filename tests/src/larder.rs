@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -38,9 +38,24 @@ impl Options {
     }
 }
 
+/// Where a server's files are.
+enum Directory {
+    Temporary(TempDir),
+    Kept(PathBuf),
+}
+
+impl Directory {
+    fn path(&self) -> &Path {
+        match self {
+            Directory::Temporary(dir) => dir.path(),
+            Directory::Kept(dir) => dir,
+        }
+    }
+}
+
 /// A server under test. Dropping it kills it.
 pub struct Larder {
-    dir: TempDir,
+    dir: Directory,
     options: Options,
     child: Option<Child>,
     address: SocketAddr,
@@ -61,7 +76,21 @@ impl Larder {
     pub fn start_with(options: Options) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let address = ([127, 0, 0, 1], 0).into();
+        let dir = Directory::Temporary(dir);
         let mut larder = Self { dir, options, child: None, address };
+        larder.start_again();
+        larder
+    }
+
+    /// Starts a server whose data are in `dir/data`, which stays.
+    ///
+    /// # Panics
+    /// When it does not come up; its log is printed.
+    #[must_use]
+    pub fn start_in(dir: &Path, options: Options) -> Self {
+        let address = ([127, 0, 0, 1], 0).into();
+        let mut larder =
+            Self { dir: Directory::Kept(dir.to_owned()), options, child: None, address };
         larder.start_again();
         larder
     }
@@ -169,6 +198,22 @@ impl Larder {
         child.wait().expect("an exit status")
     }
 
+    /// Runs another command of the program in the server's directory, whose data are `data`.
+    ///
+    /// # Panics
+    /// When the program cannot be run.
+    #[must_use]
+    pub fn tool(&self, arguments: &[&str]) -> Output {
+        let mut command = bare_command(self.dir.path());
+        command.args(arguments).stdin(Stdio::null()).output().expect("the program runs")
+    }
+
+    /// The directory that holds the server's data directory, log and configuration.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// Whether the process is there.
     pub fn lives(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
@@ -210,15 +255,21 @@ pub fn program() -> PathBuf {
     root().join("target/quick/larder").canonicalize().expect("run `make quick` first")
 }
 
-fn command(dir: &Path, options: &Options) -> Command {
+/// The program in `dir`, without the settings of whoever runs the tests.
+fn bare_command(dir: &Path) -> Command {
     let mut command = Command::new(program());
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("LARDER_") {
             command.env_remove(name);
         }
     }
+    command.current_dir(dir);
     command
-        .current_dir(dir)
+}
+
+fn command(dir: &Path, options: &Options) -> Command {
+    let mut command = bare_command(dir);
+    command
         .args(["serve", "--listen", "127.0.0.1:0", "--data", "data"])
         .args(&options.flags)
         .env("LARDER_ADMIN_TOKEN", TOKEN)

@@ -21,6 +21,10 @@ pub type Tree = heed::Database<'static, Bytes, Bytes>;
 
 /// Address space for the map when no quota is set. It costs nothing until it is used.
 const MAP_BYTES: u64 = 1 << 40;
+/// Room for trees by name; there are four.
+pub const TREES_MAX: u32 = 8;
+/// Folder of a data directory in which a restore or an import makes the data.
+pub const INCOMING: &str = "incoming";
 /// Kept above a quota so that deletes and sweeps find free pages: at least this, or an eighth.
 const RESERVE_BYTES: u64 = 64 << 20;
 
@@ -53,6 +57,7 @@ pub struct Found {
 pub fn open(dir: &Path, options: &Options, clock: &Clock) -> Result<(Database, Found), OpenError> {
     make_private_dir(dir)?;
     let lock = Arc::new(take_lock(dir)?);
+    refuse_unfinished(dir)?;
     let env = open_env(dir, options)?;
     let short = extend(dir, &env)?;
     let database = open_databases(dir, env, lock).and_then(|database| {
@@ -83,7 +88,8 @@ fn lmdb_error(dir: &Path) -> impl Fn(heed::Error) -> OpenError {
     move |source| OpenError::Lmdb { path: path.clone(), source }
 }
 
-fn make_private_dir(dir: &Path) -> Result<(), OpenError> {
+/// Makes the directory, or finds out whether what is there is private and on a disk of this machine.
+pub fn make_private_dir(dir: &Path) -> Result<(), OpenError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
     made.map_err(io_error("create the data directory", dir))?;
     let metadata = fs::metadata(dir).map_err(io_error("look at", dir))?;
@@ -91,10 +97,46 @@ fn make_private_dir(dir: &Path) -> Result<(), OpenError> {
     if mode & 0o077 != 0 {
         return Err(OpenError::NotPrivate { path: dir.to_owned(), mode });
     }
-    Ok(())
+    let on = rustix::fs::statfs(dir).map_err(|error| io_error("look at", dir)(error.into()))?;
+    match network_file_system(on.f_type as u64) {
+        Some(kind) => Err(OpenError::OnNetwork { path: dir.to_owned(), kind }),
+        None => Ok(()),
+    }
 }
 
-fn take_lock(dir: &Path) -> Result<File, OpenError> {
+/// Names the network file system that a magic number of `statfs` stands for: LMDB's locks and maps
+/// do not work across machines. Numbers from Linux' `magic.h` and the file systems' own headers.
+fn network_file_system(magic: u64) -> Option<&'static str> {
+    // The field is signed on some systems: the numbers have 32 bits.
+    match magic & 0xFFFF_FFFF {
+        0x6969 => Some("NFS"),
+        0x517B | 0xFF53_4D42 | 0xFE53_4D42 => Some("SMB"),
+        0x0102_1997 => Some("9P"),
+        0x00C3_6400 => Some("Ceph"),
+        0x5346_414F | 0x6B41_4653 => Some("AFS"),
+        0x7375_7245 => Some("Coda"),
+        0x0BD0_0BD0 => Some("Lustre"),
+        0x7461_636F => Some("OCFS2"),
+        0x0116_1970 => Some("GFS2"),
+        0x564C => Some("NCP"),
+        _ => None,
+    }
+}
+
+/// Refuses what a restore or an import has begun and not finished; tidies up after one that has.
+fn refuse_unfinished(dir: &Path) -> Result<(), OpenError> {
+    let incoming = dir.join(INCOMING);
+    if !incoming.exists() {
+        return Ok(());
+    }
+    if !data_file(dir).exists() {
+        return Err(OpenError::Unfinished(incoming));
+    }
+    fs::remove_dir_all(&incoming).map_err(io_error("remove", &incoming))
+}
+
+/// Takes the lock that keeps every other server and restore away, for as long as the file is open.
+pub fn take_lock(dir: &Path) -> Result<File, OpenError> {
     let path = dir.join("lock");
     let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
     let file = file.map_err(io_error("open", &path))?;
@@ -105,20 +147,25 @@ fn take_lock(dir: &Path) -> Result<File, OpenError> {
     }
 }
 
-fn data_file(dir: &Path) -> PathBuf {
+/// The file that holds the data.
+pub fn data_file(dir: &Path) -> PathBuf {
     dir.join("data.mdb")
 }
 
-#[expect(unsafe_code, reason = "LMDB maps a file, which Rust cannot check")]
-fn open_env(dir: &Path, options: &Options) -> Result<Env<WithTls>, OpenError> {
-    let map_bytes = match options.bytes_max {
+/// Address space for the map, with or without a quota.
+pub fn map_bytes(quota: Option<u64>) -> usize {
+    let bytes = match quota {
         Some(quota) => quota.saturating_add((quota / 8).max(RESERVE_BYTES)),
         None => MAP_BYTES,
     };
     let page = rustix::param::page_size() as u64;
-    let map_bytes = usize::try_from(map_bytes.next_multiple_of(page)).unwrap_or(usize::MAX);
+    usize::try_from(bytes.next_multiple_of(page)).unwrap_or(usize::MAX)
+}
+
+#[expect(unsafe_code, reason = "LMDB maps a file, which Rust cannot check")]
+fn open_env(dir: &Path, options: &Options) -> Result<Env<WithTls>, OpenError> {
     let mut open = EnvOpenOptions::new().read_txn_with_tls();
-    open.map_size(map_bytes).max_dbs(8).max_readers(options.readers_max);
+    open.map_size(map_bytes(options.bytes_max)).max_dbs(TREES_MAX).max_readers(options.readers_max);
     // SAFETY: the directory is private to this user and locked by this process, default flags
     // are used, and nobody else has reason to change the file while it is mapped.
     unsafe { open.open(dir) }.map_err(lmdb_error(dir))
@@ -222,4 +269,21 @@ fn read_found(dir: &Path, database: &Database) -> Result<Found, OpenError> {
         namespaces.push((name.to_owned(), Namespace { id, created, updated }));
     }
     Ok(Found { state, namespaces })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn network_file_systems_are_known_by_their_numbers_and_local_ones_are_not() {
+        // What statfs gives for NFS, CIFS (signed, as 32 bits and extended to 64) and 9P ...
+        for magic in [0x6969, 0xFF53_4D42, 0xFFFF_FFFF_FF53_4D42, 0x0102_1997] {
+            assert!(network_file_system(magic).is_some(), "{magic:#x}");
+        }
+        // ... and for ext4, XFS, btrfs, tmpfs, overlayfs and ZFS.
+        for magic in [0xEF53, 0x5846_5342, 0x9123_683E, 0x0102_1994, 0x794C_7630, 0x2FC1_2FC1] {
+            assert!(network_file_system(magic).is_none(), "{magic:#x}");
+        }
+    }
 }

@@ -103,6 +103,17 @@ pub enum OpenError {
         /// Its permission bits.
         mode: u32,
     },
+    /// The directory is on a network file system.
+    #[error("{} is on a network file system ({kind}), where LMDB's locks and maps do not hold; name a directory on a disk of this machine with --data", path.display())]
+    OnNetwork {
+        /// The directory.
+        path: PathBuf,
+        /// Which file system.
+        kind: &'static str,
+    },
+    /// A restore or an import into the directory was begun and not finished.
+    #[error("{} is left from a restore or an import that did not end; run that again, or remove it to begin with no data", .0.display())]
+    Unfinished(PathBuf),
     /// The file ends before the last page that it must hold.
     #[error("{} is cut short: {found} bytes, {needed} needed; restore it from a backup", path.display())]
     Truncated {

@@ -67,6 +67,19 @@ impl RecordKey {
         &self.bytes[..usize::from(self.length)]
     }
 
+    /// The namespace that the record belongs to.
+    #[must_use]
+    pub fn namespace(&self) -> NamespaceId {
+        let id = self.bytes.first_chunk().copied().unwrap_or_default();
+        NamespaceId(u32::from_be_bytes(id))
+    }
+
+    /// The key without its namespace.
+    #[must_use]
+    pub fn key(&self) -> &[u8] {
+        &self.as_bytes()[NAMESPACE_ID_BYTES..]
+    }
+
     /// The key of the row in the expiry index that stands for this record.
     #[must_use]
     pub fn expiry_key(&self, expiry: Millis) -> Vec<u8> {
@@ -75,6 +88,12 @@ impl RecordKey {
         row.extend_from_slice(self.as_bytes());
         row
     }
+}
+
+/// Takes a key of the main database as it is stored.
+pub fn decode_record_key(stored: &[u8]) -> Result<RecordKey, Damaged> {
+    let (namespace, key) = stored.split_first_chunk::<NAMESPACE_ID_BYTES>().ok_or(Damaged)?;
+    RecordKey::new(NamespaceId(u32::from_be_bytes(*namespace)), key).ok_or(Damaged)
 }
 
 impl PartialEq for RecordKey {

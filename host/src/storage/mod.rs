@@ -13,6 +13,7 @@ mod namespaces;
 mod options;
 mod queue;
 mod sweeper;
+pub mod tools;
 mod writer;
 
 use std::fmt;

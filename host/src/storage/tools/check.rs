@@ -1,0 +1,232 @@
+//! Whether a data file is sound: every page in its place, every record and row what its checksum
+//! says, and all of them in accord. Reads without LMDB, so that a damaged file is told and not
+//! stumbled over. Changes nothing.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::super::error::OpenError;
+use super::super::layout::{self, NamespaceRow, Record, StateRow};
+use super::super::{DEFAULT_NAMESPACE, NamespaceId, Version};
+use super::pages::{Faults, Pages, Row, Tree};
+use super::{Reader, ToolError, env, failed, no_data};
+use crate::clock::Millis;
+
+/// A server would have to commit twice between two lines of code, so many times in a row.
+const TRIES_MAX: u32 = 1000;
+
+/// What was found in a data file.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// Namespaces.
+    pub namespaces: u64,
+    /// Entries, expired ones that are not swept yet included.
+    pub entries: u64,
+    /// Bytes of their values.
+    pub value_bytes: u64,
+    /// The newest version of the server.
+    pub version: Version,
+    /// The highest instant that the server has seen.
+    pub instant: Millis,
+    /// What is wrong.
+    pub faults: Faults,
+}
+
+/// Checks the data directory `dir`, beside a server or without one.
+///
+/// # Errors
+/// Why nothing at all can be read from it.
+pub fn check(dir: &Path) -> Result<Findings, ToolError> {
+    let path = env::data_file(dir);
+    if !path.exists() {
+        return Err(no_data(dir));
+    }
+    match env::take_lock(dir) {
+        // No server has it; none can begin while the lock is held.
+        Ok(_lock) => check_file(&path).map_err(failed),
+        Err(OpenError::InUse(_)) => check_served(dir, &path),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Checks what a server writes, as of one commit, which a reader's slot keeps from being
+/// overwritten. The meta page that tells of it is overwritten two commits later: then again.
+fn check_served(dir: &Path, path: &Path) -> Result<Findings, ToolError> {
+    let reader = Reader::open(dir)?;
+    let mut tries = 0;
+    loop {
+        let txn = reader.txn()?;
+        match Pages::open(path, Some(txn.id() as u64)) {
+            Ok(pages) => return Ok(check_pages(pages)),
+            Err(error) if tries == TRIES_MAX => return Err(failed(error)),
+            Err(_) => tries += 1,
+        }
+    }
+}
+
+/// Checks the data file at `path`, which nobody writes, as of its newest commit.
+///
+/// # Errors
+/// Why nothing at all can be read from it.
+pub fn check_file(path: &Path) -> Result<Findings, String> {
+    Pages::open(path, None).map(check_pages)
+}
+
+fn check_pages(mut pages: Pages) -> Findings {
+    let mut checked = Checked::default();
+    let mut trees = Vec::new();
+    let catalogue = pages.catalogue();
+    let mut faults = Faults::default();
+    pages.walk("catalogue", catalogue, &mut faults, &mut |faults, row| match row {
+        Row::Tree(name, tree) => trees.push((name.to_vec(), tree)),
+        Row::Value(name, _) => {
+            faults.add(format!("the catalogue holds {}, which is no tree", name.escape_ascii()));
+        }
+    });
+    // In this order: what a row refers to is known before it.
+    for name in ["meta", "namespaces", "main", "expiry"] {
+        let found: Option<Tree> =
+            trees.iter().find(|(found, _)| found == name.as_bytes()).map(|(_, tree)| *tree);
+        let Some(tree) = found else {
+            faults.add(format!("the tree {name} is missing"));
+            continue;
+        };
+        pages.walk(name, tree, &mut faults, &mut |faults, row| match row {
+            Row::Value(key, value) => checked.row(name, key, value, faults),
+            Row::Tree(key, _) => {
+                faults.add(format!("tree {name}: row {} is a tree", key.escape_ascii()));
+            }
+        });
+    }
+    for (name, tree) in trees {
+        if !["meta", "namespaces", "main", "expiry"].iter().any(|known| known.as_bytes() == name) {
+            faults.add(format!("there is a tree {}, which nobody made", name.escape_ascii()));
+            pages.walk("unknown", tree, &mut faults, &mut |_, _| {});
+        }
+    }
+    pages.check_free(&mut faults);
+    checked.conclude(&mut faults);
+    Findings { faults, ..checked.findings }
+}
+
+/// What the rows so far have told.
+#[derive(Default)]
+struct Checked {
+    findings: Findings,
+    state: Option<StateRow>,
+    format: Option<u32>,
+    namespaces: HashSet<u32>,
+    default_found: bool,
+    /// Sums over the rows that the expiry index must have, and those that it has: equal when they
+    /// are the same, in whatever order they come.
+    expiring: (u64, u64),
+    indexed: (u64, u64),
+}
+
+impl Checked {
+    fn row(&mut self, tree: &str, key: &[u8], value: &[u8], faults: &mut Faults) {
+        let ok = match tree {
+            "meta" => self.meta(key, value),
+            "namespaces" => self.namespace(key, value),
+            "main" => self.record(key, value),
+            _ => self.index(key, value),
+        };
+        if let Err(fault) = ok {
+            faults.add(format!("tree {tree}: row {} {fault}", key.escape_ascii()));
+        }
+    }
+
+    fn meta(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
+        let damaged = |_| "is damaged".to_owned();
+        match key {
+            layout::META_FORMAT => {
+                let format = layout::decode_format(value).map_err(damaged)?;
+                if format != layout::FORMAT {
+                    return Err(format!(
+                        "tells format {format}, this larder knows {}",
+                        layout::FORMAT
+                    ));
+                }
+                self.format = Some(format);
+            }
+            layout::META_STATE => {
+                let state = StateRow::decode(value).map_err(damaged)?;
+                self.findings.version = state.version;
+                self.findings.instant = state.instant;
+                self.state = Some(state);
+            }
+            _ => return Err("should not be there".to_owned()),
+        }
+        Ok(())
+    }
+
+    fn namespace(&mut self, name: &[u8], value: &[u8]) -> Result<(), String> {
+        let row = NamespaceRow::decode(name, value).map_err(|_| "is damaged")?;
+        let NamespaceId(id) = row.id;
+        self.findings.namespaces += 1;
+        if name == DEFAULT_NAMESPACE.as_bytes() {
+            self.default_found = row.id == layout::DEFAULT_ID;
+        }
+        if self.state.is_some_and(|state| id >= state.next_namespace.0) {
+            return Err(format!("has id {id}, which was never given"));
+        }
+        if !self.namespaces.insert(id) {
+            return Err(format!("has id {id}, which another has too"));
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, key: &[u8], stored: &[u8]) -> Result<(), String> {
+        self.findings.entries += 1;
+        let record_key = layout::decode_record_key(key).map_err(|_| "has no valid key")?;
+        let record = Record::decode(key, stored)
+            .map_err(|_| "does not match its checksum; its value is lost")?;
+        self.findings.value_bytes += record.value.len() as u64;
+        if let Some(expiry) = record.expiry {
+            add(&mut self.expiring, &record_key.expiry_key(expiry));
+        }
+        if !self.namespaces.contains(&record_key.namespace().0) {
+            return Err(format!(
+                "belongs to namespace {}, which is not there",
+                record_key.namespace().0
+            ));
+        }
+        if self.state.is_some_and(|state| record.version > state.version) {
+            return Err(format!("has version {}, which was never given", record.version));
+        }
+        Ok(())
+    }
+
+    fn index(&mut self, row: &[u8], value: &[u8]) -> Result<(), String> {
+        layout::decode_expiry_key(row).map_err(|_| "is malformed")?;
+        add(&mut self.indexed, row);
+        if value.is_empty() { Ok(()) } else { Err("has a value".to_owned()) }
+    }
+
+    /// What can be said only after all rows.
+    fn conclude(&self, faults: &mut Faults) {
+        if self.format.is_none() {
+            faults.add("the format row is missing or unknown");
+        }
+        if self.state.is_none() {
+            faults.add("the state row is missing or damaged");
+        }
+        if !self.default_found {
+            faults.add("the namespace `default` is missing");
+        }
+        if self.expiring != self.indexed {
+            let (records, rows) = (self.expiring.0, self.indexed.0);
+            faults.add(format!(
+                "the expiry index does not fit the records: {records} expire, {rows} are indexed"
+            ));
+        }
+    }
+}
+
+/// Adds a row to a sum that does not depend on the order.
+fn add((count, sum): &mut (u64, u64), row: &[u8]) {
+    *count += 1;
+    *sum = sum.wrapping_add(xxh3_64(row));
+}

@@ -1,0 +1,50 @@
+//! Restores a backup into a data directory that holds nothing yet. Owns the rule that no version is
+//! drawn twice, whatever was written after the backup was taken.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use super::backup::{Seal, copy_hashed};
+use super::{Findings, Incoming, ToolError, at, check_file, env, failed, jump};
+use crate::clock::Clock;
+use crate::storage::Options;
+use crate::storage::layout::{self, StateRow};
+
+/// Restores the backup at `source` into `dir`. A backup that is not whole, or does not match its
+/// seal, is refused, and a restore that is interrupted leaves a directory that no server serves.
+///
+/// # Errors
+/// Why nothing was restored.
+pub fn restore(source: &Path, dir: &Path, clock: &Clock) -> Result<Findings, ToolError> {
+    let mut file = File::open(source).map_err(at(source))?;
+    let seal = Seal::read(&mut file, source)?;
+    let incoming = Incoming::begin(dir)?;
+    let data = incoming.data_file();
+    let mut open = OpenOptions::new();
+    let mut to = open.write(true).create_new(true).mode(0o600).open(&data).map_err(at(&data))?;
+    let digest = copy_hashed(&mut file, seal.length, &mut to).map_err(at(&data))?;
+    drop(to);
+    if digest != seal.digest {
+        return Err(failed(format!(
+            "{} does not match its seal: it was changed after it was made",
+            source.display()
+        )));
+    }
+    let findings = check_file(&data).map_err(failed)?;
+    if let Some(fault) = findings.faults.told().first() {
+        return Err(failed(format!("{} is damaged: {fault}", source.display())));
+    }
+    raise_version(&incoming, &findings, clock)?;
+    incoming.publish()
+}
+
+fn raise_version(incoming: &Incoming, findings: &Findings, clock: &Clock) -> Result<(), ToolError> {
+    let version = jump(findings.version)?;
+    let failed = |error: heed::Error| failed(format!("{}: {error}", incoming.folder.display()));
+    let (database, found) = env::open(&incoming.folder, &Options::default(), clock)?;
+    let mut txn = database.env.write_txn().map_err(failed)?;
+    let raised = StateRow { version, ..found.state }.encode();
+    database.meta.put(&mut txn, layout::META_STATE, &raised).map_err(failed)?;
+    txn.commit().map_err(failed)
+}

@@ -1,0 +1,133 @@
+//! The commands that work on a data directory from outside of a server: what they print and how
+//! they exit. What they do is `storage::tools`'.
+
+use std::error::Error;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command as Process, ExitCode, Stdio};
+
+use crate::cli::Command;
+use crate::clock::Clock;
+use crate::config::data_dir;
+use crate::storage::tools::{self, Findings};
+
+/// Set for the process that does the reading for `check`.
+const CHECKER: &str = "LARDER_CHECKER";
+const STANDARD: &str = "-";
+const OUT_BYTES: usize = 1 << 20;
+
+/// Runs a command that is not `serve`.
+///
+/// # Errors
+/// What went wrong, for standard error.
+pub fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
+    let mut out = io::stdout().lock();
+    match command {
+        Command::Serve(_) => return Err("serve is no tool".into()),
+        Command::Check(data) => return check(&data_dir(data)?),
+        Command::Backup { file, data } => {
+            let made = tools::backup(&data_dir(data)?, &file)?;
+            writeln!(out, "{}: {}, {} bytes", file.display(), held(&made.findings), made.bytes)?;
+        }
+        Command::Restore { file, data } => {
+            let dir = data_dir(data)?;
+            let findings = tools::restore(&file, &dir, &Clock::system())?;
+            writeln!(out, "{}: {}", dir.display(), held(&findings))?;
+        }
+        Command::Export { file, skip_damaged, data } => {
+            return export(&data_dir(data)?, &file, skip_damaged);
+        }
+        Command::Import { file, data } => {
+            let dir = data_dir(data)?;
+            let imported = if file == Path::new(STANDARD) {
+                tools::import(&mut io::stdin().lock(), &dir, &Clock::system())
+            } else {
+                let opened = File::open(&file).map_err(|error| named(&file, &error))?;
+                tools::import(&mut BufReader::new(opened), &dir, &Clock::system())
+            }?;
+            let expired = match imported.expired {
+                0 => String::new(),
+                expired => format!("; {expired} had expired and were left out"),
+            };
+            writeln!(out, "{}: {}{expired}", dir.display(), held(&imported.findings))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn held(findings: &Findings) -> String {
+    let Findings { namespaces, entries, value_bytes, version, .. } = findings;
+    format!(
+        "{entries} entries in {namespaces} namespaces, {value_bytes} bytes of values, version {version}"
+    )
+}
+
+fn named(file: &Path, error: &io::Error) -> String {
+    format!("{}: {error}", file.display())
+}
+
+/// Has a process of its own do the reading, so that whatever the file does to it is told.
+fn check(dir: &Path) -> Result<ExitCode, Box<dyn Error>> {
+    if std::env::var_os(CHECKER).is_some() {
+        return check_here(dir);
+    }
+    let mut checker = Process::new(std::env::current_exe()?);
+    checker.arg("check").arg("--data").arg(dir).env(CHECKER, "1").stdin(Stdio::null());
+    let status = checker.status()?;
+    match (status.code(), status.signal()) {
+        (Some(0), _) => Ok(ExitCode::SUCCESS),
+        (_, Some(signal)) => Err(format!(
+            "{} is damaged: reading it ended the checker with signal {signal}; restore a backup",
+            dir.display()
+        )
+        .into()),
+        _ => Ok(ExitCode::FAILURE),
+    }
+}
+
+fn check_here(dir: &Path) -> Result<ExitCode, Box<dyn Error>> {
+    let findings = tools::check(dir)?;
+    let mut out = io::stdout().lock();
+    for fault in findings.faults.told() {
+        writeln!(out, "{fault}")?;
+    }
+    let faults = findings.faults.count();
+    writeln!(out, "{}: {}", dir.display(), held(&findings))?;
+    if faults == 0 {
+        writeln!(out, "nothing is wrong")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    writeln!(
+        out,
+        "{faults} faults: what can still be read can be had by `larder export --skip-damaged`; restore a backup"
+    )?;
+    Ok(ExitCode::FAILURE)
+}
+
+fn export(dir: &Path, file: &Path, skip_damaged: bool) -> Result<ExitCode, Box<dyn Error>> {
+    let exported = if file == Path::new(STANDARD) {
+        let mut out = BufWriter::with_capacity(OUT_BYTES, io::stdout().lock());
+        tools::export(dir, &mut out, skip_damaged)?
+    } else {
+        let mut open = OpenOptions::new();
+        let opened = open.write(true).create_new(true).mode(0o600).open(file);
+        let opened = opened.map_err(|error| named(file, &error))?;
+        let mut out = BufWriter::with_capacity(OUT_BYTES, &opened);
+        let exported = tools::export(dir, &mut out, skip_damaged);
+        drop(out);
+        let exported = exported.inspect_err(|_| {
+            // Half an export is refused by its missing last line too.
+            let _ = fs::remove_file(file);
+        })?;
+        opened.sync_all()?;
+        exported
+    };
+    for damaged in &exported.damaged {
+        eprintln!("larder: left out, its record is damaged: {damaged}");
+    }
+    eprintln!("{} entries in {} namespaces", exported.entries, exported.namespaces);
+    Ok(if exported.damaged.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
