@@ -2,12 +2,34 @@
 //! far as threads and disks allow, run in rounds. Short forms are this crate's tests, long forms
 //! the program `larder-torture`. They see the server from outside, over HTTP and its files.
 
+pub mod backup;
+pub mod client;
+pub mod drain;
+pub mod driven;
+pub mod kill;
+pub mod lies;
+pub mod linear;
+pub mod op;
 pub mod rounds;
+pub mod ttl;
+pub mod writers;
+
+use std::path::Path;
 
 pub use rounds::{Tally, Trial};
 
-/// All trials, in the order in which they are run.
+/// Keys that expire at once, in the long form.
+const EXPIRING_KEYS: u64 = 1_000_000;
+
+/// All trials in their long form, in the order in which they are run. `program` is
+/// `larder-torture`, which some of them run again.
 #[must_use]
-pub fn trials() -> Vec<Box<dyn Trial>> {
-    Vec::new()
+pub fn trials(program: &Path) -> Vec<Box<dyn Trial>> {
+    vec![
+        Box::new(kill::Kill::default()),
+        Box::new(linear::Linear::new(program)),
+        Box::new(drain::Drain),
+        Box::new(backup::Backup),
+        Box::new(ttl::Expiry::new(program, EXPIRING_KEYS)),
+    ]
 }

@@ -4,13 +4,29 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 use larder_torture::rounds::{self, Until};
-use larder_torture::{Tally, Trial, trials};
+use larder_torture::{Tally, Trial, driven, trials};
 
 /// Torture tests of larder's promises. Runs go on where they were interrupted.
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: Run,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve a directory with a clock that standard input turns; for trials
+    #[command(hide = true)]
+    ServeDriven { dir: PathBuf, wall_ms: u64 },
+}
+
+#[derive(Args, Debug)]
+struct Run {
     /// Trials to run [default: all of them, one after the other]
     trials: Vec<String>,
     /// Only the round of this seed, of one trial; changes no state
@@ -28,7 +44,14 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    match run(&Cli::parse()) {
+    let Cli { command, run: chosen } = Cli::parse();
+    let done = match command {
+        Some(Command::ServeDriven { dir, wall_ms }) => {
+            driven::serve(&dir, wall_ms).map_err(|error| error.to_string())
+        }
+        None => run(&chosen),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("larder-torture: {error}");
@@ -37,8 +60,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: &Cli) -> Result<(), String> {
-    let all = trials();
+fn run(cli: &Run) -> Result<(), String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let all = trials(&program);
     let names: Vec<&str> = all.iter().map(|trial| trial.name()).collect();
     if let Some(unknown) = cli.trials.iter().find(|name| !names.contains(&name.as_str())) {
         return Err(format!("there is no trial {unknown:?}; there are {}", names.join(", ")));
