@@ -95,6 +95,18 @@ impl Larder {
         larder
     }
 
+    /// The same, or None when the server refuses to start or ends before it serves.
+    ///
+    /// # Panics
+    /// When the program cannot be run.
+    #[must_use]
+    pub fn try_start_in(dir: &Path, options: Options) -> Option<Self> {
+        let address = ([127, 0, 0, 1], 0).into();
+        let mut larder =
+            Self { dir: Directory::Kept(dir.to_owned()), options, child: None, address };
+        larder.try_start().is_ok().then_some(larder)
+    }
+
     /// Runs `larder serve` with a configuration that it must refuse, and returns what it says.
     ///
     /// # Panics
@@ -122,6 +134,13 @@ impl Larder {
     /// # Panics
     /// When it does not come up.
     pub fn start_again(&mut self) {
+        if let Err(first) = self.try_start() {
+            panic!("no address in {first:?}; the log: {}", self.log());
+        }
+    }
+
+    /// Starts the process; what it said when that is not where it listens.
+    fn try_start(&mut self) -> Result<(), String> {
         let log = File::options().create(true).append(true).open(self.log_file()).expect("a log");
         let mut child =
             command(self.dir.path(), &self.options).stderr(log).spawn().expect("the program runs");
@@ -130,10 +149,12 @@ impl Larder {
         BufReader::new(out).read_line(&mut first).expect("a first line");
         let address = first.trim_end().strip_prefix("listening on http://");
         let Some(address) = address.and_then(|address| address.parse().ok()) else {
-            panic!("no address in {first:?}; the log: {}", self.log());
+            child.wait().expect("an exit status");
+            return Err(first);
         };
         self.address = address;
         self.child = Some(child);
+        Ok(())
     }
 
     /// Where it listens.
@@ -222,8 +243,10 @@ impl Larder {
 
 impl Drop for Larder {
     fn drop(&mut self) {
-        if self.child.is_some() {
-            self.kill();
+        if let Some(mut child) = self.child.take() {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
         }
         if std::thread::panicking() {
             eprintln!("the server's log:\n{}", self.log());

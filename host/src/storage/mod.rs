@@ -30,7 +30,7 @@ pub use self::namespaces::Namespace;
 pub use self::options::Options;
 pub use self::queue::Ticket;
 
-use self::env::Database;
+use self::env::{Database, Room};
 use self::layout::Record;
 use self::namespaces::Namespaces;
 use self::sweeper::Sweeper;
@@ -197,7 +197,8 @@ impl Storage {
         let (database, found) = env::open(dir, &options, &clock)?;
         clock.raise_to(found.state.instant);
         let namespaces = Arc::new(Namespaces::new(found.namespaces));
-        let writer = Writer::start(&database, found.state, &namespaces, &clock, &options);
+        let room = Room::new(dir);
+        let writer = Writer::start(&database, found.state, &namespaces, &clock, &options, room);
         let sweeper = options.sweep_interval.map(|interval| {
             Sweeper::start(interval, database.clone(), writer.queue(), clock.clone())
         });

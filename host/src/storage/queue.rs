@@ -37,6 +37,8 @@ pub enum Job {
     },
     /// Remove up to so many expired rows.
     Sweep { rows_max: usize, answer: oneshot::Sender<Result<usize, Error>> },
+    /// Look whether there is room again.
+    Look,
     /// Store the present instant and end.
     Stop,
 }
@@ -132,6 +134,14 @@ impl Queue {
         let (sender, answer) = oneshot::channel();
         self.jobs.send(Job::Sweep { rows_max, answer: sender }).map_err(|_| FAILED)?;
         answer.blocking_recv().unwrap_or(Err(FAILED))
+    }
+
+    /// Has the writer look whether there is room again, if there was none.
+    pub fn look_for_room(&self) {
+        if self.shared.full.load(Ordering::Acquire) {
+            // A queue that is full has work that looks as well.
+            let _ = self.jobs.try_send(Job::Look);
+        }
     }
 
     /// Refuses what comes after the close.

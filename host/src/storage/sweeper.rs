@@ -1,5 +1,5 @@
 //! Wakes up now and then, looks whether anything has expired, and asks the writer to remove it in
-//! small batches. Opens read transactions only; exactness on read does not depend on it.
+//! small batches; and, when there was no room, to look whether there is some again. Opens read transactions only; exactness on read does not depend on it.
 
 use std::sync::mpsc::{self, RecvTimeoutError, TryRecvError};
 use std::sync::{Mutex, PoisonError};
@@ -15,6 +15,9 @@ use crate::clock::Clock;
 /// Index rows a commit: small, so that writes hardly wait for a sweep.
 const ROWS_MAX: usize = 512;
 
+/// How often it is looked whether a full disk has room again.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
 /// The sweeper's thread.
 pub struct Sweeper {
     running: Mutex<Option<(mpsc::Sender<()>, JoinHandle<()>)>>,
@@ -25,7 +28,15 @@ impl Sweeper {
     pub fn start(interval: Duration, database: Database, queue: Queue, clock: Clock) -> Self {
         let (stop, stopped) = mpsc::channel();
         let thread = thread::Builder::new().name("larder-sweeper".to_owned()).spawn(move || {
-            while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+            let mut waited = Duration::ZERO;
+            let step = interval.min(LOOK_INTERVAL);
+            while stopped.recv_timeout(step) == Err(RecvTimeoutError::Timeout) {
+                queue.look_for_room();
+                waited += step;
+                if waited < interval {
+                    continue;
+                }
+                waited = Duration::ZERO;
                 if let Err(error) = sweep_all(&database, &queue, &clock, &stopped) {
                     tracing::warn!(%error, "expired entries could not be removed; trying again");
                 }

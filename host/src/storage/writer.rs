@@ -13,7 +13,7 @@ use heed::RwTxn;
 use tokio::sync::oneshot;
 
 use super::apply::{self, Draft, Failure};
-use super::env::Database;
+use super::env::{Database, Room};
 use super::error::{Error, is_full};
 use super::layout::{self, StateRow};
 use super::namespaces::Namespaces;
@@ -43,6 +43,7 @@ impl Writer {
         namespaces: &Arc<Namespaces>,
         clock: &Clock,
         options: &Options,
+        room: Room,
     ) -> Self {
         let (jobs, waiting) = sync_channel(options.queue_lists_max);
         let shared = Arc::new(Shared::default());
@@ -52,7 +53,8 @@ impl Writer {
             namespaces: Arc::clone(namespaces),
             clock: clock.clone(),
             bytes_max: options.bytes_max,
-            over_quota: false,
+            no_room: false,
+            room,
             queue_wait_max: options.queue_wait_max,
             shared: Arc::clone(&shared),
         };
@@ -160,7 +162,8 @@ struct Committer {
     namespaces: Arc<Namespaces>,
     clock: Clock,
     bytes_max: Option<u64>,
-    over_quota: bool,
+    no_room: bool,
+    room: Room,
     queue_wait_max: Duration,
     shared: Arc<Shared>,
 }
@@ -168,7 +171,7 @@ struct Committer {
 impl Committer {
     /// Serves the queue until it is stopped; an error means that storage cannot be trusted.
     fn run(&mut self, jobs: &Receiver<Job>) -> Result<(), heed::Error> {
-        self.look_at_quota()?;
+        self.look_for_room()?;
         let mut next = jobs.recv().ok();
         while let Some(job) = next.take() {
             let since = u64::try_from(self.clock.monotonic().as_millis()).unwrap_or(IDLE);
@@ -197,6 +200,7 @@ impl Committer {
                     let swept = self.commit_sweep(rows_max)?;
                     let _ = answer.send(swept);
                 }
+                Job::Look => self.look_for_room()?,
                 Job::Stop => return self.commit_instant(),
             }
             if next.is_none() {
@@ -211,8 +215,9 @@ impl Committer {
     fn commit_group(&mut self, group: Vec<Waiting>) -> Result<(), heed::Error> {
         let (answers, lists): (Vec<_>, Vec<_>) =
             group.into_iter().map(|waiting| (waiting.answer, waiting.operations)).unzip();
-        let mut result = self.try_commit(&lists, self.over_quota);
+        let mut result = self.try_commit(&lists, self.no_room);
         if result.as_ref().is_err_and(is_full) {
+            self.room.exhaust();
             result = self.try_commit(&lists, true);
         }
         let (outcomes, failure) = match result {
@@ -291,33 +296,40 @@ impl Committer {
         self.database.meta.put(&mut txn, layout::META_STATE, &draft.state.encode())?;
         txn.commit()?;
         self.state = draft.state;
-        self.look_at_quota()?;
+        self.look_for_room()?;
         if !draft.namespaces.is_empty() {
             self.namespaces.publish(draft.namespaces);
         }
         Ok(())
     }
 
-    /// Finds out whether the pages in use have reached the quota. Every commit may have made room.
-    fn look_at_quota(&mut self) -> Result<(), heed::Error> {
+    /// Finds out whether there is room for what grows: on the disk, and below the quota. Every commit
+    /// may have made some, or taken the last.
+    fn look_for_room(&mut self) -> Result<(), heed::Error> {
+        let info = self.database.env.info();
+        let page = u64::from(self.database.env.unnamed_database_stat().page_size);
+        let end = (info.last_page_number as u64 + 1) * page;
+        let used = || used_bytes(&self.database);
+        self.no_room = !self.room.suffices(end, used)?;
         if let Some(bytes_max) = self.bytes_max {
-            self.over_quota = self.used_bytes()? >= bytes_max;
+            self.no_room |= used()? >= bytes_max;
         }
-        self.shared.full.store(self.over_quota, Ordering::Release);
+        self.shared.full.store(self.no_room, Ordering::Release);
         Ok(())
     }
+}
 
-    fn used_bytes(&self) -> Result<u64, heed::Error> {
-        let txn = self.database.env.read_txn()?;
-        let Database { main, expiry, namespaces, meta, .. } = &self.database;
-        let mut used = 0;
-        for tree in [main, expiry, namespaces, meta] {
-            let stat = tree.stat(&txn)?;
-            let pages = stat.branch_pages + stat.leaf_pages + stat.overflow_pages;
-            used += pages as u64 * u64::from(stat.page_size);
-        }
-        Ok(used)
+/// Bytes of the pages that hold data.
+fn used_bytes(database: &Database) -> Result<u64, heed::Error> {
+    let txn = database.env.read_txn()?;
+    let Database { main, expiry, namespaces, meta, .. } = database;
+    let mut used = 0;
+    for tree in [main, expiry, namespaces, meta] {
+        let stat = tree.stat(&txn)?;
+        let pages = stat.branch_pages + stat.leaf_pages + stat.overflow_pages;
+        used += pages as u64 * u64::from(stat.page_size);
     }
+    Ok(used)
 }
 
 /// Gives the answer's sender back, unless nobody waits for it or it has waited too long.

@@ -4,6 +4,7 @@
 
 pub mod backup;
 pub mod client;
+pub mod disk;
 pub mod drain;
 pub mod driven;
 pub mod kill;
@@ -30,6 +31,10 @@ pub fn trials(program: &Path) -> Vec<Box<dyn Trial>> {
         Box::new(linear::Linear::new(program)),
         Box::new(drain::Drain),
         Box::new(backup::Backup),
+        Box::new(disk::power_cut::PowerCut),
+        Box::new(disk::io_errors::IoErrors::new(10_000)),
+        Box::new(disk::rot::Rot::default()),
+        Box::new(disk::full::Full),
         Box::new(ttl::Expiry::new(program, EXPIRING_KEYS)),
     ]
 }

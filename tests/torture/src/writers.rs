@@ -43,7 +43,8 @@ impl State {
     }
 
     /// Whether an entry that was read is what this state says.
-    fn fits(&self, entry: Option<&Entry>) -> bool {
+    #[must_use]
+    pub fn fits(&self, entry: Option<&Entry>) -> bool {
         match (self, entry) {
             (State::Absent, None) => true,
             (State::Present { value, version, expires }, Some(entry)) => {
@@ -71,6 +72,7 @@ pub struct Writer {
     /// What each key has held, as far as it was acknowledged, oldest first.
     history: HashMap<String, Vec<State>>,
     count: u64,
+    value_bytes_max: usize,
     rng: Rng,
     newest: Arc<AtomicU64>,
 }
@@ -82,7 +84,8 @@ impl Writer {
     pub fn new(name: String, keys: usize, rng: Rng, newest: Arc<AtomicU64>) -> Self {
         let known = Known { sure: State::Absent, possible: Vec::new() };
         let keys = (0..keys).map(|key| (format!("{name}/{key}"), known.clone())).collect();
-        Self { name, keys, history: HashMap::new(), count: 0, rng, newest }
+        let (history, value_bytes_max) = (HashMap::new(), VALUE_BYTES_MAX);
+        Self { name, keys, history, count: 0, value_bytes_max, rng, newest }
     }
 
     /// Writes until `stop`, or until an answer does not come.
@@ -163,7 +166,8 @@ impl Writer {
         if kind < 2 {
             return Op::Delete { expected: version.filter(|_| kind == 0) };
         }
-        let value = value(&format!("{}-{}", self.name, self.count), &mut self.rng);
+        let id = format!("{}-{}", self.name, self.count);
+        let value = value(&id, self.value_bytes_max, &mut self.rng);
         let behavior = match sure {
             Some(State::Absent) if kind == 2 => Behavior::Insert,
             Some(State::Present { .. }) if kind == 3 => Behavior::Update,
@@ -238,9 +242,9 @@ pub fn verify_one_commit(
     Ok(())
 }
 
-/// A value that begins with `id`, of any length.
-fn value(id: &str, rng: &mut Rng) -> String {
-    let length = rng.usize(..VALUE_BYTES_MAX) >> rng.u32(..8);
+/// A value that begins with `id`, of any length, short ones more often.
+fn value(id: &str, bytes_max: usize, rng: &mut Rng) -> String {
+    let length = rng.usize(..bytes_max) >> rng.u32(..8);
     let letter = rng.lowercase();
     format!("{id} {}", String::from(letter).repeat(length))
 }
@@ -278,6 +282,24 @@ impl Crew {
         let writer =
             |number| Writer::new(format!("{name}{number}"), keys, rng.fork(), Arc::clone(&newest));
         Self { writers: (0..writers).map(writer).collect(), newest: Arc::clone(&newest) }
+    }
+
+    /// Has values be no longer than this, so that a store stays small.
+    pub fn limit_values(&mut self, bytes_max: usize) {
+        self.writers.iter_mut().for_each(|writer| writer.value_bytes_max = bytes_max);
+    }
+
+    /// What each key has held, as far as it was acknowledged, and what was on its way at the end.
+    #[must_use]
+    pub fn histories(&self) -> HashMap<String, Vec<State>> {
+        let all = self.writers.iter().flat_map(|writer| &writer.keys);
+        let history = |key: &str| {
+            self.writers.iter().find_map(|writer| writer.history.get(key)).into_iter().flatten()
+        };
+        all.map(|(key, known)| {
+            (key.clone(), history(key).chain(&known.possible).cloned().collect())
+        })
+        .collect()
     }
 
     /// The newest version that any of them was told.

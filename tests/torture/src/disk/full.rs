@@ -1,0 +1,181 @@
+//! A full disk and a full quota: writes are refused clearly, reads and deletes go on, nothing is lost,
+//! and when there is room again writes are taken again, by themselves and soon.
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use larder_tests::Larder;
+
+use super::{scratch, shimmed, text};
+use crate::client::Connection;
+use crate::op::{Http, Op, Outcome, Store};
+use crate::rounds::{Tally, Trial};
+use crate::writers::Crew;
+
+const CLIENTS: usize = 64;
+const KEYS: usize = 2;
+/// Room of the small disk, and of the quota.
+const ROOM_BYTES: u64 = 8 << 20;
+const FILL_BYTES: usize = 100_000;
+/// After this long there must be room again.
+const RECOVERY: Duration = Duration::from_secs(1);
+/// Long enough for any disk to get full.
+const FILLING: Duration = Duration::from_secs(30);
+
+/// What is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// The file system.
+    Disk,
+    /// The configured quota.
+    Quota,
+}
+
+/// The trial.
+pub struct Full;
+
+impl Trial for Full {
+    fn name(&self) -> &'static str {
+        "full"
+    }
+
+    fn goal(&self) -> (&'static str, u64) {
+        ("cycles", 100)
+    }
+
+    fn round(&self, seed: u64, tally: &mut Tally) -> Result<(), String> {
+        let limit = if seed % 2 == 0 { Limit::Disk } else { Limit::Quota };
+        cycles(seed, limit, 5, &|http| http, tally).map_err(|error| format!("{limit:?}: {error}"))
+    }
+}
+
+/// Fills, judges and frees a store so many times; answers pass through `lie`.
+///
+/// # Errors
+/// What was lost, answered wrongly or did not recover.
+pub fn cycles<S: Store + Send>(
+    seed: u64,
+    limit: Limit,
+    cycles: usize,
+    lie: &dyn Fn(Http) -> S,
+    tally: &mut Tally,
+) -> Result<(), String> {
+    let dir = scratch();
+    let file = dir.path().join("limit");
+    let quota = ROOM_BYTES.to_string();
+    let options = match limit {
+        Limit::Disk => shimmed(&[], &[("SHIM_LIMIT", &text(&file))]),
+        Limit::Quota => shimmed(&["--storage-bytes-max", &quota], &[]),
+    };
+    let mut larder = Larder::start_with(options);
+    let mut crew = Crew::new("f", CLIENTS, KEYS, &mut Rng::with_seed(seed));
+    for _ in 0..cycles {
+        if limit == Limit::Disk {
+            fs::write(&file, ROOM_BYTES.to_string()).map_err(|error| error.to_string())?;
+        }
+        let address = larder.address();
+        let mut filler =
+            Filler { store: Http::new(address), health: Connection::new(address), filled: 0 };
+        crew.write(|| lie(Http::new(address)), tally, || filler.fill())??;
+        // What deletes have made room for meanwhile is filled up too.
+        let filled = filler.fill()?;
+        tally.add("fills", filled);
+        ready(&larder, 503, Duration::ZERO)?;
+        let mut store = lie(Http::new(address));
+        refused(&mut store)?;
+        crew.verify(&mut store)?;
+        if limit == Limit::Disk {
+            // Reads and deletes go on without any more room.
+            delete(&mut store, filled / 2..filled)?;
+            fs::remove_file(&file).map_err(|error| error.to_string())?;
+            ready(&larder, 200, RECOVERY)?;
+            delete(&mut store, 0..filled / 2)?;
+        } else {
+            delete(&mut store, 0..filled)?;
+            ready(&larder, 200, RECOVERY)?;
+        }
+        match store.call("room", &Op::set("again")) {
+            Outcome::Written(_) => tally.add("cycles", 1),
+            other => return Err(format!("with room again, a set was answered {other:?}")),
+        }
+    }
+    larder.kill();
+    larder.start_again();
+    crew.verify(&mut Http::new(larder.address()))
+}
+
+/// Writes large values until there is no room for one.
+struct Filler {
+    store: Http,
+    health: Connection,
+    filled: u64,
+}
+
+impl Filler {
+    fn is_full(&mut self) -> Result<bool, String> {
+        let answer = self.health.send("GET", "/api/v1.health.ready", b"");
+        answer.map(|answer| answer.status == 503).map_err(|lost| format!("ready: {lost:?}"))
+    }
+
+    fn fill(&mut self) -> Result<u64, String> {
+        let value = "f".repeat(FILL_BYTES);
+        let begun = now();
+        loop {
+            match self.store.call(&format!("fill/{}", self.filled), &Op::set(&*value)) {
+                Outcome::Written(_) => self.filled += 1,
+                // A large group may have found no room where a small one does.
+                Outcome::Refused(507, code) if code == "storage-full" => {
+                    if self.is_full()? {
+                        return Ok(self.filled);
+                    }
+                }
+                other => return Err(format!("while it was filled, a set was answered {other:?}")),
+            }
+            if begun.elapsed() > FILLING {
+                return Err(format!("{} values of {FILL_BYTES} bytes fit", self.filled));
+            }
+        }
+    }
+}
+
+fn refused(store: &mut dyn Store) -> Result<(), String> {
+    let large = "f".repeat(FILL_BYTES);
+    match store.call("large", &Op::set(large)) {
+        Outcome::Refused(507, code) if code == "storage-full" => Ok(()),
+        other => Err(format!("without room, a set was answered {other:?}")),
+    }
+}
+
+fn delete(store: &mut dyn Store, numbers: std::ops::Range<u64>) -> Result<(), String> {
+    for number in numbers {
+        let outcome = store.call(&format!("fill/{number}"), &Op::Delete { expected: None });
+        if outcome != Outcome::Deleted(true) {
+            return Err(format!("the delete of fill/{number} was answered {outcome:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// Waits for the answer of the readiness check to become `status`.
+fn ready(larder: &Larder, status: u16, within: Duration) -> Result<(), String> {
+    let begun = now();
+    let mut connection = Connection::new(larder.address());
+    loop {
+        let answer = connection.send("GET", "/api/v1.health.ready", b"");
+        let found = answer.map(|answer| answer.status);
+        if matches!(found, Ok(found) if found == status) {
+            return Ok(());
+        }
+        if begun.elapsed() > within {
+            return Err(format!("after {:?} ready is {found:?}, not {status}", begun.elapsed()));
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a recovery's time is judged from outside")]
+fn now() -> Instant {
+    Instant::now()
+}

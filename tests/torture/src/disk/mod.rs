@@ -1,0 +1,92 @@
+//! Trials about disks: power cuts, errors, rot, and no room. Owns the shim that stands between a
+//! server and the system.
+
+pub mod full;
+pub mod images;
+pub mod io_errors;
+pub mod log;
+pub mod power_cut;
+pub mod rot;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use larder_tests::Options;
+use tempfile::TempDir;
+
+use crate::op::{Op, Outcome, Store};
+
+/// The shim, as the build made it.
+const SHIM: &str = env!("SHIM");
+
+/// A server's start with the shim before it, which is told `settings`.
+#[must_use]
+pub fn shimmed(flags: &[&str], settings: &[(&str, &str)]) -> Options {
+    let mut options = Options::flags(flags);
+    let shim = ("LD_PRELOAD", SHIM);
+    options.variables = settings
+        .iter()
+        .chain([&shim])
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    options
+}
+
+/// A folder for files that need not outlive the machine: in memory where there is room for that.
+///
+/// # Panics
+/// When there is none to be had.
+#[must_use]
+pub fn scratch() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    made.or_else(|_| tempfile::tempdir()).expect("a temporary directory")
+}
+
+/// Copies the files of a folder, not its folders.
+///
+/// # Errors
+/// What could not be copied.
+pub fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
+}
+
+/// A path as an argument.
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// A store that ends after so many operations, over all that share the count.
+pub struct Counted<'a, S> {
+    inner: S,
+    left: &'a AtomicU64,
+}
+
+impl<'a, S> Counted<'a, S> {
+    /// Ends when `left` is 0.
+    pub fn new(inner: S, left: &'a AtomicU64) -> Self {
+        Self { inner, left }
+    }
+}
+
+impl<S: Store> Store for Counted<'_, S> {
+    fn call(&mut self, key: &str, op: &Op) -> Outcome {
+        let one =
+            self.left.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(1));
+        match one {
+            Ok(_) => self.inner.call(key, op),
+            Err(_) => Outcome::Unknown("it was not sent any more".to_owned()),
+        }
+    }
+}
+
+/// Where a round's files stay when it fails.
+fn kept(dir: TempDir) -> PathBuf {
+    dir.keep()
+}
