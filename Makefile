@@ -37,8 +37,8 @@ test: test-rust test-python ## Build everything and run every test
 test-rust: quick examples
 	$(CARGO) test --profile quick --locked --workspace --exclude larder-example-visits --exclude larder-test-guest
 
-test-python: build $(VENV)/ready
-	$(VENV)/bin/python tests/python/official_client.py target/release/larder
+test-python: quick $(VENV)/ready
+	$(VENV)/bin/python tests/python/official_client.py target/quick/larder
 
 $(VENV)/ready: tests/python/requirements.txt
 	python3 -m venv $(VENV)
