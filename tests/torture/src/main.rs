@@ -67,16 +67,16 @@ fn run(cli: &Run) -> Result<(), String> {
     if let Some(unknown) = cli.trials.iter().find(|name| !names.contains(&name.as_str())) {
         return Err(format!("there is no trial {unknown:?}; there are {}", names.join(", ")));
     }
-    let chosen = |trial: &&Box<dyn Trial>| {
+    let chosen = |trial: &&dyn Trial| {
         cli.trials.is_empty() || cli.trials.iter().any(|name| name == trial.name())
     };
     let mut failed = Vec::new();
-    for trial in all.iter().filter(chosen) {
+    for trial in all.iter().map(AsRef::as_ref).filter(chosen) {
         let result = match cli.seed {
-            Some(seed) => once(trial.as_ref(), seed),
+            Some(seed) => once(trial, seed),
             None => {
                 let time = cli.minutes.map(|minutes| Duration::from_secs(60 * minutes));
-                rounds::run(trial.as_ref(), &cli.state, Until { rounds: cli.rounds, time })
+                rounds::run(trial, &cli.state, Until { rounds: cli.rounds, time })
             }
         };
         failed.extend(result.err());

@@ -15,6 +15,9 @@ use crate::rounds::{Tally, Trial};
 const WRITERS: usize = 32;
 /// All expired entries are gone from the file after so long.
 const SWEEP_TIME_MAX: Duration = Duration::from_secs(60);
+/// Judges what a get of a key has found.
+type Judge = dyn Fn(&str, Option<&str>) -> Result<(), String>;
+
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
 /// The trial, with so many keys a round.
@@ -117,7 +120,7 @@ impl Expiry {
         &self,
         store: &dyn Fn() -> S,
         seed: u64,
-        judge: &dyn Fn(&str, Option<&str>) -> Result<(), String>,
+        judge: &Judge,
     ) -> Result<(), String> {
         let mut rng = Rng::with_seed(seed);
         let mut store = store();

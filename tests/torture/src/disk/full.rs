@@ -46,7 +46,7 @@ impl Trial for Full {
     }
 
     fn round(&self, seed: u64, tally: &mut Tally) -> Result<(), String> {
-        let limit = if seed % 2 == 0 { Limit::Disk } else { Limit::Quota };
+        let limit = if seed.is_multiple_of(2) { Limit::Disk } else { Limit::Quota };
         cycles(seed, limit, 5, &|http| http, tally).map_err(|error| format!("{limit:?}: {error}"))
     }
 }
