@@ -29,7 +29,8 @@ pub fn compare(args: &ClientArgs) -> Result<(), Failure> {
     }
     let stream = Stream::new(Work::Get, CONNECTIONS);
     let (keys, value_bytes) = (stream.keys, stream.value_bytes);
-    let filling = Filling { keys, value_bytes, order: Order::Sorted, list: 0, threads: 1 };
+    let filling =
+        Filling { keys, value_bytes, order: Order::Sorted, list: 0, threads: 1, ..Filling::none() };
     let mut floor = Running::start(Side::Floor, &filling, &args.dir)?;
     let address = floor.address().ok_or("the floor does not listen")?;
     let script = tempfile::Builder::new().suffix(".lua").tempfile_in(&args.dir)?;

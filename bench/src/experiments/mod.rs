@@ -22,7 +22,7 @@ use crate::system::Machine;
 type Experiment = fn(&mut Bench) -> Result<(), Failure>;
 
 /// All experiments, in their order.
-pub const EXPERIMENTS: [(&str, Experiment); 13] = [
+pub const EXPERIMENTS: [(&str, Experiment); 14] = [
     ("get", rates::get),
     ("forms", rates::forms),
     ("set", rates::set),
@@ -32,6 +32,7 @@ pub const EXPERIMENTS: [(&str, Experiment); 13] = [
     ("large", large::values),
     ("open-set", open::set),
     ("open-get", open::get_beside_set),
+    ("open-sweep", open::get_beside_sweep),
     ("keys", large::keys),
     ("file", size::file),
     ("start", program::start),

@@ -1,17 +1,28 @@
 //! Latencies at a rate that leaves the server room: sets alone, and gets alone and beside sets.
 
+use std::time::Duration;
+
 use super::rounds::{filling, one, start};
 use super::{Bench, Measured};
 use crate::Failure;
+use crate::clock;
 use crate::load::{Pace, Stream, Work};
 use crate::report::results::{Finding, Goal, Measurement, Spread};
 use crate::sides::Side;
+use crate::sides::fill::Filling;
 
 const CONNECTIONS: usize = 64;
 /// The share of the peak that is asked for.
 const SHARE: f64 = 1.0 / 3.0;
 /// Percentiles take longer than means: a turn is so many times as long.
 const LONGER: u32 = 2;
+
+/// Values of the keys that expire, and of those that are asked for beside them.
+const SMALL_BYTES: usize = 100;
+/// How long after keys have expired the sweep has surely begun.
+const SWEEP_BEGIN: Duration = Duration::from_millis(1000);
+/// Each needs a store of its own.
+const SWEEPS_MAX: usize = 3;
 
 fn at(work: Work, per_s: f64) -> Stream {
     Stream { pace: Pace::Rate(per_s), ..Stream::new(work, CONNECTIONS) }
@@ -73,6 +84,38 @@ pub fn get_beside_set(bench: &mut Bench) -> Result<(), Failure> {
     let ratio = kept[3].ratio_to(&kept[2], |figure| figure.p99_us);
     bench.keep_all("get of 1 KiB, open loop, at a third of the peak", &Measured(kept.to_vec()));
     let name = "get at a third of the peak, p99 beside sets : p99 alone";
+    bench.find(Finding::ratio(name, ratio, Some(Goal::AtMost(2.0))));
+    Ok(())
+}
+
+/// Gets at a third of their peak, alone and while a great many keys that expired at once are swept.
+pub fn get_beside_sweep(bench: &mut Bench) -> Result<(), Failure> {
+    let (expiring, expire_after_s) = if bench.plan.full { (1_000_000, 60) } else { (200_000, 20) };
+    let gets = Stream { value_bytes: SMALL_BYTES, ..Stream::new(Work::Get, CONNECTIONS) };
+    let named = |note| Measurement::new("open-sweep", "reused", &gets, note);
+    let mut kept = [named("get peak"), named("gets alone"), named("gets beside the sweep")];
+    let filling = Filling { expiring, expire_after_ms: 1000 * expire_after_s, ..filling(&gets) };
+    for _ in 0..bench.plan.rounds.min(SWEEPS_MAX) {
+        let begun_ns = clock::now_ns();
+        let mut sides = start(&[Side::Reused], &filling, &bench.plan.dir)?;
+        let side = &mut sides[0];
+        let peak = one(side, &gets, bench.plan.time)?;
+        let slow = at(Work::Get, peak.requests_per_s * SHARE);
+        let slow = Stream { value_bytes: SMALL_BYTES, ..slow };
+        let alone = one(side, &slow, LONGER * bench.plan.time)?;
+        let due_ns = begun_ns + expire_after_s * 1_000_000_000;
+        let left = due_ns.checked_sub(clock::now_ns()).ok_or("the keys have expired already")?;
+        // The sweep begins with its next look, within a second.
+        std::thread::sleep(Duration::from_nanos(left) + SWEEP_BEGIN);
+        let beside = one(side, &slow, LONGER * bench.plan.time)?;
+        for (measurement, figure) in kept.iter_mut().zip([peak, alone, beside]) {
+            measurement.rounds.push(figure);
+        }
+    }
+    let ratio = kept[2].ratio_to(&kept[1], |figure| figure.p99_us);
+    let title = format!("get of 100 B, open loop, at a third of the peak; {expiring} keys expire");
+    bench.keep_all(&title, &Measured(kept.to_vec()));
+    let name = "get at a third of the peak, p99 beside a sweep : p99 alone";
     bench.find(Finding::ratio(name, ratio, Some(Goal::AtMost(2.0))));
     Ok(())
 }

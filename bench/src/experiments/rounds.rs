@@ -53,6 +53,7 @@ pub fn filling(stream: &Stream) -> Filling {
         order: crate::sides::fill::Order::Sorted,
         list: 0,
         threads: 2,
+        ..Filling::none()
     }
 }
 

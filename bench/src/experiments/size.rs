@@ -48,8 +48,14 @@ fn fill(bench: &Bench, order: Order) -> Result<PathBuf, Failure> {
     let stores = bench.stores();
     fs::create_dir_all(&stores)?;
     let data = data(&stores, order);
-    let filling =
-        Filling { keys: KEYS, value_bytes: VALUE_BYTES, order, list: 1, threads: THREADS };
+    let filling = Filling {
+        keys: KEYS,
+        value_bytes: VALUE_BYTES,
+        order,
+        list: 1,
+        threads: THREADS,
+        ..Filling::none()
+    };
     child::fill(&filling, &bench.plan.dir, &data)?;
     Ok(data)
 }

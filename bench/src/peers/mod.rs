@@ -99,7 +99,8 @@ pub fn compare(args: &PeersArgs) -> Result<(), Failure> {
 /// Starts all that are there and fills them alike.
 fn start(args: &PeersArgs) -> Result<Vec<Server>, Failure> {
     let (keys, value_bytes) = (args.keys, VALUE_BYTES);
-    let filling = Filling { keys, value_bytes, order: Order::Sorted, list: 0, threads: 2 };
+    let filling =
+        Filling { keys, value_bytes, order: Order::Sorted, list: 0, threads: 2, ..Filling::none() };
     let mut servers = vec![Server::Larder(Running::start(Side::Reused, &filling, &args.dir)?)];
     for kind in server::KINDS {
         let Some(peer) = Peer::start(kind, &args.dir)? else {

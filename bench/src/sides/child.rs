@@ -94,7 +94,7 @@ pub fn fill(filling: &Filling, dir: &Path, data: &Path) -> Result<(), Failure> {
 }
 
 fn command(side: Side, filling: &Filling, dir: &Path) -> Result<Command, Failure> {
-    let Filling { keys, value_bytes, order, list, threads } = filling;
+    let Filling { keys, value_bytes, order, list, threads, expiring, expire_after_ms } = filling;
     let order = if *order == Order::Sorted { "sorted" } else { "shuffled" };
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["side", side.name(), "--order", order]).arg("--dir").arg(dir);
@@ -105,5 +105,7 @@ fn command(side: Side, filling: &Filling, dir: &Path) -> Result<Command, Failure
     number("--value-bytes", *value_bytes);
     number("--list", *list);
     number("--threads", *threads);
+    number("--expiring", *expiring as usize);
+    number("--expire-after-ms", usize::try_from(*expire_after_ms).unwrap_or(usize::MAX));
     Ok(command)
 }

@@ -10,9 +10,10 @@ use std::thread;
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use larder::storage::{
-    self, Behavior, DEFAULT_NAMESPACE, NamespaceId, Operation, RecordKey, Storage,
+    self, Behavior, DEFAULT_NAMESPACE, NamespaceId, Operation, RecordKey, Storage, Ttl,
 };
 
+use crate::clock;
 use crate::load::keys;
 
 /// Bytes of values in a list, unless its length is given.
@@ -49,9 +50,22 @@ pub struct Filling {
     /// Threads that write
     #[arg(long, default_value_t = 2)]
     pub threads: usize,
+    /// Further keys, which nobody asks for and which all expire at once
+    #[arg(long, default_value_t = 0)]
+    pub expiring: u32,
+    /// How long after the filling began they do
+    #[arg(long, default_value_t = 0)]
+    pub expire_after_ms: u64,
 }
 
 impl Filling {
+    /// Nothing: what a filling of some keys is completed with.
+    #[must_use]
+    pub fn none() -> Self {
+        let (order, list, threads) = (Order::Sorted, 0, 1);
+        Self { keys: 0, value_bytes: 0, order, list, threads, expiring: 0, expire_after_ms: 0 }
+    }
+
     fn list(&self) -> usize {
         let suits = (LIST_BYTES / self.value_bytes.max(1)).clamp(1, LIST_MAX);
         if self.list == 0 { suits } else { self.list }
@@ -66,6 +80,7 @@ impl Filling {
 
     /// Writes all keys; returns when they are on disk.
     pub fn fill(&self, storage: &Storage) -> Result<(), Box<dyn Error>> {
+        let begun_ns = clock::now_ns();
         let namespace = namespace(storage)?;
         let value = Bytes::from(vec![b'v'; self.value_bytes]);
         let numbers = self.numbers();
@@ -84,6 +99,30 @@ impl Filling {
         });
         for result in done {
             result.map_err(|_| "a thread that fills has panicked")??;
+        }
+        self.fill_expiring(storage, namespace, begun_ns)
+    }
+
+    fn fill_expiring(
+        &self,
+        storage: &Storage,
+        namespace: NamespaceId,
+        begun_ns: u64,
+    ) -> Result<(), Box<dyn Error>> {
+        let value = Bytes::from(vec![b'e'; self.value_bytes]);
+        let numbers: Vec<u32> = (self.keys..self.keys + self.expiring).collect();
+        for list in numbers.chunks(self.list()) {
+            let passed_ms = (clock::now_ns() - begun_ns) / 1_000_000;
+            let left_ms = self.expire_after_ms.checked_sub(passed_ms).ok_or("it took too long")?;
+            let ttl = Some(Ttl::new(left_ms)?);
+            let sets = list.iter().filter_map(|number| set(namespace, *number, &value));
+            let sets = sets.map(|set| match set {
+                Operation::Set { key, value, expected, behavior, .. } => {
+                    Operation::Set { key, value, expected, behavior, ttl }
+                }
+                other => other,
+            });
+            storage.submit(sets.collect())?.wait()?;
         }
         Ok(())
     }
