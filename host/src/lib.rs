@@ -3,7 +3,7 @@
 //!
 //! From the outside in: [`cli`] and [`config`] say what to do, [`server`] opens and
 //! closes, [`workers`] owns threads and shutdown, [`http`] turns requests into calls, [`auth`] says who calls, [`runtime`] runs guests,
-//! [`storage`] keeps their data, and [`clock`] alone reads time.
+//! [`storage`] keeps their data, [`metrics`] counts what happens, and [`clock`] alone reads time.
 
 pub mod auth;
 pub mod cli;
@@ -12,6 +12,7 @@ pub mod config;
 mod deadline;
 pub mod http;
 pub mod logging;
+pub mod metrics;
 pub mod runtime;
 pub mod server;
 pub mod storage;
