@@ -94,6 +94,9 @@ pub struct DataArgs {
 }
 
 const AFTER_HELP: &str = "\
+/livez answers 200 while the process serves, /readyz 200 while it serves writes, else 503 and why;
+neither needs a token. /metrics is for Prometheus (see README.md).
+
 The admin token is LARDER_ADMIN_TOKEN, or `admin_token` in the file, or what stands in
 DATA/admin-token; when there is none, one is made and written there, readable by you alone.
 
@@ -155,6 +158,9 @@ pub struct ServeArgs {
     /// How long a shutdown waits for what runs [default: 10000]
     #[arg(long, value_name = "MS", env = "LARDER_DRAIN_MS_MAX", hide_env_values = true)]
     pub drain_ms_max: Option<u64>,
+    /// Whether /metrics is there, for Prometheus; without the admin token only on a loopback address [default: true]
+    #[arg(long, value_name = "true|false", env = "LARDER_METRICS", hide_env_values = true)]
+    pub metrics: Option<bool>,
     /// Room for data; above it writes answer 507 [default: what the disk holds]
     #[arg(long, value_name = "BYTES", env = "LARDER_STORAGE_BYTES_MAX", hide_env_values = true)]
     pub storage_bytes_max: Option<u64>,

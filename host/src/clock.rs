@@ -78,11 +78,13 @@ impl Clock {
         self.raise_offset(instant_us.saturating_sub(monotonic_us));
     }
 
-    /// Time since the clock was made; for deadlines and waiting times.
+    /// Time since the clock was made; for deadlines, waiting times and what is measured.
     #[must_use]
     pub fn monotonic(&self) -> Duration {
-        let (_, monotonic_us) = self.shared.source.read();
-        Duration::from_micros(u64::try_from(monotonic_us).unwrap_or(0))
+        match &self.shared.source {
+            Source::System { start } => start.elapsed(),
+            Source::Driven(driver) => Duration::from_millis(driver.monotonic_ms()),
+        }
     }
 
     fn raise_offset(&self, offset_us: i64) -> i64 {
@@ -136,6 +138,10 @@ impl DrivenClock {
     /// Sets the wall clock alone, forwards or back, as an administrator or NTP does.
     pub fn step_wall_to(&self, wall: Millis) {
         self.wall_ms.store(wall.0, Ordering::Release);
+    }
+
+    fn monotonic_ms(&self) -> u64 {
+        self.monotonic_ms.load(Ordering::Acquire)
     }
 
     fn read(&self) -> (i64, i64) {

@@ -49,6 +49,8 @@ pub struct Config {
     pub workers: Workers,
     /// Limits of the request path.
     pub http: HttpLimits,
+    /// Whether metrics can be read.
+    pub metrics: bool,
     /// Limits of the store.
     pub storage: storage::Options,
     /// Guests and their paths.
@@ -75,6 +77,7 @@ struct File {
     body_bytes_max: Option<u64>,
     bodies_bytes_max: Option<usize>,
     drain_ms_max: Option<u64>,
+    metrics: Option<bool>,
     storage_bytes_max: Option<u64>,
     #[serde(default)]
     mount: Vec<FileMount>,
@@ -136,6 +139,7 @@ impl Config {
                 drain_time_max: duration("drain_ms_max", drain_time, 10_000)?,
             },
             http,
+            metrics: args.metrics.or(file.metrics).unwrap_or(true),
             storage: storage_options(
                 args.storage_bytes_max.or(file.storage_bytes_max),
                 body_bytes_max,

@@ -3,8 +3,9 @@
 //!
 //! From the outside in: [`cli`] and [`config`] say what to do, [`server`] opens and
 //! closes, [`workers`] owns threads and shutdown, [`http`] turns requests into calls, [`auth`] says who calls, [`runtime`] runs guests,
-//! [`storage`] keeps their data, and [`clock`] alone reads time. [`tools`] are the commands for data
-//! without a server, and [`faults`] ends the process when the data file is damaged where it is mapped.
+//! [`storage`] keeps their data, [`metrics`] counts what happens, and [`clock`] alone reads time.
+//! [`tools`] are the commands for data without a server, and [`faults`] ends the process when the data
+//! file is damaged where it is mapped.
 
 pub mod auth;
 pub mod cli;
@@ -14,6 +15,7 @@ mod deadline;
 pub mod faults;
 pub mod http;
 pub mod logging;
+pub mod metrics;
 pub mod runtime;
 pub mod server;
 pub mod storage;

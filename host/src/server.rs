@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::auth::{Authenticator, Token};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Mount};
-use crate::http::{Calls, Gate, HEALTH_CALLS_MAX, Route, Worker};
+use crate::http::{Calls, Exposure, Gate, HEALTH_CALLS_MAX, HttpLimits, Operator, Route, Worker};
 use crate::runtime::{EngineOptions, Grants, GuestConfig, LoadError, Runtime};
 use crate::storage::{self, NamespaceName, OpenError, Operation, Storage};
 use crate::workers::Workers;
@@ -72,8 +72,12 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> ServeError {
 /// A server with everything open but its port.
 pub struct Server {
     storage: Storage,
+    clock: Clock,
     runtime: Runtime,
-    gate: Arc<Gate>,
+    routes: Vec<Route>,
+    authenticator: Authenticator,
+    limits: HttpLimits,
+    metrics: bool,
     workers: Workers,
     token_file: Option<PathBuf>,
 }
@@ -81,7 +85,7 @@ pub struct Server {
 impl Server {
     /// Opens the data directory, loads the guests and makes their namespaces.
     pub fn open(config: Config, clock: Clock) -> Result<Self, ServeError> {
-        let storage = Storage::open(&config.data, config.storage, clock)?;
+        let storage = Storage::open(&config.data, config.storage, clock.clone())?;
         let (token, token_file) = match config.admin_token {
             Some(token) => (token, None),
             None => {
@@ -102,11 +106,20 @@ impl Server {
         let cache_dir = config.data.join("cache");
         let runtime = Runtime::load(&options, &cache_dir, guests, storage.clone())?;
         let routes = config.mounts.into_iter().zip(runtime.guests()).map(|(mount, guest)| {
-            let Mount { prefix, auth, health, .. } = mount;
-            Route { prefix, auth, health, guest: Arc::clone(guest) }
+            let Mount { prefix, auth, health, operations, .. } = mount;
+            Route { prefix, auth, health, operations, guest: Arc::clone(guest) }
         });
-        let gate = Gate::new(routes.collect(), Authenticator::new(token), config.http);
-        Ok(Self { storage, runtime, gate: Arc::new(gate), workers: config.workers, token_file })
+        Ok(Self {
+            routes: routes.collect(),
+            storage,
+            clock,
+            runtime,
+            authenticator: Authenticator::new(token),
+            limits: config.http,
+            metrics: config.metrics,
+            workers: config.workers,
+            token_file,
+        })
     }
 
     /// Where the admin token lies, unless it was given by configuration.
@@ -138,7 +151,19 @@ impl Server {
         shutdown: impl Future<Output = ()>,
         calls: impl Fn(&Runtime) -> C + Clone + Send + 'static,
     ) -> Result<(), ServeError> {
-        let Self { storage, runtime, gate, workers, .. } = self;
+        let Self {
+            storage, clock, runtime, routes, authenticator, limits, metrics, workers, ..
+        } = self;
+        let address = listener.local_addr().map_err(system("serve"))?;
+        let serving = Arc::default();
+        let operator = Operator::new(
+            storage.clone(),
+            clock,
+            Arc::clone(&serving),
+            workers.connections_max,
+            Exposure::at(address.ip(), metrics),
+        );
+        let gate = Arc::new(Gate::new(routes, authenticator, limits, operator));
         let over = async {
             tokio::select! {
                 () = shutdown => None,
@@ -148,7 +173,7 @@ impl Server {
         };
         let runtime = Arc::new(runtime);
         let worker = move || Worker::new(Arc::clone(&gate), calls(&runtime));
-        let served = workers.serve(listener, worker, over).await;
+        let served = workers.serve(listener, worker, over, &serving).await;
         if let Some(failure) = served.map_err(system("serve"))? {
             // The writer may hang: nobody waits for it.
             std::mem::forget(storage);

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use crate::http::body::Reply;
 use crate::http::connection::{self, ConnectionLimits};
+use crate::metrics::Counter;
 
 /// How long to rest when the system has no room for another connection.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
@@ -43,26 +44,58 @@ pub struct Workers {
     pub drain_time_max: Duration,
 }
 
+/// What the workers do together, for whoever watches them.
+#[derive(Debug, Default)]
+pub struct Serving {
+    accepted: Counter,
+    open: AtomicUsize,
+    stopping: AtomicBool,
+}
+
+impl Serving {
+    /// Connections that were accepted so far.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.accepted.get()
+    }
+
+    /// Connections that are open.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Whether the shutdown has begun.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+}
+
 impl Workers {
     /// Serves connections with a handler for each thread until `over` is ready; then takes no
-    /// more, finishes what runs within the drain's limit, and returns what `over` gave.
+    /// more, finishes what runs within the drain's limit, and returns what `over` gave. Tells
+    /// `serving` what happens.
     pub async fn serve<H: Handler, T>(
         &self,
         listener: TcpListener,
         handler: impl Fn() -> H + Clone + Send + 'static,
         over: impl Future<Output = T>,
+        serving: &Arc<Serving>,
     ) -> io::Result<T> {
         listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let (stop, stopped) = watch::channel(false);
         let threads = (0..self.count)
-            .map(|number| self.start(number, handler.clone(), stopped.clone()))
+            .map(|number| self.start(number, handler.clone(), stopped.clone(), serving))
             .collect::<io::Result<Vec<_>>>()?;
         let connections = Arc::new(Semaphore::new(self.connections_max));
         let over = tokio::select! {
             over = over => over,
-            error = accept(&listener, &threads, &connections) => return Err(error),
+            error = accept(&listener, &threads, &connections, serving) => return Err(error),
         };
+        // Before anybody can hear of it.
+        serving.stopping.store(true, Ordering::Release);
         tracing::info!("shutting down");
         drop(listener);
         stop.send_replace(true);
@@ -75,10 +108,11 @@ impl Workers {
         number: usize,
         handler: impl Fn() -> H + Send + 'static,
         stopped: watch::Receiver<bool>,
+        serving: &Arc<Serving>,
     ) -> io::Result<WorkerThread> {
         let (connections, mut arriving) = mpsc::unbounded_channel::<Arrival>();
         let open = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&open);
+        let (counted, serving) = (Arc::clone(&open), Arc::clone(serving));
         let (limits, drain) = (self.connection, self.drain_time_max);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let work = move || {
@@ -90,12 +124,13 @@ impl Workers {
                     while let Some(ended) = running.try_join_next() {
                         report(ended);
                     }
-                    let open = Open { counted: Arc::clone(&counted), _permit: permit };
+                    let (counted, serving) = (Arc::clone(&counted), Arc::clone(&serving));
+                    let open = Open { counted, serving, _permit: permit };
                     let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
-                    let serving =
+                    let served =
                         connection::serve(stream, handler.clone(), limits, stopped.clone());
                     running.spawn_local(async move {
-                        serving.await;
+                        served.await;
                         drop(open);
                     });
                 }
@@ -125,12 +160,14 @@ struct WorkerThread {
 /// An open connection: counted with its worker, and against the limit of all.
 struct Open {
     counted: Arc<AtomicUsize>,
+    serving: Arc<Serving>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
         self.counted.fetch_sub(1, Ordering::AcqRel);
+        self.serving.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -140,6 +177,7 @@ async fn accept(
     listener: &tokio::net::TcpListener,
     workers: &[WorkerThread],
     connections: &Arc<Semaphore>,
+    serving: &Serving,
 ) -> io::Error {
     let gone = || io::Error::other("a worker thread has ended");
     loop {
@@ -155,6 +193,8 @@ async fn accept(
         let fewest = workers.iter().min_by_key(|worker| worker.open.load(Ordering::Acquire));
         let Some(worker) = fewest else { return gone() };
         worker.open.fetch_add(1, Ordering::AcqRel);
+        serving.accepted.increment();
+        serving.open.fetch_add(1, Ordering::Relaxed);
         if worker.connections.send((stream, permit)).is_err() {
             return gone();
         }

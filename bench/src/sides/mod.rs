@@ -13,6 +13,7 @@ use std::future::{Future, pending};
 use std::io::{BufRead, Write, stdin, stdout};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -175,7 +176,9 @@ fn serve<H: Handler>(
     handler: impl Fn() -> H + Clone + Send + 'static,
 ) {
     background(async move || {
-        if let Err(error) = config.workers.serve(listener, handler, pending::<()>()).await {
+        let served =
+            config.workers.serve(listener, handler, pending::<()>(), &Arc::default()).await;
+        if let Err(error) = served {
             eprintln!("a side: {error}");
         }
     });

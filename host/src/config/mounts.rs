@@ -20,6 +20,19 @@ const WORLD: &str = "larder:guest/handler";
 /// Paths that are the host's own: no guest is mounted on them, or answers them.
 pub const HOST_PATHS: [&str; 4] = ["/livez", "/readyz", "/metrics", "/larder"];
 const API_HEALTH: [&str; 2] = ["/api/v1.health.ping", "/api/v1.health.ready"];
+const API_OPERATIONS: [&str; 8] = [
+    "/api/v1.health.error",
+    "/api/v1.health.ping",
+    "/api/v1.health.ready",
+    "/api/v1.kv.delete",
+    "/api/v1.kv.get",
+    "/api/v1.kv.namespace.configure",
+    "/api/v1.kv.namespace.get",
+    "/api/v1.kv.set",
+];
+/// Paths of a mount that are counted apart, and how long each may be: metrics stay small.
+const OPERATIONS_MAX: usize = 64;
+const OPERATION_BYTES_MAX: usize = 64;
 /// The built-in API keeps nothing between calls; a new instance now and then keeps memory tidy.
 const API_INSTANCE_CALLS_MAX: u32 = 1_000_000;
 const API_MEMORY_BYTES_MAX: usize = 128 << 20;
@@ -39,6 +52,8 @@ pub struct Mount {
     pub auth: Auth,
     /// Paths that are served under overload too.
     pub health: Vec<String>,
+    /// Paths that metrics count apart.
+    pub operations: Vec<String>,
     /// The guest's limits.
     pub limits: Limits,
 }
@@ -78,6 +93,8 @@ pub struct FileMount {
     auth: Option<Auth>,
     #[serde(default)]
     health: Vec<String>,
+    #[serde(default)]
+    operations: Vec<String>,
     call_ms_max: Option<u64>,
     memory_bytes_max: Option<usize>,
     host_calls_max: Option<u32>,
@@ -141,13 +158,14 @@ fn api_mount(api: &Api) -> Mount {
         namespaces: [("*".to_owned(), Access::Write)].into(),
         auth: Auth::Guest,
         health: API_HEALTH.map(str::to_owned).into(),
+        operations: API_OPERATIONS.map(str::to_owned).into(),
         limits,
     }
 }
 
 fn resolve_one(mount: FileMount, api: &Api, file_dir: &Path) -> Result<Mount, ConfigError> {
     check_prefix(&mount.prefix)?;
-    if let Some(world) = mount.world.filter(|world| world != WORLD) {
+    if let Some(world) = mount.world.as_deref().filter(|world| *world != WORLD) {
         return fail(format!("mount.world = {world:?}: only {WORLD:?} is served"));
     }
     let builtin = mount.component == BUILTIN_API;
@@ -164,7 +182,7 @@ fn resolve_one(mount: FileMount, api: &Api, file_dir: &Path) -> Result<Mount, Co
         let name =
             path.file_stem().map_or(String::new(), |stem| stem.to_string_lossy().into_owned());
         let (component, limits) = (Component::File(path), Limits::default());
-        let (namespaces, health) = (BTreeMap::new(), Vec::new());
+        let (namespaces, health, operations) = (BTreeMap::new(), Vec::new(), Vec::new());
         Mount {
             name,
             prefix: String::new(),
@@ -172,6 +190,7 @@ fn resolve_one(mount: FileMount, api: &Api, file_dir: &Path) -> Result<Mount, Co
             namespaces,
             auth: Auth::Required,
             health,
+            operations,
             limits,
         }
     };
@@ -180,20 +199,8 @@ fn resolve_one(mount: FileMount, api: &Api, file_dir: &Path) -> Result<Mount, Co
             return fail(format!("mount.namespaces.{name:?}: {error}"));
         }
     }
-    let or = |given: Option<usize>, default| given.unwrap_or(default);
-    let limits = Limits {
-        call_time_max: match mount.call_ms_max {
-            Some(_) => duration("mount.call_ms_max", mount.call_ms_max, 0)?,
-            None => base.limits.call_time_max,
-        },
-        memory_bytes_max: or(mount.memory_bytes_max, base.limits.memory_bytes_max),
-        host_calls_max: mount.host_calls_max.unwrap_or(base.limits.host_calls_max),
-        host_bytes_max: or(mount.host_bytes_max, base.limits.host_bytes_max),
-        answer_bytes_max: or(mount.answer_bytes_max, base.limits.answer_bytes_max),
-        instance_calls_max: mount.instance_calls_max.unwrap_or(base.limits.instance_calls_max),
-    };
-    check("mount.memory_bytes_max", limits.memory_bytes_max as u64, 64 << 10..=4 << 30)?;
-    check("mount.instance_calls_max", limits.instance_calls_max.into(), 1..=u32::MAX.into())?;
+    check_operations(&mount.operations, &mount.prefix)?;
+    let limits = limits(&mount, base.limits)?;
     Ok(Mount {
         name: mount.name.unwrap_or(base.name),
         prefix: mount.prefix,
@@ -201,8 +208,51 @@ fn resolve_one(mount: FileMount, api: &Api, file_dir: &Path) -> Result<Mount, Co
         namespaces: if mount.namespaces.is_empty() { base.namespaces } else { mount.namespaces },
         auth: mount.auth.unwrap_or(base.auth),
         health: if mount.health.is_empty() { base.health } else { mount.health },
+        operations: if mount.operations.is_empty() { base.operations } else { mount.operations },
         limits,
     })
+}
+
+/// The limits that a mount was given, and those of `base` for the rest.
+fn limits(mount: &FileMount, base: Limits) -> Result<Limits, ConfigError> {
+    let or = |given: Option<usize>, default| given.unwrap_or(default);
+    let limits = Limits {
+        call_time_max: match mount.call_ms_max {
+            Some(_) => duration("mount.call_ms_max", mount.call_ms_max, 0)?,
+            None => base.call_time_max,
+        },
+        memory_bytes_max: or(mount.memory_bytes_max, base.memory_bytes_max),
+        host_calls_max: mount.host_calls_max.unwrap_or(base.host_calls_max),
+        host_bytes_max: or(mount.host_bytes_max, base.host_bytes_max),
+        answer_bytes_max: or(mount.answer_bytes_max, base.answer_bytes_max),
+        instance_calls_max: mount.instance_calls_max.unwrap_or(base.instance_calls_max),
+    };
+    check("mount.memory_bytes_max", limits.memory_bytes_max as u64, 64 << 10..=4 << 30)?;
+    check("mount.instance_calls_max", limits.instance_calls_max.into(), 1..=u32::MAX.into())?;
+    Ok(limits)
+}
+
+/// Operations become labels of metrics: few, short, and paths that the mount holds.
+fn check_operations(operations: &[String], prefix: &str) -> Result<(), ConfigError> {
+    if operations.len() > OPERATIONS_MAX {
+        return fail(format!(
+            "mount.operations: {} paths, at most {OPERATIONS_MAX} are counted apart; leave some out",
+            operations.len()
+        ));
+    }
+    for path in operations {
+        let wrong = |why: &str| fail(format!("mount.operations: {path:?}: {why}"));
+        if path.len() > OPERATION_BYTES_MAX {
+            return wrong(&format!("longer than {OPERATION_BYTES_MAX} bytes"));
+        }
+        if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return wrong("a path as requests have it holds visible ASCII characters only");
+        }
+        if prefix != "/" && !is_under(path, prefix) {
+            return wrong(&format!("not below the mount's prefix {prefix:?}"));
+        }
+    }
+    Ok(())
 }
 
 fn check_prefix(prefix: &str) -> Result<(), ConfigError> {

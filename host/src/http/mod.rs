@@ -4,6 +4,9 @@
 
 pub mod body;
 pub mod connection;
+mod meter;
+mod operator;
+mod page;
 mod refusal;
 mod stream;
 
@@ -19,10 +22,13 @@ use hyper::body::Incoming;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use self::body::{Received, Reply};
-use self::refusal::Refusal;
+use self::meter::{Counting, GuestNames, Meter};
+pub use self::operator::{Exposure, Operator};
+use self::refusal::{Reason, Refusal};
 use crate::auth::Authenticator;
 use crate::config::{HOST_PATHS, is_under};
 use crate::deadline::within;
+use crate::metrics::{Own, PerThread};
 use crate::runtime::{Answer, Body, CallError, Caller, Guest, Head, Pool, Request};
 use crate::workers::Handler;
 
@@ -46,6 +52,8 @@ pub struct Route {
     pub auth: Auth,
     /// Paths that are served under overload too.
     pub health: Vec<String>,
+    /// Paths that are counted apart.
+    pub operations: Vec<String>,
     /// Who answers.
     pub guest: Arc<Guest>,
 }
@@ -89,12 +97,22 @@ pub struct Gate {
     calls_waiting: AtomicUsize,
     health: Semaphore,
     bodies: Semaphore,
+    operator: Operator,
+    /// What requests are counted under: one a route, in the same order, and one for the host.
+    names: Vec<GuestNames>,
+    meters: PerThread<Meter>,
 }
 
 impl Gate {
     /// Puts the routes in order and opens the permits.
-    pub fn new(mut routes: Vec<Route>, authenticator: Authenticator, limits: HttpLimits) -> Self {
+    pub fn new(
+        mut routes: Vec<Route>,
+        authenticator: Authenticator,
+        limits: HttpLimits,
+        operator: Operator,
+    ) -> Self {
         routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
+        let names = GuestNames::all(&routes, &operator::PATHS);
         let body_units = limits.bodies_bytes_max as u64 / BODY_UNIT_BYTES;
         Self {
             routes,
@@ -104,33 +122,39 @@ impl Gate {
             health: Semaphore::new(HEALTH_CALLS_MAX),
             bodies: Semaphore::new(usize::try_from(body_units).unwrap_or(Semaphore::MAX_PERMITS)),
             limits,
+            operator,
+            names,
+            meters: PerThread::default(),
         }
     }
 
-    /// The mount that a path belongs to.
-    fn route(&self, path: &str) -> Option<&Route> {
+    /// The place of the mount that a path belongs to; the one after the last when there is none.
+    fn place(&self, path: &str) -> usize {
         if HOST_PATHS.iter().any(|own| is_under(path, own)) {
-            return None;
+            return self.routes.len();
         }
-        self.routes.iter().find(|route| route.holds(path))
+        let holds = |route: &Route| route.holds(path);
+        self.routes.iter().position(holds).unwrap_or(self.routes.len())
     }
 
-    /// A permit for a call, at once or within the time that a request may wait.
-    async fn permit(&self, health: bool) -> Result<SemaphorePermit<'_>, Refusal> {
+    /// A permit for a call, at once or within the time that a request may wait, and whether it did.
+    async fn permit(&self, health: bool) -> Result<(SemaphorePermit<'_>, bool), Refusal> {
         if health {
-            return self.health.try_acquire().map_err(|_| Refusal::overloaded());
+            let permit = self.health.try_acquire();
+            let overloaded = |_| Refusal::overloaded(Reason::HealthCalls);
+            return Ok((permit.map_err(overloaded)?, false));
         }
         if let Ok(permit) = self.calls.try_acquire() {
-            return Ok(permit);
+            return Ok((permit, false));
         }
         if self.calls_waiting.fetch_add(1, Ordering::AcqRel) >= self.limits.calls_waiting_max {
             self.calls_waiting.fetch_sub(1, Ordering::AcqRel);
-            return Err(Refusal::overloaded());
+            return Err(Refusal::overloaded(Reason::CallQueue));
         }
         let _waiting = Waiting(&self.calls_waiting);
         match within(self.limits.call_wait_max, self.calls.acquire()).await {
-            Some(Ok(permit)) => Ok(permit),
-            _ => Err(Refusal::overloaded()),
+            Some(Ok(permit)) => Ok((permit, true)),
+            _ => Err(Refusal::overloaded(Reason::CallWait)),
         }
     }
 
@@ -142,7 +166,7 @@ impl Gate {
         let units = u32::try_from(bytes.div_ceil(BODY_UNIT_BYTES)).unwrap_or(u32::MAX);
         match within(self.limits.call_wait_max, self.bodies.acquire_many(units)).await {
             Some(Ok(permit)) => Ok(Some(permit)),
-            _ => Err(Refusal::overloaded()),
+            _ => Err(Refusal::overloaded(Reason::BodyRoom)),
         }
     }
 }
@@ -181,13 +205,20 @@ impl Calls for Pool {
 pub struct Worker<C> {
     /// What is shared with the other workers.
     gate: Arc<Gate>,
-    /// This thread's instances.
-    calls: Rc<C>,
+    /// What is this thread's alone.
+    own: Rc<ThreadsOwn<C>>,
+}
+
+struct ThreadsOwn<C> {
+    /// Its instances.
+    calls: C,
+    /// What it counts.
+    meter: Arc<Own<Meter>>,
 }
 
 impl<C> Clone for Worker<C> {
     fn clone(&self) -> Self {
-        Self { gate: Arc::clone(&self.gate), calls: Rc::clone(&self.calls) }
+        Self { gate: Arc::clone(&self.gate), own: Rc::clone(&self.own) }
     }
 }
 
@@ -195,7 +226,8 @@ impl<C> Worker<C> {
     /// A thread's end, with instances of its own.
     #[must_use]
     pub fn new(gate: Arc<Gate>, calls: C) -> Self {
-        Self { gate, calls: Rc::new(calls) }
+        let meter = gate.meters.join(Meter::new(&gate.names));
+        Self { gate, own: Rc::new(ThreadsOwn { calls, meter }) }
     }
 }
 
@@ -203,15 +235,25 @@ impl<C: Calls> Handler for Worker<C> {
     async fn answer(self, request: http::Request<Incoming>) -> http::Response<Reply> {
         let (http::request::Parts { method, uri, headers, .. }, incoming) = request.into_parts();
         let head = Arc::new(Head { method, uri, headers });
-        let path = head.uri.path();
-        let Some(route) = self.gate.route(path) else {
-            body::discard_little(incoming).await;
-            return empty(StatusCode::NOT_FOUND);
+        let (gate, meter, path) = (&*self.gate, &self.own.meter, head.uri.path());
+        let place = gate.place(path);
+        let names = (place, &gate.names[place]);
+        let mut counting = meter.begin(&gate.operator.clock, names, &head.method, path);
+        let answered = match gate.routes.get(place) {
+            Some(route) => {
+                self.call(route, Arc::clone(&head), incoming, &mut counting).await.map(reply)
+            }
+            None => {
+                body::discard_little(incoming).await;
+                counting.arrive();
+                operator::answer(gate, &head).await
+            }
         };
-        let response = match self.call(route, Arc::clone(&head), incoming).await {
-            Ok(answer) => reply(answer),
-            Err(refusal) => refusal.into_response(&head.headers),
-        };
+        let response = answered.unwrap_or_else(|refusal| {
+            meter.refused(refusal.reason());
+            refusal.into_response(&head.headers)
+        });
+        counting.end(response.status());
         if head.method == Method::HEAD { without_body(response) } else { response }
     }
 }
@@ -222,6 +264,7 @@ impl<C: Calls> Worker<C> {
         route: &Route,
         head: Arc<Head>,
         incoming: Incoming,
+        counting: &mut Counting<'_>,
     ) -> Result<Answer, Refusal> {
         let gate = &*self.gate;
         let caller = match route.auth {
@@ -239,10 +282,14 @@ impl<C: Calls> Worker<C> {
             body::discard_little(incoming).await;
             (Body::Unread, None)
         };
+        counting.arrive();
         let health = route.health.iter().any(|path| path == head.uri.path());
-        let _permit = gate.permit(health).await?;
+        let (_permit, waited) = gate.permit(health).await?;
+        counting.begin_call(waited);
         let request = Request { head, caller, body };
-        self.calls.call(&route.guest, request).await.map_err(|error| told(&route.guest, &error))
+        let answered = self.own.calls.call(&route.guest, request).await;
+        counting.end_call(&answered);
+        answered.map_err(|error| told(&route.guest, &error))
     }
 
     async fn receive(

@@ -8,9 +8,45 @@ use larder_wire::{Encoding, ErrorBody, ErrorType};
 use super::body::Reply;
 use crate::runtime::{Caller, joined};
 
+/// Why the host refused a request before a guest was called; for counting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// No token.
+    AuthRequired,
+    /// A token that is not valid.
+    InvalidToken,
+    /// It waited in vain for its call.
+    CallWait,
+    /// Too many waited already.
+    CallQueue,
+    /// Too many calls for health ran.
+    HealthCalls,
+    /// It waited in vain for room for its body.
+    BodyRoom,
+    /// Its body did not arrive in time.
+    BodyTimeout,
+    /// Its body ended before its end.
+    BodyCutShort,
+}
+
+impl Reason {
+    /// All of them, with their names.
+    pub const ALL: [(Self, &'static str); 8] = [
+        (Self::AuthRequired, "auth-required"),
+        (Self::InvalidToken, "invalid-token"),
+        (Self::CallWait, "call-wait"),
+        (Self::CallQueue, "call-queue"),
+        (Self::HealthCalls, "health-calls"),
+        (Self::BodyRoom, "body-room"),
+        (Self::BodyTimeout, "body-timeout"),
+        (Self::BodyCutShort, "body-cut-short"),
+    ];
+}
+
 /// An answer of the host's own.
 #[derive(Debug)]
 pub struct Refusal {
+    reason: Option<Reason>,
     status: StatusCode,
     r#type: ErrorType,
     code: &'static str,
@@ -20,18 +56,27 @@ pub struct Refusal {
 impl Refusal {
     /// No principal where one is required.
     pub fn unauthorized(caller: &Caller) -> Self {
-        let (code, detail) = match caller {
-            Caller::Rejected => ("invalid-token", "The token is not valid."),
-            _ => ("auth-required", "Send a token: `authorization: Bearer TOKEN`."),
+        let (reason, code, detail) = match caller {
+            Caller::Rejected => (Reason::InvalidToken, "invalid-token", "The token is not valid."),
+            _ => {
+                let detail = "Send a token: `authorization: Bearer TOKEN`.";
+                (Reason::AuthRequired, "auth-required", detail)
+            }
         };
-        let r#type = ErrorType::OperationError;
-        Self { status: StatusCode::UNAUTHORIZED, r#type, code, detail }
+        let (status, r#type) = (StatusCode::UNAUTHORIZED, ErrorType::OperationError);
+        Self { reason: Some(reason), status, r#type, code, detail }
+    }
+
+    /// Why the request was refused; None when a guest was called and failed.
+    pub fn reason(&self) -> Option<Reason> {
+        self.reason
     }
 
     /// Too many calls run or wait.
-    pub fn overloaded() -> Self {
+    pub fn overloaded(reason: Reason) -> Self {
         let detail = "The server is busy; try again.";
-        Self::server(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
+        let refusal = Self::server(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
+        Self { reason: Some(reason), ..refusal }
     }
 
     /// The guest missed its deadline.
@@ -49,21 +94,20 @@ impl Refusal {
     /// The body did not arrive in time.
     pub fn body_too_slow() -> Self {
         let (status, r#type) = (StatusCode::REQUEST_TIMEOUT, ErrorType::OperationError);
-        Self { status, r#type, code: "timeout", detail: "The body took too long to arrive." }
+        let (reason, detail) = (Some(Reason::BodyTimeout), "The body took too long to arrive.");
+        Self { reason, status, r#type, code: "timeout", detail }
     }
 
     /// The body ended before its end, or is not framed as HTTP says.
     pub fn body_cut_short() -> Self {
         let detail = "The body could not be read to its end.";
-        Self::input(StatusCode::BAD_REQUEST, "invalid-encoding", detail)
+        let (status, r#type) = (StatusCode::BAD_REQUEST, ErrorType::InvalidInput);
+        let reason = Some(Reason::BodyCutShort);
+        Self { reason, status, r#type, code: "invalid-encoding", detail }
     }
 
     fn server(status: StatusCode, code: &'static str, detail: &'static str) -> Self {
-        Self { status, r#type: ErrorType::ServerError, code, detail }
-    }
-
-    fn input(status: StatusCode, code: &'static str, detail: &'static str) -> Self {
-        Self { status, r#type: ErrorType::InvalidInput, code, detail }
+        Self { reason: None, status, r#type: ErrorType::ServerError, code, detail }
     }
 
     /// The response, encoded as the request's headers prefer.
@@ -71,7 +115,7 @@ impl Refusal {
         let accept = joined(headers, &ACCEPT);
         let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let encoding = Encoding::of_answer(accept.as_deref(), content_type);
-        let Self { status, r#type, code, detail } = self;
+        let Self { status, r#type, code, detail, .. } = self;
         let body = ErrorBody { r#type, code, detail, location: None }.encode(encoding);
         let mut response = http::Response::new(Reply::new(vec![body.into()]));
         *response.status_mut() = status;

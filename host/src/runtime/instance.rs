@@ -15,6 +15,7 @@ use super::express::{self, Avoided};
 use super::requests::Request;
 use super::state::State;
 use crate::deadline::within;
+use crate::metrics::{Counter, Own};
 use crate::storage::Storage;
 
 /// An instance whose memory has grown beyond this is not kept: memory never shrinks.
@@ -33,11 +34,12 @@ struct Instance<H> {
 
 /// A guest's idle instances on one worker thread, by lane. Needs no lock, because it never leaves
 /// the thread.
-#[derive(Default)]
 struct Idle {
     express: RefCell<Vec<Instance<express::Handler>>>,
     usual: RefCell<Vec<Instance<Handler>>>,
     avoided: Avoided,
+    /// Instances that this thread has made.
+    made: Arc<Own<Counter>>,
 }
 
 /// The idle instances of one worker thread.
@@ -49,8 +51,14 @@ pub struct Pool {
 
 impl Pool {
     /// An empty pool.
-    pub(super) fn new(guests: usize, idle_max: usize, storage: Storage) -> Self {
-        let idle = std::iter::repeat_with(Idle::default).take(guests).collect();
+    pub(super) fn new(guests: &[Arc<Guest>], idle_max: usize, storage: Storage) -> Self {
+        let idle = |guest: &Arc<Guest>| Idle {
+            express: RefCell::default(),
+            usual: RefCell::default(),
+            avoided: Avoided::default(),
+            made: guest.instances.join(Counter::default()),
+        };
+        let idle = guests.iter().map(idle).collect();
         Self { idle, idle_max, storage }
     }
 
@@ -122,6 +130,7 @@ impl Pool {
         // A new store stands at its deadline.
         store.set_epoch_deadline(EXPRESS_TICKS_MAX);
         let handler = guest.express.instantiate(&mut store)?;
+        self.idle[guest.index].made.increment();
         Ok(Instance { store, handler, calls: 0 })
     }
 
@@ -135,6 +144,7 @@ impl Pool {
         // A new store stands at its deadline: without this its first function would give way at once.
         store.set_epoch_deadline(1);
         let handler = guest.pre.instantiate_async(&mut store).await?;
+        self.idle[guest.index].made.increment();
         Ok(Instance { store, handler, calls: 0 })
     }
 

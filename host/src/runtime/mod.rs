@@ -38,6 +38,7 @@ use self::cache::Cache;
 use self::component::Loader;
 use self::engine::Ticker;
 use self::state::State;
+use crate::metrics::{Counter, PerThread};
 use crate::storage::Storage;
 
 /// How often running guests give way to their neighbours.
@@ -67,6 +68,7 @@ pub struct Guest {
     limits: Limits,
     pre: HandlerPre<State>,
     express: express::HandlerPre<State>,
+    instances: PerThread<Counter>,
 }
 
 impl Guest {
@@ -74,6 +76,12 @@ impl Guest {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How many instances of it were made.
+    #[must_use]
+    pub fn instances_made(&self) -> u64 {
+        self.instances.all().iter().map(|made| made.get()).sum()
     }
 }
 
@@ -102,7 +110,8 @@ impl Runtime {
             let (pre, express) = loader.load(&config.name, &config.component)?;
             let GuestConfig { name, prefix, grants, limits, .. } = config;
             let name = name.into();
-            Ok(Arc::new(Guest { index, name, prefix, grants, limits, pre, express }))
+            let instances = PerThread::default();
+            Ok(Arc::new(Guest { index, name, prefix, grants, limits, pre, express, instances }))
         };
         let guests = guests.into_iter().enumerate().map(load).collect::<Result<_, _>>()?;
         Ok(Self { guests, storage, idle_max: options.idle_max(reused), _ticker: ticker })
@@ -117,6 +126,6 @@ impl Runtime {
     /// A pool of instances for one worker thread.
     #[must_use]
     pub fn pool(&self) -> Pool {
-        Pool::new(self.guests.len(), self.idle_max, self.storage.clone())
+        Pool::new(&self.guests, self.idle_max, self.storage.clone())
     }
 }

@@ -37,12 +37,14 @@ pub struct Draft {
     pub namespaces: Vec<(String, Namespace)>,
     /// Whether anything was changed at all.
     pub dirty: bool,
+    /// Lists that were applied.
+    pub lists: u64,
 }
 
 impl Draft {
     /// Starts from what is committed.
     pub fn new(state: StateRow) -> Self {
-        Self { state, namespaces: Vec::new(), dirty: false }
+        Self { state, namespaces: Vec::new(), dirty: false, lists: 0 }
     }
 
     fn draw_version(&mut self) -> Result<Version, Failure> {
@@ -98,6 +100,7 @@ pub fn apply(
     for plan in plans {
         carry_out(database, txn, draft, plan)?;
     }
+    draft.lists += 1;
     Ok(outcomes)
 }
 
@@ -304,7 +307,16 @@ fn remove(
     Ok(())
 }
 
-/// Removes expired records, up to `rows_max` index rows, and returns how many rows it looked at.
+/// What a sweep removed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Swept {
+    /// Rows of the expiry index.
+    pub rows: usize,
+    /// Records.
+    pub records: usize,
+}
+
+/// Removes expired records, up to `rows_max` index rows, and returns how many of each it removed.
 /// Each record is read again before it goes: a row alone proves nothing.
 pub fn sweep(
     database: &Database,
@@ -312,7 +324,7 @@ pub fn sweep(
     draft: &mut Draft,
     rows_max: usize,
     now: Millis,
-) -> Result<usize, Failure> {
+) -> Result<Swept, Failure> {
     let mut due = Vec::new();
     for row in database.expiry.iter(txn)? {
         let (row, _) = row?;
@@ -324,7 +336,7 @@ pub fn sweep(
             break;
         }
     }
-    let (mut rows, mut bytes) = (0, 0);
+    let (mut swept, mut bytes) = (Swept::default(), 0);
     for row in &due {
         if bytes > SWEEP_BYTES_MAX {
             break;
@@ -335,11 +347,12 @@ pub fn sweep(
             let record = stored.map(|stored| Record::decode(key, stored));
             if matches!(record, Some(Ok(record)) if record.expiry == Some(expiry)) {
                 database.main.delete(txn, key)?;
+                swept.records += 1;
             }
         }
         database.expiry.delete(txn, row)?;
         draft.dirty = true;
-        rows += 1;
+        swept.rows += 1;
     }
-    Ok(rows)
+    Ok(swept)
 }

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use super::error::OpenError;
 use super::layout::{self, NamespaceRow, Record, StateRow};
 use super::namespaces::Namespace;
+use super::readers::Readers;
 use super::{DEFAULT_NAMESPACE, NamespaceId, Options, Version};
 use crate::clock::Clock;
 
@@ -43,6 +44,8 @@ pub struct Database {
     pub namespaces: Tree,
     /// The format row and the state row.
     pub meta: Tree,
+    /// Who reads now.
+    pub readers: Arc<Readers>,
     /// Held while the environment is open: one process a data directory.
     _lock: Arc<File>,
 }
@@ -284,7 +287,8 @@ fn open_databases(dir: &Path, env: Env<WithTls>, lock: Arc<File>) -> Result<Data
         })
         .map_err(lmdb_error(dir))?;
     let (main, expiry, namespaces, meta) = made.unwrap_commit();
-    Ok(Database { env, main, expiry, namespaces, meta, _lock: lock })
+    let readers = Arc::default();
+    Ok(Database { env, main, expiry, namespaces, meta, readers, _lock: lock })
 }
 
 /// Checks the format, and writes the first rows into an empty database.

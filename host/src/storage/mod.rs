@@ -12,6 +12,8 @@ mod layout;
 mod namespaces;
 mod options;
 mod queue;
+mod readers;
+mod stats;
 mod sweeper;
 pub mod tools;
 mod writer;
@@ -29,6 +31,7 @@ pub use self::layout::{EXPIRY_MAX, NAME_BYTES_MAX, RecordKey};
 pub use self::namespaces::Namespace;
 pub use self::options::Options;
 pub use self::queue::Ticket;
+pub use self::stats::{Activity, Contents};
 
 use self::env::{Database, Room};
 use self::layout::Record;
@@ -230,7 +233,7 @@ impl Storage {
         key: &RecordKey,
         take: impl FnOnce(Entry<'_>) -> T,
     ) -> Result<Option<T>, Error> {
-        let txn = self.inner.database.env.read_txn().map_err(Error::from)?;
+        let txn = self.inner.database.read()?;
         let Some(stored) = self.inner.database.main.get(&txn, key.as_bytes())? else {
             return Ok(None);
         };
@@ -291,9 +294,20 @@ impl Storage {
         self.inner.writer.failed().await
     }
 
+    /// What the store has done and does, known at once.
+    #[must_use]
+    pub fn activity(&self) -> Activity {
+        self.inner.activity()
+    }
+
+    /// What is stored and how much room it takes. Looks into the file, so it may wait for the disk.
+    pub fn contents(&self) -> Result<Contents, Error> {
+        self.inner.contents()
+    }
+
     /// Entries and expiry rows that are stored now, expired ones included; for tests.
     pub fn stored_rows(&self) -> Result<(u64, u64), Error> {
-        let txn = self.inner.database.env.read_txn().map_err(Error::from)?;
+        let txn = self.inner.database.read()?;
         Ok((self.inner.database.main.len(&txn)?, self.inner.database.expiry.len(&txn)?))
     }
 }

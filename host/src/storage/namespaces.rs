@@ -34,6 +34,11 @@ impl Namespaces {
         self.by_name.read().unwrap_or_else(PoisonError::into_inner).get(name).copied()
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.by_name.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Takes over what a commit changed.
     pub fn publish(&self, changed: impl IntoIterator<Item = (String, Namespace)>) {
         self.by_name.write().unwrap_or_else(PoisonError::into_inner).extend(changed);

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 use super::error::Error;
+use super::stats::WriterStats;
 use super::{Operation, Outcome};
 use crate::clock::Clock;
 
@@ -82,12 +83,16 @@ pub struct Shared {
     pub writing_since_ms: AtomicU64,
     /// Bytes that wait, roughly.
     pub waiting_bytes: AtomicUsize,
+    /// Lists that wait.
+    pub waiting_lists: AtomicUsize,
     /// The store takes no more writes.
     pub closed: AtomicBool,
     /// There is no room for what grows.
     pub full: AtomicBool,
     /// Why the writer ended, if it failed.
     pub failed: watch::Sender<Option<String>>,
+    /// What the writer counts.
+    pub stats: WriterStats,
 }
 
 impl Default for Shared {
@@ -95,10 +100,26 @@ impl Default for Shared {
         Self {
             writing_since_ms: AtomicU64::new(IDLE),
             waiting_bytes: AtomicUsize::new(0),
+            waiting_lists: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             full: AtomicBool::new(false),
             failed: watch::Sender::new(None),
+            stats: WriterStats::default(),
         }
+    }
+}
+
+impl Shared {
+    /// Counts a list down that no longer waits.
+    pub fn leave(&self, weight: usize) {
+        self.waiting_bytes.fetch_sub(weight, Ordering::AcqRel);
+        self.waiting_lists.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// The same for one that found no room.
+    fn give_back(&self, weight: usize) {
+        self.leave(weight);
+        self.stats.unqueued.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -108,9 +129,10 @@ impl Queue {
         self.check_open()?;
         let weight: usize = operations.iter().map(Operation::weight).sum();
         let waiting = self.shared.waiting_bytes.fetch_add(weight, Ordering::AcqRel);
+        self.shared.waiting_lists.fetch_add(1, Ordering::AcqRel);
         // One list always fits, however large, so that nothing waits for room that never comes.
         if waiting > 0 && waiting + weight > self.bytes_max {
-            self.shared.waiting_bytes.fetch_sub(weight, Ordering::AcqRel);
+            self.shared.give_back(weight);
             return Err(Error::Unavailable("too many bytes are waiting to be written"));
         }
         let (sender, answer) = oneshot::channel();
@@ -119,7 +141,7 @@ impl Queue {
         match self.jobs.try_send(job) {
             Ok(()) => Ok(Ticket { answer }),
             Err(error) => {
-                self.shared.waiting_bytes.fetch_sub(weight, Ordering::AcqRel);
+                self.shared.give_back(weight);
                 Err(match error {
                     TrySendError::Full(_) => Error::Unavailable("too many writes are waiting"),
                     TrySendError::Disconnected(_) => FAILED,

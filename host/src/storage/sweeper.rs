@@ -85,7 +85,7 @@ fn sweep_all(
 }
 
 fn anything_due(database: &Database, clock: &Clock) -> Result<bool, Error> {
-    let txn = database.env.read_txn()?;
+    let txn = database.read()?;
     let Some((row, _)) = database.expiry.first(&txn)? else {
         return Ok(false);
     };

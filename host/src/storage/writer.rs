@@ -18,6 +18,7 @@ use super::error::{Error, is_full};
 use super::layout::{self, StateRow};
 use super::namespaces::Namespaces;
 use super::queue::{Answer, FAILED, IDLE, Job, Queue, Shared};
+use super::stats::{self, WriteOutcome};
 use super::{Operation, Options};
 use crate::clock::{Clock, Millis};
 
@@ -183,10 +184,11 @@ impl Committer {
                     let mut job = Some(job);
                     while let Some(Job::Apply { operations, weight, queued, answer }) = job {
                         bytes += weight;
-                        self.shared.waiting_bytes.fetch_sub(weight, Ordering::AcqRel);
+                        self.shared.leave(weight);
                         let waited = self.clock.monotonic().saturating_sub(queued);
-                        if let Some(answer) = admit(answer, waited, self.queue_wait_max) {
-                            group.push(Waiting { operations, answer });
+                        match admit(answer, waited, self.queue_wait_max) {
+                            Ok(answer) => group.push(Waiting { operations, answer }),
+                            Err(outcome) => self.shared.stats.count(outcome),
                         }
                         job = None;
                         if group.len() < GROUP_LISTS_MAX && bytes < GROUP_BYTES_MAX {
@@ -230,6 +232,7 @@ impl Committer {
             self.shared.full.store(true, Ordering::Release);
         }
         for (answer, outcome) in answers.into_iter().zip(outcomes) {
+            self.shared.stats.count(WriteOutcome::of(&outcome));
             let _ = answer.send(outcome);
         }
         failure.map_or(Ok(()), Err)
@@ -256,7 +259,17 @@ impl Committer {
         let result = self.transact(|database, txn, draft, now| {
             settle(apply::sweep(database, txn, draft, rows_max, now))
         });
-        if result.as_ref().is_err_and(is_full) { Ok(Err(Error::Full)) } else { result }
+        let swept = match result {
+            Err(error) if is_full(&error) => return Ok(Err(Error::Full)),
+            other => other?,
+        };
+        let stats = &self.shared.stats;
+        stats.sweeps.increment();
+        Ok(swept.map(|swept| {
+            stats.swept_rows.add(swept.rows as u64);
+            stats.expired_entries.add(swept.records as u64);
+            swept.rows
+        }))
     }
 
     /// Stores the present instant, so that the clock goes on from it after a restart.
@@ -294,7 +307,13 @@ impl Committer {
         }
         draft.state.instant = now;
         self.database.meta.put(&mut txn, layout::META_STATE, &draft.state.encode())?;
+        let began = self.clock.monotonic();
         txn.commit()?;
+        let took = self.clock.monotonic().saturating_sub(began);
+        self.shared.stats.commits.observe_time(took);
+        if draft.lists > 0 {
+            self.shared.stats.batches.observe(draft.lists);
+        }
         self.state = draft.state;
         self.look_for_room()?;
         if !draft.namespaces.is_empty() {
@@ -309,7 +328,7 @@ impl Committer {
         let info = self.database.env.info();
         let page = u64::from(self.database.env.unnamed_database_stat().page_size);
         let end = (info.last_page_number as u64 + 1) * page;
-        let used = || used_bytes(&self.database);
+        let used = || stats::used_bytes(&self.database);
         self.no_room = !self.room.suffices(end, used)?;
         if let Some(bytes_max) = self.bytes_max {
             self.no_room |= used()? >= bytes_max;
@@ -319,33 +338,20 @@ impl Committer {
     }
 }
 
-/// Bytes of the pages that hold data.
-fn used_bytes(database: &Database) -> Result<u64, heed::Error> {
-    let txn = database.env.read_txn()?;
-    let Database { main, expiry, namespaces, meta, .. } = database;
-    let mut used = 0;
-    for tree in [main, expiry, namespaces, meta] {
-        let stat = tree.stat(&txn)?;
-        let pages = stat.branch_pages + stat.leaf_pages + stat.overflow_pages;
-        used += pages as u64 * u64::from(stat.page_size);
-    }
-    Ok(used)
-}
-
 /// Gives the answer's sender back, unless nobody waits for it or it has waited too long.
 fn admit(
     answer: oneshot::Sender<Answer>,
     waited: Duration,
     wait_max: Duration,
-) -> Option<oneshot::Sender<Answer>> {
+) -> Result<oneshot::Sender<Answer>, WriteOutcome> {
     if answer.is_closed() {
-        return None;
+        return Err(WriteOutcome::Abandoned);
     }
     if waited > wait_max {
         let _ = answer.send(Err(Error::Unavailable("the write waited too long")));
-        return None;
+        return Err(WriteOutcome::Unavailable);
     }
-    Some(answer)
+    Ok(answer)
 }
 
 fn grows(operation: &Operation) -> bool {
@@ -371,15 +377,15 @@ mod tests {
     fn a_list_that_nobody_waits_for_is_not_written() {
         let (sender, receiver) = oneshot::channel();
         drop(receiver);
-        assert!(admit(sender, Duration::ZERO, SECOND).is_none());
+        assert_eq!(admit(sender, Duration::ZERO, SECOND).err(), Some(WriteOutcome::Abandoned));
     }
 
     #[test]
     fn a_list_that_waited_too_long_is_refused_before_it_is_written() {
         let (sender, mut receiver) = oneshot::channel();
-        assert!(admit(sender, SECOND + SECOND, SECOND).is_none());
+        assert!(admit(sender, SECOND + SECOND, SECOND).is_err());
         assert!(matches!(receiver.try_recv(), Ok(Err(Error::Unavailable(_)))));
         let (sender, _receiver) = oneshot::channel();
-        assert!(admit(sender, SECOND, SECOND).is_some());
+        assert!(admit(sender, SECOND, SECOND).is_ok());
     }
 }

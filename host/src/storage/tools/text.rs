@@ -245,7 +245,8 @@ mod tests {
     fn lines_that_are_none_are_refused_with_the_reason() {
         for (line, reason) in [
             ("", "EOF"),
-            ("[]", "invalid"),
+            ("[]", "none of the lines"),
+            ("7", "invalid type"),
             ("{}", "none of the lines"),
             (r#"{"larder_export":2,"version":1,"instant":1}"#, "form is 2"),
             (r#"{"key":"k","version":1}"#, "one of value and value_base64"),

@@ -1,0 +1,223 @@
+//! The page of metrics: which families there are and what each means, in the words that stand beside
+//! it. `docs/metrics.md` lists them; a test compares. Counts nothing itself.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::Gate;
+use super::meter::{self, CALL_OUTCOMES, METHODS, Meter, OUTCOMES, OperationCounts};
+use super::refusal::Reason;
+use crate::metrics::{Distribution, Kind, Own, Page, TIMES};
+use crate::storage::{self, Contents};
+
+type Meters = [Arc<Own<Meter>>];
+
+/// Everything that there is to say, with what is in the file if that is known.
+pub fn write(gate: &Gate, contents: Option<&Contents>) -> String {
+    let mut page = Page::default();
+    let meters = gate.meters.all();
+    server(&mut page, gate);
+    requests(&mut page, gate, &meters);
+    waiting(&mut page, gate, &meters);
+    calls(&mut page, gate, &meters);
+    let activity = gate.operator.storage.activity();
+    writes(&mut page, &activity);
+    readers(&mut page, &activity);
+    if let Some(contents) = contents {
+        file(&mut page, contents);
+    }
+    page.into_text()
+}
+
+fn server(page: &mut Page, gate: &Gate) {
+    let operator = &gate.operator;
+    page.family(Kind::Gauge, "larder_build_info", "The version that runs; always 1.")
+        .value(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+    page.gauge(
+        "process_start_time_seconds",
+        "When the server was opened, in seconds since the epoch.",
+        Duration::from_millis(operator.started.0).as_secs_f64(),
+    );
+    let help = "1 when writes can be served and no shutdown has begun, as /readyz tells, else 0.";
+    page.gauge("larder_ready", help, u8::from(operator.ready().is_ok()));
+    let serving = &operator.serving;
+    page.gauge("larder_connections_open", "Connections that are open.", serving.open());
+    let help = "Connections that may be open at once; more wait in the system's queue.";
+    page.gauge("larder_connections_max", help, operator.connections_max);
+    let help = "Connections that were accepted.";
+    page.counter("larder_connections_accepted_total", help, serving.accepted());
+}
+
+/// Sums, over all workers, a number of the operation at this place.
+fn sum(meters: &Meters, of: impl Fn(&Meter) -> u64) -> u64 {
+    meters.iter().map(|meter| of(meter)).sum()
+}
+
+fn operation(meter: &Meter, (guest, operation): (usize, usize)) -> &OperationCounts {
+    &meter.guests[guest].operations[operation]
+}
+
+/// Only series that anything was counted in are written: most guests answer few methods and statuses.
+fn requests(page: &mut Page, gate: &Gate, meters: &Meters) {
+    let operations = || {
+        gate.names.iter().enumerate().flat_map(|(place, names)| {
+            let operations = names.operations().enumerate();
+            operations.map(move |(index, operation)| ((place, index), &*names.guest, operation))
+        })
+    };
+    let mut family = page.family(
+        Kind::Counter,
+        "larder_http_requests_total",
+        "Requests that were answered, or whose caller went away before.",
+    );
+    let statuses: Vec<String> = meter::status_names().collect();
+    for (place, guest, name) in operations() {
+        for (method_index, method) in METHODS.into_iter().enumerate() {
+            for (status_index, status) in statuses.iter().enumerate() {
+                let count = |meter: &Meter| {
+                    operation(meter, place).answers[method_index][status_index].get()
+                };
+                let count = sum(meters, count);
+                let labels =
+                    [("guest", guest), ("method", method), ("operation", name), ("status", status)];
+                if count > 0 {
+                    family.value(&labels, count);
+                }
+            }
+        }
+    }
+    let mut family = page.family(
+        Kind::Histogram,
+        "larder_http_request_duration_seconds",
+        "Time from a request's last byte to its answer's first.",
+    );
+    for (place, guest, name) in operations() {
+        for (index, outcome) in OUTCOMES.into_iter().enumerate() {
+            let mut times = Distribution::empty(&TIMES);
+            meters.iter().for_each(|meter| times.add(&operation(meter, place).times[index]));
+            let labels = [("guest", guest), ("operation", name), ("outcome", outcome)];
+            if times.count() > 0 {
+                family.distribution(&labels, &times);
+            }
+        }
+    }
+}
+
+fn waiting(page: &mut Page, gate: &Gate, meters: &Meters) {
+    let mut family = page.family(
+        Kind::Counter,
+        "larder_http_refused_total",
+        "Requests that the host refused before a guest was called.",
+    );
+    for (reason, name) in Reason::ALL {
+        let count = sum(meters, |meter| meter.refused[reason as usize].get());
+        family.value(&[("reason", name)], count);
+    }
+    let limits = &gate.limits;
+    let waiting = gate.calls_waiting.load(Ordering::Relaxed);
+    page.gauge("larder_http_requests_waiting", "Requests that wait for their call.", waiting);
+    let help = "Requests that may wait for their call.";
+    page.gauge("larder_http_requests_waiting_max", help, limits.calls_waiting_max);
+    let running = limits.calls_max.saturating_sub(gate.calls.available_permits());
+    page.gauge("larder_calls_running", "Calls of guests that run, health aside.", running);
+    let help = "Calls that may run at once, health aside.";
+    page.gauge("larder_calls_max", help, limits.calls_max);
+}
+
+fn calls(page: &mut Page, gate: &Gate, meters: &Meters) {
+    let guests = || gate.names.iter().zip(&gate.routes).enumerate();
+    let mut family = page.family(
+        Kind::Counter,
+        "larder_guest_calls_total",
+        "Calls of a guest by how they ended: answered, trapped, or ended by a limit.",
+    );
+    for (place, (names, _)) in guests() {
+        for (index, outcome) in CALL_OUTCOMES.into_iter().enumerate() {
+            let count = sum(meters, |meter| meter.guests[place].calls[index].get());
+            family.value(&[("guest", &names.guest), ("outcome", outcome)], count);
+        }
+    }
+    let mut family = page.family(
+        Kind::Histogram,
+        "larder_guest_call_duration_seconds",
+        "Time that a call of a guest took, its waiting for commits included.",
+    );
+    for (place, (names, _)) in guests() {
+        let mut times = Distribution::empty(&TIMES);
+        meters.iter().for_each(|meter| times.add(&meter.guests[place].call_times));
+        family.distribution(&[("guest", &names.guest)], &times);
+    }
+    let mut family = page.family(
+        Kind::Counter,
+        "larder_guest_instances_total",
+        "Instances of a guest that were made.",
+    );
+    for (_, (names, route)) in guests() {
+        family.value(&[("guest", &names.guest)], route.guest.instances_made());
+    }
+}
+
+fn writes(page: &mut Page, activity: &storage::Activity) {
+    let mut family = page.family(
+        Kind::Counter,
+        "larder_storage_writes_total",
+        "Writes that were brought to the store, by how they ended.",
+    );
+    for (outcome, count) in activity.writes {
+        family.value(&[("outcome", outcome)], count);
+    }
+    let help = "Time that a commit took to reach the disk.";
+    page.family(Kind::Histogram, "larder_storage_commit_duration_seconds", help)
+        .distribution(&[], &activity.commits);
+    let help = "Writes that shared a commit.";
+    page.family(Kind::Histogram, "larder_storage_commit_writes", help)
+        .distribution(&[], &activity.batches);
+    let help = "How long the write transaction at hand has taken so far; 0 when there is none.";
+    page.gauge("larder_storage_writing_seconds", help, activity.writing_for.as_secs_f64());
+    let ((writes, writes_max), (bytes, bytes_max)) = (activity.queue_writes, activity.queue_bytes);
+    page.gauge("larder_storage_queue_writes", "Writes that wait for the writer.", writes);
+    let help = "Writes that may wait for the writer.";
+    page.gauge("larder_storage_queue_writes_max", help, writes_max);
+    page.gauge("larder_storage_queue_bytes", "Bytes of writes that wait.", bytes);
+    page.gauge("larder_storage_queue_bytes_max", "Bytes of writes that may wait.", bytes_max);
+    let (sweeps, rows, entries) = activity.sweeps;
+    let help = "Transactions that looked for expired entries to remove.";
+    page.counter("larder_storage_sweeps_total", help, sweeps);
+    let help = "Rows of the expiry index that sweeps removed.";
+    page.counter("larder_storage_swept_rows_total", help, rows);
+    let help = "Expired entries that sweeps removed.";
+    page.counter("larder_storage_expired_entries_total", help, entries);
+}
+
+fn readers(page: &mut Page, activity: &storage::Activity) {
+    page.gauge("larder_storage_readers", "Threads that read at this moment.", activity.readers);
+    let help = "Transactions that were committed since the one that the oldest reader sees.";
+    page.gauge("larder_storage_oldest_reader_lag", help, activity.oldest_reader_lag);
+    let (slots, slots_max) = activity.reader_slots;
+    let help = "Reader slots that threads hold, reading or not.";
+    page.gauge("larder_storage_reader_slots", help, slots);
+    page.gauge("larder_storage_reader_slots_max", "Reader slots that there are.", slots_max);
+    page.gauge("larder_storage_namespaces", "Namespaces.", activity.namespaces);
+}
+
+fn file(page: &mut Page, contents: &Contents) {
+    let help = "Bytes of pages that hold data: what the limit is compared with.";
+    page.gauge("larder_storage_used_bytes", help, contents.used_bytes);
+    let help = "Bytes of pages in the file that hold no data and are used before it grows.";
+    page.gauge("larder_storage_free_bytes", help, contents.free_bytes);
+    page.gauge("larder_storage_file_bytes", "Length of the data file.", contents.file_bytes);
+    let help = "Room for data: storage_bytes_max, or what can be addressed without it.";
+    page.gauge("larder_storage_limit_bytes", help, contents.limit_bytes);
+    let help = "Bytes that the file system has left for this user.";
+    page.gauge("larder_storage_disk_free_bytes", help, contents.disk_free_bytes);
+    let help = "Entries, expired ones that were not swept yet included.";
+    page.gauge("larder_storage_entries", help, contents.entries);
+    page.gauge(
+        "larder_storage_expiring_entries",
+        "Entries with an expiry.",
+        contents.expiring_entries,
+    );
+    let help = "How long the oldest expired entry has been waiting to be swept; 0 when none is.";
+    page.gauge("larder_storage_sweep_lag_seconds", help, contents.sweep_lag.as_secs_f64());
+}
