@@ -335,9 +335,10 @@ async fn a_guest_at_the_root_answers_everything_but_the_server_s_own_paths() {
     let client = Client::new(larder.address());
     assert!(client.get("/any/where/echo").await.body.starts_with(b"method"));
     assert_eq!(client.get("/api/v1.health.ping").await.json(), json!({"ok": true}));
-    for path in ["/livez", "/readyz", "/metrics", "/larder", "/larder/v1/echo"] {
+    for path in ["/livez/echo", "/readyz/echo", "/metrics/echo", "/larder", "/larder/v1/echo"] {
         assert_eq!(client.get(path).await.status, 404, "{path}");
     }
+    assert_eq!(&client.get("/livez").await.body[..], b"ok\n");
 }
 
 #[tokio::test]

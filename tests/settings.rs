@@ -39,6 +39,11 @@ fn what_cannot_be_is_refused_with_its_key() {
             "[[mount]]\nprefix = '/x'\ncomponent = 'c'\nnamespaces = { '' = 'read' }",
             "mount.namespaces",
         ),
+        ("metrics = 'sometimes'", "metrics"),
+        (
+            "[[mount]]\nprefix = '/x'\ncomponent = 'c'\noperations = ['/y']",
+            "mount.operations: \"/y\": not below the mount's prefix \"/x\"",
+        ),
         (
             "[[mount]]\nprefix = '/x'\ncomponent = 'c'\ninstance_calls_max = 0",
             "mount.instance_calls_max",
@@ -146,7 +151,8 @@ fn help_tells_what_there_is() {
     };
     assert!(help(&["--help"]).contains("serve"));
     let serve = help(&["serve", "--help"]);
-    for said in ["--listen", "127.0.0.1:8624", "LARDER_DATA", "admin-token", "[[mount]]"] {
+    for said in ["--listen", "127.0.0.1:8624", "LARDER_DATA", "admin-token", "[[mount]]", "/readyz"]
+    {
         assert!(serve.contains(said), "{said} in {serve}");
     }
 }

@@ -20,6 +20,8 @@ pub struct Options {
     pub flags: Vec<String>,
     /// The configuration file's text.
     pub config: Option<String>,
+    /// Where to listen, if not on a free port of 127.0.0.1.
+    pub listen: Option<String>,
     /// Variables, besides the token.
     pub variables: Vec<(String, String)>,
 }
@@ -148,11 +150,15 @@ impl Larder {
         let out = child.stdout.take().expect("standard output");
         BufReader::new(out).read_line(&mut first).expect("a first line");
         let address = first.trim_end().strip_prefix("listening on http://");
-        let Some(address) = address.and_then(|address| address.parse().ok()) else {
+        let Some(address): Option<SocketAddr> = address.and_then(|address| address.parse().ok())
+        else {
             child.wait().expect("an exit status");
             return Err(first);
         };
         self.address = address;
+        if self.address.ip().is_unspecified() {
+            self.address.set_ip([127, 0, 0, 1].into());
+        }
         self.child = Some(child);
         Ok(())
     }
@@ -293,7 +299,8 @@ fn bare_command(dir: &Path) -> Command {
 fn command(dir: &Path, options: &Options) -> Command {
     let mut command = bare_command(dir);
     command
-        .args(["serve", "--listen", "127.0.0.1:0", "--data", "data"])
+        .args(["serve", "--data", "data", "--listen"])
+        .arg(options.listen.as_deref().unwrap_or("127.0.0.1:0"))
         .args(&options.flags)
         .env("LARDER_ADMIN_TOKEN", TOKEN)
         .envs(options.variables.iter().map(|(name, value)| (name, value)))

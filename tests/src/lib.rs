@@ -4,7 +4,9 @@
 mod cases;
 mod client;
 mod larder;
+mod metrics;
 
 pub use crate::cases::{Case, Variant, load_cases, run_scenario};
 pub use crate::client::{Client, Protocol, Reply};
 pub use crate::larder::{Larder, Options, TOKEN, guest_file, program};
+pub use crate::metrics::Metrics;
