@@ -69,6 +69,6 @@ fn a_backup_that_lacks_what_was_acknowledged_is_noticed() {
     let foreign = |file: &Path| {
         std::fs::copy(other.dir().join("backup"), file).unwrap();
     };
-    let told = (0..4).map(|seed| backup::judge(seed, &mut Tally::default(), &foreign));
-    assert!(told.into_iter().any(|told| told.is_err()));
+    let told = backup::judge(1, false, &mut Tally::default(), &foreign);
+    assert!(told.is_err());
 }

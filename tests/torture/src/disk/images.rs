@@ -61,6 +61,12 @@ impl Disk {
         self.pending.len()
     }
 
+    /// Sectors of them.
+    #[must_use]
+    pub fn pending_sectors(&self) -> usize {
+        self.pending.iter().map(|(_, bytes)| bytes.len().div_ceil(SECTOR_BYTES)).sum()
+    }
+
     /// One of the files that a power cut could leave now, and how many sectors of it were lost.
     pub fn image(&self, rng: &mut Rng) -> (Vec<u8>, usize) {
         let mut image = self.durable.clone();

@@ -24,8 +24,8 @@ use crate::writers::{Crew, State};
 const WRITERS: usize = 16;
 const KEYS: usize = 3;
 const WRITING: Duration = Duration::from_millis(400);
-/// Sectors that a control must have lost for the loss to matter.
-const SECTORS_LOST_MIN: usize = 100;
+/// A control must have lost at least this share of what was never synced for the loss to matter.
+const LOST_SHARE: usize = 4;
 /// Images of one recording.
 const IMAGES: usize = 250;
 /// Small, so that the file is soon as large as it gets.
@@ -84,7 +84,7 @@ pub fn cut(
         }
         let (image, lost) = disk.image(&mut rng);
         // What is free or was overwritten since may be lost by any disk.
-        if lost < SECTORS_LOST_MIN && syncs == Syncs::Ignored {
+        if lost < disk.pending_sectors() / LOST_SHARE && syncs == Syncs::Ignored {
             continue;
         }
         count += 1;
