@@ -138,9 +138,10 @@ async fn sizes_and_sweeps_are_told() {
     let value = "v".repeat(100_000);
     client.post(SET, &json!({"key": "stays", "value": value})).await;
     client.post(SET, &json!({"key": "goes", "value": "v", "ttl_ms": 1})).await;
-    let swept =
-        until(&client, |metrics| metrics.sum("larder_storage_expired_entries_total", &[]) >= 1.0);
-    let metrics = swept.await;
+    let swept = |metrics: &Metrics| metrics.sum("larder_storage_expired_entries_total", &[]) >= 1.0;
+    until(&client, swept).await;
+    // Once more: a page looks into the file before it reads the counts.
+    let metrics = Metrics::of(&client).await;
     let is = |name: &str, value: f64| assert_eq!(metrics.sum(name, &[]), value, "{name}");
     is("larder_storage_expired_entries_total", 1.0);
     is("larder_storage_swept_rows_total", 1.0);
@@ -154,9 +155,8 @@ async fn sizes_and_sweeps_are_told() {
     is("larder_storage_queue_bytes", 0.0);
     is("larder_storage_oldest_reader_lag", 0.0);
     let used = metrics.sum("larder_storage_used_bytes", &[]);
-    let free = metrics.sum("larder_storage_free_bytes", &[]);
     let file = metrics.sum("larder_storage_file_bytes", &[]);
-    assert!(used > 100_000.0 && used + free <= file, "{used} + {free} of {file}");
+    assert!(used > 100_000.0 && used < file, "{used} of {file}");
     assert!(metrics.sum("larder_storage_disk_free_bytes", &[]) > 0.0);
     let slots = metrics.sum("larder_storage_reader_slots", &[]);
     assert!((1.0..=1024.0).contains(&slots), "{slots}");
@@ -329,7 +329,7 @@ fn ask(stream: u8, path: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_shutdown_is_told_on_connections_that_are_still_open() {
-    let mut larder = test_guest("workers = 1", "auth = 'none'\ncall_ms_max = 3000");
+    let mut larder = test_guest("workers = 1", "auth = 'none'\ncall_ms_max = 10000");
     let mut connection = TcpStream::connect(larder.address()).await.unwrap();
     connection.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
     // Keeps the connection open: what runs is finished.
@@ -339,11 +339,15 @@ async fn a_shutdown_is_told_on_connections_that_are_still_open() {
     until_logged(&larder, "shutting down").await;
     let asked = [ask(3, "/readyz"), ask(5, "/livez")].concat();
     connection.write_all(&asked).await.unwrap();
-    let mut answers = Vec::new();
-    timeout(PATIENCE, connection.read_to_end(&mut answers)).await.unwrap().unwrap();
-    let answers = String::from_utf8_lossy(&answers);
-    assert!(answers.contains("not ready: the server is shutting down\n"), "{answers}");
-    assert!(answers.contains("ok\n"), "{answers}");
+    let mut answers = String::new();
+    while !answers.contains("not ready: the server is shutting down\n") || !answers.contains("ok\n")
+    {
+        let mut some = [0; 4096];
+        let read = timeout(PATIENCE, connection.read(&mut some)).await.unwrap().unwrap();
+        assert!(read > 0, "the connection ended after {answers:?}");
+        answers.push_str(&String::from_utf8_lossy(&some[..read]));
+    }
+    drop(connection);
     assert!(larder.wait().success());
 }
 
@@ -351,9 +355,9 @@ async fn a_shutdown_is_told_on_connections_that_are_still_open() {
 async fn overload_leaves_the_operator_s_paths_alone_and_is_counted() {
     let larder = test_guest("calls_max = 1\ncall_wait_ms_max = 2000", "call_ms_max = 10000");
     let client = Client::new(larder.address());
-    let sleeper = tokio::spawn(async move {
-        client.try_send("GET", "/test/sleep", &[BEARER], "".into()).await.is_ok()
-    });
+    let mut sleeper = TcpStream::connect(larder.address()).await.unwrap();
+    let head = format!("GET /test/sleep HTTP/1.1\r\nhost: x\r\n{}: {}\r\n\r\n", BEARER.0, BEARER.1);
+    sleeper.write_all(head.as_bytes()).await.unwrap();
     until_logged(&larder, "sleeping").await;
     let waiting = tokio::spawn(async move { client.post(GET, &json!({"key": "k"})).await });
     let metrics =
@@ -367,7 +371,7 @@ async fn overload_leaves_the_operator_s_paths_alone_and_is_counted() {
     assert_eq!(metrics.sum(REFUSED, &[("reason", "call-wait")]), 1.0);
     assert_eq!(metrics.sum("larder_http_requests_waiting", &[]), 0.0);
     // A caller that goes away takes its call with it.
-    sleeper.abort();
+    drop(sleeper);
     let aborted = [("guest", "tested"), ("outcome", "aborted")];
     let metrics = until(&client, |metrics| metrics.sum(CALLS, &aborted) == 1.0).await;
     assert_eq!(metrics.sum(REQUESTS, &[("guest", "tested"), ("status", "aborted")]), 1.0);

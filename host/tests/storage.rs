@@ -360,3 +360,45 @@ fn a_value_that_rotted_on_disk_is_told_and_never_served_and_can_be_replaced() {
 fn data_file(dir: &Path) -> PathBuf {
     dir.join("data.mdb")
 }
+
+#[test]
+fn a_reader_that_lags_is_told_while_it_reads() {
+    let bed = Bed::new();
+    let storage = bed.open();
+    set(&storage, "k", b"v", None).unwrap();
+    let write_twice = || {
+        set(&storage, "k", b"v", None).unwrap();
+        set(&storage, "k", b"v", None).unwrap();
+    };
+    let during = storage.get(&key(&storage, "k"), |_| {
+        std::thread::scope(|scope| scope.spawn(write_twice).join().unwrap());
+        storage.activity()
+    });
+    let during = during.unwrap().unwrap();
+    assert_eq!((during.readers, during.oldest_reader_lag), (1, 2));
+    let after = storage.activity();
+    assert_eq!((after.readers, after.oldest_reader_lag), (0, 0));
+}
+
+#[test]
+fn pages_that_are_freed_are_told_and_used_again() {
+    let bed = Bed::new();
+    let storage = bed.open();
+    let value = vec![0; 1 << 20];
+    for name in ["a", "b", "c"] {
+        set(&storage, name, &value, None).unwrap();
+    }
+    let full = storage.contents().unwrap();
+    assert!(full.used_bytes > 3 << 20 && full.free_bytes < 1 << 20, "{full:?}");
+    for name in ["a", "b", "c"] {
+        delete(&storage, name).unwrap();
+    }
+    let freed = storage.contents().unwrap();
+    assert!(freed.used_bytes < 1 << 20 && freed.free_bytes > 3 << 20, "{freed:?}");
+    assert_eq!((full.entries, freed.entries), (3, 0));
+    for name in ["a", "b"] {
+        set(&storage, name, &value, None).unwrap();
+    }
+    let again = storage.contents().unwrap();
+    assert!(again.file_bytes < full.file_bytes + (1 << 20), "{again:?}");
+}

@@ -1,5 +1,5 @@
-//! The text form in which Prometheus reads metrics, version 0.0.4. Owns names' neighbours: the lines
-//! around a value, escapes, and the order of a histogram's series; knows no metric.
+//! The text form in which Prometheus reads metrics, version 0.0.4. Owns the lines around
+//! values, their escapes, and the order of a histogram's series; knows no metric.
 
 use std::fmt::{Display, Write};
 
