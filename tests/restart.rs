@@ -10,6 +10,8 @@ use std::time::Duration;
 use larder_tests::{Client, Larder, Options, TOKEN, guest_file};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
 
 const WRITERS: usize = 8;
 const ROUNDS: usize = 5;
@@ -175,4 +177,36 @@ async fn a_second_signal_exits_at_once() {
     larder.signal(Signal::INT);
     let exited = tokio::task::block_in_place(|| larder.wait());
     assert_eq!((exited.code(), call.await.unwrap()), (Some(130), None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_cuts_no_answer_short_while_the_client_sends_on() {
+    let mut larder = Larder::start();
+    let client = Client::new(larder.address());
+    let value = "v".repeat(6 << 20);
+    client.post(SET, &json!({"key": "large", "value": value})).await;
+    // A client that reads slowly, so that most of the answer still waits here.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(64 << 10).unwrap();
+    let (mut reading, mut sending) = socket.connect(larder.address()).await.unwrap().into_split();
+    let head = |length: usize| {
+        format!(
+            "POST {GET} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\naccept: application/msgpack\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        )
+    };
+    let body = r#"{"key":"large"}"#;
+    sending.write_all(format!("{}{body}", head(body.len())).as_bytes()).await.unwrap();
+    let mut answer = vec![0; 1];
+    reading.read_exact(&mut answer).await.unwrap();
+    // What it sends on is more than the server reads while it is busy.
+    let next = format!("{}{}", head(300_000), " ".repeat(300_000));
+    tokio::spawn(async move { sending.write_all(next.as_bytes()).await });
+    larder.signal(Signal::TERM);
+    while !larder.log().contains("shutting down") {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let read = reading.read_to_end(&mut answer).await;
+    let exited = tokio::task::block_in_place(|| larder.wait());
+    assert!(read.is_ok() && answer.len() > 6 << 20, "{read:?} after {} bytes", answer.len());
+    assert_eq!(exited.code(), Some(0));
 }

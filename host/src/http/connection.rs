@@ -106,7 +106,7 @@ async fn serve_http1<H: Handler>(
     let stream = parts.io.into_inner().stream;
     let traffic = Rc::<Traffic>::default();
     traffic.read_bytes.set(parts.read_buf.len() as u64);
-    Some(Opened { stream, first: parts.read_buf, traffic, is_http2: false })
+    Some(Opened { stream, first: parts.read_buf, traffic, is_http2: false, lingering: None })
 }
 
 /// Serves HTTP/2 until the connection ends.

@@ -1,19 +1,29 @@
-//! A connection's bytes on their way in and out: tells HTTP/1 from HTTP/2 by the first of them, and
-//! counts. Knows no limit and no request's content.
+//! A connection's bytes on their way in and out: tells HTTP/1 from HTTP/2 by the first of them,
+//! counts, and closes in a way that lets the last of them arrive. Knows no request's content.
 
 use std::cell::Cell;
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Read at first, to tell the protocol.
 const FIRST_BYTES: usize = 2 << 10;
+
+/// Whoever was sent less since the connection last rested has it before a reset can overtake it.
+const LINGER_BYTES_MIN: u64 = 16 << 10;
+/// A client that is silent for so long sends nothing more that could reset the connection.
+const LINGER_SILENCE: Duration = Duration::from_secs(2);
+const LINGER_TIME_MAX: Duration = Duration::from_secs(30);
+const LINGER_READ_BYTES: usize = 4 << 10;
 
 /// What a connection has done so far.
 #[derive(Default)]
@@ -65,6 +75,42 @@ pub struct Opened {
     pub traffic: Rc<Traffic>,
     /// Which protocol it speaks.
     pub is_http2: bool,
+    /// Set once nothing more is sent.
+    pub lingering: Option<Lingering>,
+}
+
+/// Waits for the client to close. The system answers what still arrives for a closed socket with a
+/// reset, which throws away what the client has not yet been sent: the rest of an answer.
+pub struct Lingering {
+    silence: Pin<Box<Sleep>>,
+    end: Instant,
+}
+
+impl Lingering {
+    fn begin() -> Self {
+        let end = Instant::now() + LINGER_TIME_MAX;
+        Self { silence: Box::pin(sleep(LINGER_SILENCE)), end }
+    }
+
+    /// Reads and forgets until the client has closed or is silent.
+    fn poll(&mut self, stream: &mut TcpStream, context: &mut Context<'_>) -> Poll<()> {
+        let mut bytes = [0; LINGER_READ_BYTES];
+        loop {
+            let mut buffer = ReadBuf::new(&mut bytes);
+            match Pin::new(&mut *stream).poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    let until = (Instant::now() + LINGER_SILENCE).min(self.end);
+                    self.silence = Box::pin(sleep_until(until));
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return self.silence.as_mut().poll(context),
+            }
+            // Not even for a client that sends without end.
+            if Instant::now() >= self.end {
+                return Poll::Ready(());
+            }
+        }
+    }
 }
 
 impl Opened {
@@ -84,7 +130,8 @@ impl Opened {
             }
         };
         traffic.read_bytes.set(first.len() as u64);
-        Ok(Self { stream, first: first.freeze(), traffic: Rc::clone(traffic), is_http2 })
+        let traffic = Rc::clone(traffic);
+        Ok(Self { stream, first: first.freeze(), traffic, is_http2, lingering: None })
     }
 }
 
@@ -150,6 +197,16 @@ impl AsyncWrite for Opened {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        let this = &mut *self;
+        if this.lingering.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
+            if this.traffic.written_bytes.get() < LINGER_BYTES_MIN {
+                return Poll::Ready(Ok(()));
+            }
+            // It must not be taken for one that has nothing to do.
+            this.traffic.is_stuck.set(true);
+        }
+        let lingering = this.lingering.get_or_insert_with(Lingering::begin);
+        lingering.poll(&mut this.stream, context).map(Ok)
     }
 }
