@@ -309,9 +309,9 @@ impl Committer {
 
     fn used_bytes(&self) -> Result<u64, heed::Error> {
         let txn = self.database.env.read_txn()?;
-        let Database { main, expiry, namespaces, meta, .. } = &self.database;
+        let Database { main, expiry, namespaces, meta, tokens, .. } = &self.database;
         let mut used = 0;
-        for tree in [main, expiry, namespaces, meta] {
+        for tree in [main, expiry, namespaces, meta, tokens] {
             let stat = tree.stat(&txn)?;
             let pages = stat.branch_pages + stat.leaf_pages + stat.overflow_pages;
             used += pages as u64 * u64::from(stat.page_size);
@@ -337,7 +337,7 @@ fn admit(
 }
 
 fn grows(operation: &Operation) -> bool {
-    !matches!(operation, Operation::Delete { .. })
+    !matches!(operation, Operation::Delete { .. } | Operation::Token { content: None, .. })
 }
 
 /// Tells what was refused, which is an answer, from what breaks the transaction.
