@@ -122,6 +122,17 @@ impl Error {
         Self::server(500, "internal-error", "This error was asked for.")
     }
 
+    /// What the store answered to `action` in `namespace`. Who may not do it learns no more than that.
+    pub fn of_store(error: StoreError, action: &str, namespace: &str) -> Self {
+        match error {
+            StoreError::Denied => {
+                let detail = format!("`{action}` is not allowed in the namespace `{namespace}`.");
+                Self::operation(403, "forbidden", detail)
+            }
+            error => error.into(),
+        }
+    }
+
     /// Writes cannot be served, as `health.ready` tells it.
     pub fn unready(detail: &'static str) -> Self {
         Self::server(503, "unavailable", detail)

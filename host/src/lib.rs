@@ -13,6 +13,7 @@ pub mod clock;
 pub mod config;
 mod deadline;
 pub mod faults;
+mod hex;
 pub mod http;
 pub mod logging;
 pub mod metrics;

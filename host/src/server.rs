@@ -3,16 +3,17 @@
 
 use std::fs::{self, OpenOptions};
 use std::future::Future;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::auth::{Authenticator, Token};
+use crate::auth::{Authenticator, Token, Tokens, random_bytes};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Mount};
+use crate::hex;
 use crate::http::{Calls, Exposure, Gate, HEALTH_CALLS_MAX, HttpLimits, Operator, Route, Worker};
 use crate::runtime::{EngineOptions, Grants, GuestConfig, LoadError, Runtime};
 use crate::storage::{self, NamespaceName, OpenError, Operation, Storage};
@@ -86,6 +87,9 @@ impl Server {
     /// Opens the data directory, loads the guests and makes their namespaces.
     pub fn open(config: Config, clock: Clock) -> Result<Self, ServeError> {
         let storage = Storage::open(&config.data, config.storage, clock.clone())?;
+        let tokens = Tokens::load(storage.clone(), clock.clone())
+            .map_err(|error| ServeError::Failed(format!("the tokens: {error}")))?;
+        let tokens = Arc::new(tokens);
         let (token, token_file) = match config.admin_token {
             Some(token) => (token, None),
             None => {
@@ -114,7 +118,7 @@ impl Server {
             storage,
             clock,
             runtime,
-            authenticator: Authenticator::new(token),
+            authenticator: Authenticator::new(token, tokens),
             limits: config.http,
             metrics: config.metrics,
             workers: config.workers,
@@ -234,9 +238,7 @@ fn read_or_make_token(path: &Path) -> io::Result<Token> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    let mut random = [0; TOKEN_BYTES];
-    fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
-    let secret: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let secret = hex::encode(&random_bytes::<TOKEN_BYTES>()?);
     // Written beside its place and moved there, so that a crash leaves no half a token.
     let unfinished = path.with_extension("tmp");
     let _ = fs::remove_file(&unfinished);

@@ -10,7 +10,8 @@ use crate::router::Call;
 /// Configures the namespace.
 pub fn run(call: &Call<'_>) -> Result<Response, Error> {
     let name = decode(call.body, call.received)?.0;
-    let namespaces::Configured { created, updated, version } = namespaces::configure(&name)?;
+    let namespaces::Configured { created, updated, version } = namespaces::configure(&name)
+        .map_err(|error| Error::of_store(error, "namespace.configure", &name))?;
     let response = get_namespace::answer(&name, created, updated, call.answer);
     Ok(answer::with_mutation_version(response, version))
 }

@@ -34,7 +34,8 @@ pub fn decode(body: &[u8], encoding: Encoding) -> Result<Delete<'_>, Error> {
 pub fn run(call: &Call<'_>) -> Result<Response, Error> {
     let Delete { namespace, key, version } = decode(call.body, call.received)?;
     let namespace = Namespace::resolve(namespace.as_ref())?;
-    let deletion = kv::delete(namespace, &key.0, version)?;
+    let deletion = kv::delete(namespace, &key.0, version)
+        .map_err(|error| Error::of_store(error, "delete", namespace))?;
     let response = answer::ok(&[("success", Value::Flag(deletion.existed))], call.answer);
     Ok(answer::with_mutation_version(response, deletion.version))
 }

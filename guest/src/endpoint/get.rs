@@ -41,7 +41,8 @@ pub fn decode(body: &[u8], encoding: Encoding) -> Result<Get<'_>, Error> {
 pub fn run(call: &Call<'_>) -> Result<Response, Error> {
     let Get { namespace, key } = decode(call.body, call.received)?;
     let namespace = Namespace::resolve(namespace.as_ref())?;
-    let entry = kv::get(namespace, &key.0)?;
+    let entry =
+        kv::get(namespace, &key.0).map_err(|error| Error::of_store(error, "get", namespace))?;
     let body = match entry {
         None => vec![Content::Bytes(encode(None, 0, None, call.answer))],
         Some(kv::Entry { value: Content::Bytes(value), version, expiry }) => {

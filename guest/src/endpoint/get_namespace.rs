@@ -31,6 +31,7 @@ pub fn decode(body: &[u8], encoding: Encoding) -> Result<NamespaceName<'_>, Erro
 /// Looks the namespace up.
 pub fn run(call: &Call<'_>) -> Result<Response, Error> {
     let name = decode(call.body, call.received)?.0;
-    let namespaces::Namespace { created, updated } = namespaces::get(&name)?;
+    let namespaces::Namespace { created, updated } =
+        namespaces::get(&name).map_err(|error| Error::of_store(error, "namespace.get", &name))?;
     Ok(answer(&name, created, updated, call.answer))
 }

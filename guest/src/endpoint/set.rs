@@ -56,13 +56,14 @@ pub fn encode(version: u64, encoding: Encoding) -> Vec<u8> {
 pub fn run(call: &Call<'_>) -> Result<Response, Error> {
     let Set { namespace, key, value, options } = decode(call.body, call.received)?;
     let namespace = Namespace::resolve(namespace.as_ref())?;
-    let version = match (call.blob, offset_in(call.body, &value)) {
+    let set = match (call.blob, offset_in(call.body, &value)) {
         (Some(blob), Some(offset)) => {
             let slice = blob.slice(offset as u64, value.0.len() as u64);
-            kv::set_blob(namespace, &key.0, &slice, options)?
+            kv::set_blob(namespace, &key.0, &slice, options)
         }
-        _ => kv::set(namespace, &key.0, &value.0, options)?,
+        _ => kv::set(namespace, &key.0, &value.0, options),
     };
+    let version = set.map_err(|error| Error::of_store(error, "set", namespace))?;
     let response = answer::encoded(200, call.answer, encode(version, call.answer));
     Ok(answer::with_mutation_version(response, version))
 }

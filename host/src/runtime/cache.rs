@@ -12,6 +12,8 @@ use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::hex;
+
 const CHECKSUM_BYTES: usize = 32;
 
 /// A directory of compiled components.
@@ -27,7 +29,7 @@ impl Cache {
         engine.precompile_compatibility_hash().hash(&mut hasher);
         let program = concat!(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
         hasher.0.update(program);
-        Self { dir, engine_hash: hex(&hasher.0.finalize()) }
+        Self { dir, engine_hash: hex::encode(&hasher.0.finalize()) }
     }
 
     /// The compiled form of `wasm`: from the cache, or compiled and stored there.
@@ -57,7 +59,7 @@ impl Cache {
         let mut hash = Sha256::new();
         hash.update(&self.engine_hash);
         hash.update(wasm);
-        self.dir.join(format!("{}.cwasm", hex(&hash.finalize())))
+        self.dir.join(format!("{}.cwasm", hex::encode(&hash.finalize())))
     }
 
     fn store(&self, path: &Path, component: &Component) -> wasmtime::Result<()> {
@@ -107,10 +109,6 @@ fn check_private(path: &Path) -> wasmtime::Result<()> {
         }
     }
     Ok(())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Feeds what is hashed to SHA-256: `Hash` knows no other way out.

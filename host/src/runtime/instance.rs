@@ -170,7 +170,7 @@ fn begin<'a>(
     accept: Option<&'a str>,
 ) -> wasmtime::Result<wit::Request<'a>> {
     let state = store.data_mut();
-    state.begin(Arc::clone(&request.head));
+    state.begin(request);
     request.lower(accept, &mut state.table)
 }
 

@@ -27,7 +27,7 @@ impl State {
         value: Bytes,
         options: SetOptions,
     ) -> Result<Operation, Error> {
-        self.check_grant(namespace, Access::Write)?;
+        self.check_key(namespace, key, Access::Write)?;
         let ttl = options.ttl.map(Ttl::new).transpose()?;
         if let Some(ttl) = ttl {
             self.storage.check_ttl(ttl)?;

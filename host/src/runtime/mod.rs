@@ -17,6 +17,7 @@ mod instance;
 mod kv;
 mod limits;
 mod namespaces;
+mod principal;
 mod requests;
 mod state;
 mod wasi;
@@ -31,6 +32,7 @@ pub use self::engine::EngineOptions;
 pub use self::grants::{Access, Grants};
 pub use self::instance::Pool;
 pub use self::limits::Limits;
+pub use self::principal::{Principal, Role, Scope};
 pub use self::requests::{Body, Caller, Head, Request, joined};
 
 use self::bindings::HandlerPre;

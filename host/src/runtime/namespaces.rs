@@ -9,13 +9,13 @@ use crate::storage::{NamespaceName, Operation, Outcome};
 
 impl State {
     fn look_up(&self, name: &str) -> Result<Namespace, Error> {
-        self.check_grant(name, Access::Read)?;
+        self.check_namespace(name, Access::Read)?;
         let namespace = self.storage.namespace(name)?;
         Ok(Namespace { created: namespace.created.0, updated: namespace.updated.0 })
     }
 
     fn configure_operation(&self, name: &str) -> Result<Operation, Error> {
-        self.check_grant(name, Access::Write)?;
+        self.check_namespace(name, Access::Write)?;
         Ok(Operation::Configure(NamespaceName::new(name)?))
     }
 }

@@ -13,6 +13,7 @@ use super::bindings::larder::guest::blobs::ContentParam;
 use super::bindings::larder::guest::requests::{self as wit, Host};
 use super::blobs::Blob;
 use super::kv::INLINE_BYTES_MAX;
+use super::principal::Principal;
 use super::state::State;
 
 /// Who calls, as far as authentication found out.
@@ -23,7 +24,7 @@ pub enum Caller {
     /// Credentials that are not valid.
     Rejected,
     /// A principal, by name.
-    Principal(Arc<str>),
+    Principal(Arc<Principal>),
 }
 
 /// A request's body, as far as it was read.
@@ -84,7 +85,7 @@ impl Request {
         let caller = match &self.caller {
             Caller::Anonymous => wit::Caller::Anonymous,
             Caller::Rejected => wit::Caller::Rejected,
-            Caller::Principal(name) => wit::Caller::Principal(name),
+            Caller::Principal(principal) => wit::Caller::Principal(&principal.name),
         };
         let Head { method, uri, headers } = &*self.head;
         Ok(wit::Request {

@@ -10,7 +10,8 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use super::bindings::larder::guest::types::{self, Error as GuestError};
 use super::grants::Access;
 use super::limits::{Budget, LimitReached, MemoryMeter};
-use super::requests::Head;
+use super::principal::{Principal, Scope};
+use super::requests::{Caller, Head, Request};
 use super::{Guest, wasi};
 use crate::storage::{self, ConflictKind, RecordKey, Storage};
 
@@ -31,6 +32,8 @@ pub struct State {
     pub budget: Budget,
     /// The request at hand.
     pub head: Option<Arc<Head>>,
+    /// Who sent it, if that is known.
+    caller: Option<Arc<Principal>>,
     log_bytes_left: Arc<AtomicUsize>,
     wasi: Option<WasiCtx>,
 }
@@ -43,6 +46,7 @@ impl State {
             budget: Budget::new(&guest.limits),
             table: new_table(),
             head: None,
+            caller: None,
             log_bytes_left: Arc::new(AtomicUsize::new(wasi::LOG_BYTES_MAX)),
             wasi: None,
             guest,
@@ -51,9 +55,13 @@ impl State {
     }
 
     /// Begins a call.
-    pub fn begin(&mut self, head: Arc<Head>) {
+    pub fn begin(&mut self, request: &Request) {
         self.budget = Budget::new(&self.guest.limits);
-        self.head = Some(head);
+        self.head = Some(Arc::clone(&request.head));
+        self.caller = match &request.caller {
+            Caller::Principal(principal) => Some(Arc::clone(principal)),
+            Caller::Anonymous | Caller::Rejected => None,
+        };
         self.log_bytes_left.store(wasi::LOG_BYTES_MAX, Ordering::Relaxed);
     }
 
@@ -62,22 +70,39 @@ impl State {
         self.budget.spend_call()
     }
 
-    /// Resolves a key for `access`. A missing grant is told before anything else, so that nobody
+    /// Resolves a key for `access`. A missing right is told before anything else, so that nobody
     /// learns whether what he may not reach is there.
     pub fn key(&self, namespace: &str, key: &str, access: Access) -> Result<RecordKey, GuestError> {
-        self.check_grant(namespace, access)?;
+        self.check_key(namespace, key, access)?;
         self.granted_key(namespace, key)
     }
 
-    /// Resolves a key in a namespace whose grant has been checked.
+    /// Resolves a key that has been checked.
     pub fn granted_key(&self, namespace: &str, key: &str) -> Result<RecordKey, GuestError> {
         let namespace = self.storage.namespace_id(namespace)?;
         RecordKey::new(namespace, key.as_bytes()).ok_or(GuestError::InvalidName)
     }
 
-    /// Refuses what the mount was not granted.
-    pub fn check_grant(&self, namespace: &str, access: Access) -> Result<(), GuestError> {
-        if self.guest.grants.allow(namespace, access) { Ok(()) } else { Err(GuestError::Denied) }
+    /// Refuses what the mount was not granted, or the caller may not do with this key. Who is
+    /// anonymous may do what the mount may.
+    pub fn check_key(&self, namespace: &str, key: &str, access: Access) -> Result<(), GuestError> {
+        self.check(namespace, access, |scope| scope.allows_key(namespace, key, access))
+    }
+
+    /// Refuses what the mount was not granted, or the caller may not do with this namespace.
+    pub fn check_namespace(&self, namespace: &str, access: Access) -> Result<(), GuestError> {
+        self.check(namespace, access, |scope| scope.allows_namespace(namespace, access))
+    }
+
+    fn check(
+        &self,
+        namespace: &str,
+        access: Access,
+        allows: impl FnOnce(&Scope) -> bool,
+    ) -> Result<(), GuestError> {
+        let granted = self.guest.grants.allow(namespace, access);
+        let allowed = self.caller.as_deref().is_none_or(|caller| allows(&caller.scope));
+        if granted && allowed { Ok(()) } else { Err(GuestError::Denied) }
     }
 }
 

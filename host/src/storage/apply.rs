@@ -6,7 +6,9 @@ use heed::RwTxn;
 
 use super::env::{Database, Tree};
 use super::error::{Conflict, ConflictKind, Error};
-use super::layout::{self, NamespaceRow, Record, RecordKey, StateRow, VERSION_LIMIT};
+use super::layout::{
+    self, NAME_BYTES_MAX, NamespaceRow, Record, RecordKey, StateRow, VERSION_LIMIT,
+};
 use super::namespaces::Namespace;
 use super::{Behavior, NamespaceId, Operation, Outcome, Version, is_expired};
 use crate::clock::Millis;
@@ -62,6 +64,7 @@ enum Plan<'a> {
     Put { key: &'a RecordKey, record: Record<'a>, old: Option<Millis> },
     Remove { key: &'a RecordKey, old: Option<Millis> },
     Namespace { name: &'a str, namespace: Namespace },
+    Token { id: &'a str, content: Option<&'a [u8]> },
     Nothing,
 }
 
@@ -140,6 +143,14 @@ fn judge<'a>(
             let namespace = configured(database, txn, draft, earlier, name, now)?;
             let version = draft.draw_version()?;
             Ok((Plan::Namespace { name, namespace }, Outcome::Configured { namespace, version }))
+        }
+        Operation::Token { id, content } => {
+            if id.is_empty() || id.len() > NAME_BYTES_MAX {
+                return Err(Failure::Refused(Error::InvalidName));
+            }
+            let existed = database.tokens.get(txn, id.as_bytes())?.is_some();
+            let content = content.as_deref();
+            Ok((Plan::Token { id, content }, Outcome::Token { existed }))
         }
     }
 }
@@ -249,6 +260,13 @@ fn carry_out(
             let row = NamespaceRow { id, created, updated }.encode(name.as_bytes());
             database.namespaces.put(txn, name.as_bytes(), &row)?;
             draft.namespaces.push((name.to_owned(), namespace));
+        }
+        Plan::Token { id, content: Some(content) } => {
+            let row = layout::encode_token(id.as_bytes(), content);
+            database.tokens.put(txn, id.as_bytes(), &row)?;
+        }
+        Plan::Token { id, content: None } => {
+            database.tokens.delete(txn, id.as_bytes())?;
         }
         Plan::Nothing => return Ok(()),
     }

@@ -24,7 +24,7 @@ pub type Tree = heed::Database<'static, Bytes, Bytes>;
 
 /// Address space for the map when no quota is set. It costs nothing until it is used.
 const MAP_BYTES: u64 = 1 << 40;
-/// Room for trees by name; there are four.
+/// Room for trees by name; there are five.
 pub const TREES_MAX: u32 = 8;
 /// Folder of a data directory in which a restore or an import makes the data.
 pub const INCOMING: &str = "incoming";
@@ -46,6 +46,8 @@ pub struct Database {
     pub meta: Tree,
     /// Who reads now.
     pub readers: Arc<Readers>,
+    /// Tokens by id.
+    pub tokens: Tree,
     /// Held while the environment is open: one process a data directory.
     _lock: Arc<File>,
 }
@@ -265,7 +267,7 @@ fn set_length(dir: &Path, length: u64) -> Result<(), OpenError> {
 fn read_everything(database: &Database) -> Result<(), heed::Error> {
     let damaged = || heed::Error::Mdb(heed::MdbError::Corrupted);
     let txn = database.env.read_txn()?;
-    for tree in [database.expiry, database.namespaces, database.meta] {
+    for tree in [database.expiry, database.namespaces, database.meta, database.tokens] {
         tree.iter(&txn)?.try_for_each(|row| row.map(|_| ()))?;
     }
     for row in database.main.iter(&txn)? {
@@ -283,12 +285,13 @@ fn open_databases(dir: &Path, env: Env<WithTls>, lock: Arc<File>) -> Result<Data
             let expiry = opener.create_database::<Bytes, Bytes>(txn, Some("expiry"))?;
             let namespaces = opener.create_database::<Bytes, Bytes>(txn, Some("namespaces"))?;
             let meta = opener.create_database::<Bytes, Bytes>(txn, Some("meta"))?;
-            Ok(CommitOrAbort::<_, ()>::Commit((main, expiry, namespaces, meta)))
+            let tokens = opener.create_database::<Bytes, Bytes>(txn, Some("tokens"))?;
+            Ok(CommitOrAbort::<_, ()>::Commit((main, expiry, namespaces, meta, tokens)))
         })
         .map_err(lmdb_error(dir))?;
-    let (main, expiry, namespaces, meta) = made.unwrap_commit();
+    let (main, expiry, namespaces, meta, tokens) = made.unwrap_commit();
     let readers = Arc::default();
-    Ok(Database { env, main, expiry, namespaces, meta, readers, _lock: lock })
+    Ok(Database { env, main, expiry, namespaces, meta, tokens, readers, _lock: lock })
 }
 
 /// Checks the format, and writes the first rows into an empty database.

@@ -261,6 +261,24 @@ impl StateRow {
     }
 }
 
+/// Encodes a row of the tokens' table, whose content is its owner's:
+/// `format (1) | checksum (8) | content`.
+#[must_use]
+pub fn encode_token(id: &[u8], content: &[u8]) -> Vec<u8> {
+    let mut row = vec![ROW_FORMAT];
+    row.extend_from_slice(&checksum(id, &[ROW_FORMAT], content));
+    row.extend_from_slice(content);
+    row
+}
+
+/// Decodes a row of the tokens' table.
+pub fn decode_token<'a>(id: &[u8], stored: &'a [u8]) -> Result<&'a [u8], Damaged> {
+    let (format, rest) = stored.split_first().ok_or(Damaged)?;
+    let (sum, content) = rest.split_first_chunk::<CHECKSUM_BYTES>().ok_or(Damaged)?;
+    let fits = id.len() <= NAME_BYTES_MAX && *format == ROW_FORMAT;
+    if fits && *sum == checksum(id, &[ROW_FORMAT], content) { Ok(content) } else { Err(Damaged) }
+}
+
 /// The format row of the meta database: `format (4)`. It alone has no checksum, so that any
 /// version of the program can read it.
 #[must_use]
@@ -366,6 +384,18 @@ mod tests {
             assert_eq!(StateRow::decode(&bad), Err(Damaged), "bit {bit}");
         }
         assert_eq!(NamespaceRow::decode(b"other", &row.encode(b"name")), Err(Damaged));
+    }
+
+    #[test]
+    fn a_token_s_row_tells_flipped_bits_and_another_id() {
+        let good = encode_token(b"id", b"content");
+        assert_eq!(decode_token(b"id", &good), Ok(b"content".as_slice()));
+        assert_eq!(decode_token(b"ie", &good), Err(Damaged));
+        for bit in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(decode_token(b"id", &bad), Err(Damaged), "bit {bit}");
+        }
     }
 
     #[test]

@@ -136,6 +136,13 @@ pub enum Operation {
     },
     /// Makes a namespace, or moves the `updated` of one that exists.
     Configure(NamespaceName),
+    /// Writes the row of a token, or removes it. What it says is not storage's.
+    Token {
+        /// The token's id: 1 to 256 bytes.
+        id: String,
+        /// The row's content.
+        content: Option<Bytes>,
+    },
 }
 
 impl Operation {
@@ -164,6 +171,11 @@ pub enum Outcome {
         namespace: Namespace,
         /// The version drawn for the change.
         version: Version,
+    },
+    /// Whether a token's row was there before it was written or removed.
+    Token {
+        /// It was.
+        existed: bool,
     },
 }
 
@@ -262,6 +274,20 @@ impl Storage {
             return Err(Error::TooLarge);
         }
         self.inner.writer.queue().submit(operations)
+    }
+
+    /// All tokens' rows, by id. A damaged one is left out and logged: its token is not valid.
+    pub fn tokens(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        let txn = self.inner.database.read()?;
+        let mut tokens = Vec::new();
+        for row in self.inner.database.tokens.iter(&txn)? {
+            let (id, stored) = row?;
+            match (std::str::from_utf8(id), layout::decode_token(id, stored)) {
+                (Ok(id), Ok(content)) => tokens.push((id.to_owned(), content.to_vec())),
+                _ => tracing::error!(id = %id.escape_ascii(), "a token's row is damaged"),
+            }
+        }
+        Ok(tokens)
     }
 
     /// Removes up to `rows_max` expired entries now; returns how many rows it looked at.

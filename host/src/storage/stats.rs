@@ -161,8 +161,9 @@ pub fn used_bytes(database: &Database) -> Result<u64, heed::Error> {
     stats.into_iter().try_fold(0, |used, stat| Ok(used + bytes(&stat?)))
 }
 
-fn trees(database: &Database) -> [Tree; 4] {
-    [database.main, database.expiry, database.namespaces, database.meta]
+fn trees(database: &Database) -> [Tree; 5] {
+    let Database { main, expiry, namespaces, meta, tokens, .. } = *database;
+    [main, expiry, namespaces, meta, tokens]
 }
 
 fn bytes(stat: &DatabaseStat) -> u64 {

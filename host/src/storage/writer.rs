@@ -355,7 +355,7 @@ fn admit(
 }
 
 fn grows(operation: &Operation) -> bool {
-    !matches!(operation, Operation::Delete { .. })
+    !matches!(operation, Operation::Delete { .. } | Operation::Token { content: None, .. })
 }
 
 /// Tells what was refused, which is an answer, from what breaks the transaction.

@@ -14,6 +14,10 @@ use super::pages::{Faults, Pages, Row, Tree};
 use super::{Reader, ToolError, env, failed, no_data};
 use crate::clock::Millis;
 
+/// The trees, in an order in which what a row refers to is known before it.
+const TREES: [&str; 5] = ["meta", "namespaces", "main", "expiry", TOKENS];
+/// Missing in data that no server has opened since there are tokens.
+const TOKENS: &str = "tokens";
 /// A server would have to commit twice between two lines of code, so many times in a row.
 const TRIES_MAX: u32 = 1000;
 
@@ -85,11 +89,13 @@ fn check_pages(mut pages: Pages) -> Findings {
             faults.add(format!("the catalogue holds {}, which is no tree", name.escape_ascii()));
         }
     });
-    // In this order: what a row refers to is known before it.
-    for name in ["meta", "namespaces", "main", "expiry"] {
+    for name in TREES {
         let found: Option<Tree> =
             trees.iter().find(|(found, _)| found == name.as_bytes()).map(|(_, tree)| *tree);
         let Some(tree) = found else {
+            if name == TOKENS {
+                continue;
+            }
             faults.add(format!("the tree {name} is missing"));
             continue;
         };
@@ -101,7 +107,7 @@ fn check_pages(mut pages: Pages) -> Findings {
         });
     }
     for (name, tree) in trees {
-        if !["meta", "namespaces", "main", "expiry"].iter().any(|known| known.as_bytes() == name) {
+        if !TREES.iter().any(|known| known.as_bytes() == name) {
             faults.add(format!("there is a tree {}, which nobody made", name.escape_ascii()));
             pages.walk("unknown", tree, &mut faults, &mut |_, _| {});
         }
@@ -131,6 +137,9 @@ impl Checked {
             "meta" => self.meta(key, value),
             "namespaces" => self.namespace(key, value),
             "main" => self.record(key, value),
+            "tokens" => {
+                layout::decode_token(key, value).map(|_| ()).map_err(|_| "is damaged".to_owned())
+            }
             _ => self.index(key, value),
         };
         if let Err(fault) = ok {

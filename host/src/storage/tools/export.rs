@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::text::Line;
 use super::{Reader, ToolError, Trees, failed};
+use crate::hex;
 use crate::storage::layout::{self, NamespaceRow, Record, StateRow};
 
 /// What was exported.
@@ -86,7 +87,7 @@ impl Lines<'_> {
     }
 
     fn end(mut self, exported: &Exported) -> Result<(), ToolError> {
-        let sha256 = hex(&std::mem::take(&mut self.hash).finalize());
+        let sha256 = hex::encode(&std::mem::take(&mut self.hash).finalize());
         let Exported { namespaces, entries, .. } = *exported;
         self.write(&Line::End { namespaces, entries, sha256: sha256.into() })?;
         self.to.flush().map_err(unwritten)
@@ -95,9 +96,4 @@ impl Lines<'_> {
 
 fn unwritten(error: io::Error) -> ToolError {
     failed(format!("cannot write the export: {error}"))
-}
-
-/// Bytes as hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -7,10 +7,10 @@ use std::path::Path;
 use heed::RwTxn;
 use sha2::{Digest, Sha256};
 
-use super::export::hex;
 use super::text::{LINE_BYTES_MAX, Line};
 use super::{Findings, Incoming, ToolError, env, failed, jump};
 use crate::clock::{Clock, Millis};
+use crate::hex;
 use crate::storage::env::Database;
 use crate::storage::layout::{
     self, EXPIRY_MAX, NAME_BYTES_MAX, NamespaceRow, Record, RecordKey, StateRow,
@@ -87,7 +87,7 @@ fn fill(
         match lines.line()? {
             Line::End { namespaces, entries, sha256 } => {
                 let counted = (filling.namespaces, filling.entries + filling.expired);
-                if (namespaces, entries) != counted || *sha256 != hex(&before.finalize()) {
+                if (namespaces, entries) != counted || *sha256 != hex::encode(&before.finalize()) {
                     return Err(lines.wrong("what was read is not what was exported"));
                 }
                 if lines.next()? {

@@ -1,7 +1,11 @@
 //! From a token to a principal. Tokens are kept as hashes and compared in constant time; they
 //! never reach a log, a guest or an error.
 
+mod tokens;
+
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -9,7 +13,9 @@ use http::header::AUTHORIZATION;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::runtime::Caller;
+pub use self::tokens::{Listed, NewToken, TokenError, Tokens};
+use crate::hex;
+use crate::runtime::{Caller, Principal, Scope};
 
 /// The principal that the admin token stands for.
 const ADMIN: &str = "admin";
@@ -27,6 +33,11 @@ impl Token {
         visible.then(|| Self(Sha256::digest(secret).into()))
     }
 
+    /// Takes the SHA-256 of a token, in hexadecimal digits.
+    fn from_hex(hash: &str) -> Option<Self> {
+        hex::decode(hash).map(Self)
+    }
+
     fn is(&self, secret: &[u8]) -> bool {
         self.0.ct_eq(&Sha256::digest(secret)).into()
     }
@@ -38,17 +49,26 @@ impl fmt::Debug for Token {
     }
 }
 
+/// Random bytes of the system's, for secrets.
+pub fn random_bytes<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Knows the valid tokens.
 pub struct Authenticator {
     admin: Token,
-    admin_name: Arc<str>,
+    principal: Arc<Principal>,
+    scoped: Arc<Tokens>,
 }
 
 impl Authenticator {
-    /// Accepts the admin token alone.
+    /// Accepts the admin token, and those that were made by an administrator.
     #[must_use]
-    pub fn new(admin: Token) -> Self {
-        Self { admin, admin_name: ADMIN.into() }
+    pub fn new(admin: Token, scoped: Arc<Tokens>) -> Self {
+        let principal = Principal { name: ADMIN.into(), scope: Scope::admin() };
+        Self { admin, principal: Arc::new(principal), scoped }
     }
 
     /// Who sends these headers. The first `authorization` counts, its scheme's case does not.
@@ -58,10 +78,8 @@ impl Authenticator {
         let secret = header.and_then(bearer);
         match secret {
             None | Some(b"") => Caller::Anonymous,
-            Some(secret) if self.admin.is(secret) => {
-                Caller::Principal(Arc::clone(&self.admin_name))
-            }
-            Some(_) => Caller::Rejected,
+            Some(secret) if self.admin.is(secret) => Caller::Principal(Arc::clone(&self.principal)),
+            Some(secret) => self.scoped.judge(secret).map_or(Caller::Rejected, Caller::Principal),
         }
     }
 }
@@ -77,13 +95,20 @@ fn bearer(header: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
+    use crate::storage::{Options, Storage};
 
     fn judge(header: Option<&str>) -> Caller {
         let mut headers = HeaderMap::new();
         if let Some(header) = header {
             headers.insert(AUTHORIZATION, header.parse().unwrap());
         }
-        Authenticator::new(Token::new("secret").unwrap()).judge(&headers)
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Clock::system();
+        let storage =
+            Storage::open(&dir.path().join("data"), Options::default(), clock.clone()).unwrap();
+        let scoped = Tokens::load(storage, clock).unwrap();
+        Authenticator::new(Token::new("secret").unwrap(), Arc::new(scoped)).judge(&headers)
     }
 
     #[test]

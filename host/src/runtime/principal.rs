@@ -1,0 +1,128 @@
+//! Who calls, and what he may do, whatever the mount may. Knows neither tokens nor guests.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::grants::Access;
+
+/// What a principal may do at most. Each role includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Get entries, look at namespaces.
+    Read,
+    /// Set and delete entries, configure namespaces.
+    Write,
+    /// Everything, everywhere, and the host's own pages.
+    Admin,
+}
+
+/// How far a principal's role reaches. What is empty limits nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scope {
+    /// What may be done.
+    pub role: Role,
+    /// In which namespaces.
+    #[serde(default)]
+    pub namespaces: BTreeSet<String>,
+    /// With which keys: those that begin with one of these.
+    #[serde(default)]
+    pub prefixes: BTreeSet<String>,
+}
+
+impl Scope {
+    /// Everything, everywhere.
+    #[must_use]
+    pub fn admin() -> Self {
+        Self { role: Role::Admin, namespaces: BTreeSet::new(), prefixes: BTreeSet::new() }
+    }
+
+    /// Whether `access` to this key is within the scope.
+    #[must_use]
+    pub fn allows_key(&self, namespace: &str, key: &str, access: Access) -> bool {
+        let within = |prefix: &String| key.starts_with(prefix.as_str());
+        self.reaches(namespace, access)
+            && (self.prefixes.is_empty() || self.prefixes.iter().any(within))
+    }
+
+    /// Whether `access` to the namespace itself is within the scope. To change it takes all of it.
+    #[must_use]
+    pub fn allows_namespace(&self, namespace: &str, access: Access) -> bool {
+        self.reaches(namespace, access) && (access == Access::Read || self.prefixes.is_empty())
+    }
+
+    fn reaches(&self, namespace: &str, access: Access) -> bool {
+        let needed = match access {
+            Access::Read => Role::Read,
+            Access::Write => Role::Write,
+        };
+        self.role >= needed && (self.namespaces.is_empty() || self.namespaces.contains(namespace))
+    }
+}
+
+/// Who a valid token stands for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// What guests and logs call him.
+    pub name: Arc<str>,
+    /// What he may do.
+    pub scope: Scope,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rules once more, said in another way: what takes a right away, one after the other.
+    fn oracle(scope: &Scope, namespace: &str, key: Option<&str>, write: bool) -> bool {
+        if write && scope.role == Role::Read {
+            return false;
+        }
+        if !scope.namespaces.is_empty() && !scope.namespaces.iter().any(|name| name == namespace) {
+            return false;
+        }
+        if scope.prefixes.is_empty() {
+            return true;
+        }
+        match key {
+            None => !write,
+            Some(key) => scope
+                .prefixes
+                .iter()
+                .any(|prefix| key.len() >= prefix.len() && key[..prefix.len()] == **prefix),
+        }
+    }
+
+    #[test]
+    fn a_million_random_questions_are_answered_as_the_rules_say() {
+        // Few letters, so that namespaces, keys and prefixes often meet.
+        let mut random = 0x9E37_79B9_7F4A_7C15_u64;
+        let mut draw = |below: usize| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            (random >> 33) as usize % below
+        };
+        const WORDS: [&str; 8] = ["a", "b", "ab", "aa", "abc", "ba", "default", "a/"];
+        let mut allowed = 0;
+        for _ in 0..100_000 {
+            let role = [Role::Read, Role::Write, Role::Admin][draw(3)];
+            let mut words = |most| (0..draw(most)).map(|_| WORDS[draw(8)].to_owned()).collect();
+            let scope = Scope { role, namespaces: words(4), prefixes: words(4) };
+            for _ in 0..10 {
+                let (namespace, key) = (WORDS[draw(8)], WORDS[draw(8)]);
+                let access = [Access::Read, Access::Write][draw(2)];
+                let write = access == Access::Write;
+                let key_allowed = scope.allows_key(namespace, key, access);
+                assert_eq!(key_allowed, oracle(&scope, namespace, Some(key), write), "{scope:?}");
+                let whole = scope.allows_namespace(namespace, access);
+                assert_eq!(whole, oracle(&scope, namespace, None, write), "{scope:?}");
+                allowed += u32::from(key_allowed);
+            }
+        }
+        assert!((100_000..900_000).contains(&allowed), "{allowed}");
+    }
+}
