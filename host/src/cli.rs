@@ -3,8 +3,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use clap::{Args, Parser, Subcommand};
+
+use crate::runtime::Role;
 
 /// A serverless backend in one binary: sandboxed WebAssembly guests over a durable key-value store.
 #[derive(Debug, Parser)]
@@ -80,6 +83,63 @@ pub enum Command {
         #[command(flatten)]
         data: DataArgs,
     },
+    /// Make, list and revoke tokens, beside a server or without one
+    ///
+    /// A token lets a client do some of what the admin token lets it do: as much as its role says,
+    /// in the namespaces and with the keys that it names, until it ends or is revoked. A server that
+    /// runs follows at once.
+    #[command(subcommand)]
+    Token(TokenCommand),
+}
+
+/// What to do with tokens.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token, and print it once
+    Create {
+        /// What it is to be.
+        #[command(flatten)]
+        token: NewTokenArgs,
+        /// Whose.
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// List all tokens, without their secrets
+    List {
+        /// Whose.
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Revoke a token, at once and for good
+    Revoke {
+        /// The token's id, as `list` shows it
+        id: String,
+        /// Whose.
+        #[command(flatten)]
+        data: DataArgs,
+    },
+}
+
+/// What a new token is to be.
+#[derive(Args, Debug)]
+pub struct NewTokenArgs {
+    /// What guests and logs call who has it: 1 to 64 visible ASCII characters
+    pub name: String,
+    /// read: get; write: also set, delete and configure namespaces; admin: everything
+    #[arg(long)]
+    pub role: Role,
+    /// Namespace that it reaches; may be given several times [default: all]
+    #[arg(long = "namespace", value_name = "NAME")]
+    pub namespaces: Vec<String>,
+    /// What keys that it reaches begin with; may be given several times [default: all keys]
+    #[arg(long = "prefix", value_name = "PREFIX")]
+    pub prefixes: Vec<String>,
+    /// When it ends, counted from now, such as 90d or 12h [default: never]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub expires_in: Option<Duration>,
+    /// When it ends, such as 2030-01-31T00:00:00Z
+    #[arg(long, value_name = "INSTANT", conflicts_with = "expires_in", value_parser = humantime::parse_rfc3339_weak)]
+    pub expires_at: Option<SystemTime>,
 }
 
 /// Flags that name a data directory.

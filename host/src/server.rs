@@ -1,6 +1,7 @@
 //! The server: opens what the configuration names, serves it, and closes it again. Threads and
 //! connections are the workers', what a connection says is `http`'s.
 
+use std::convert::Infallible;
 use std::fs::{self, OpenOptions};
 use std::future::Future;
 use std::io::{self, Write};
@@ -13,6 +14,7 @@ use std::time::Duration;
 use crate::auth::{Authenticator, Token, Tokens, random_bytes};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Mount};
+use crate::control::Control;
 use crate::hex;
 use crate::http::{Calls, Exposure, Gate, HEALTH_CALLS_MAX, HttpLimits, Operator, Route, Worker};
 use crate::runtime::{EngineOptions, Grants, GuestConfig, LoadError, Runtime};
@@ -81,6 +83,8 @@ pub struct Server {
     metrics: bool,
     workers: Workers,
     token_file: Option<PathBuf>,
+    tokens: Arc<Tokens>,
+    data: PathBuf,
 }
 
 impl Server {
@@ -118,11 +122,13 @@ impl Server {
             storage,
             clock,
             runtime,
-            authenticator: Authenticator::new(token, tokens),
+            authenticator: Authenticator::new(token, Arc::clone(&tokens)),
             limits: config.http,
             metrics: config.metrics,
             workers: config.workers,
             token_file,
+            tokens,
+            data: config.data,
         })
     }
 
@@ -156,8 +162,19 @@ impl Server {
         calls: impl Fn(&Runtime) -> C + Clone + Send + 'static,
     ) -> Result<(), ServeError> {
         let Self {
-            storage, clock, runtime, routes, authenticator, limits, metrics, workers, ..
+            storage,
+            clock,
+            runtime,
+            routes,
+            authenticator,
+            limits,
+            metrics,
+            workers,
+            tokens,
+            data,
+            ..
         } = self;
+        let control = control(&data, tokens);
         let address = listener.local_addr().map_err(system("serve"))?;
         let serving = Arc::default();
         let operator = Operator::new(
@@ -177,7 +194,10 @@ impl Server {
         };
         let runtime = Arc::new(runtime);
         let worker = move || Worker::new(Arc::clone(&gate), calls(&runtime));
-        let served = workers.serve(listener, worker, over, &serving).await;
+        let served = tokio::select! {
+            served = workers.serve(listener, worker, over, &serving) => served,
+            never = control => match never {},
+        };
         if let Some(failure) = served.map_err(system("serve"))? {
             // The writer may hang: nobody waits for it.
             std::mem::forget(storage);
@@ -189,6 +209,17 @@ impl Server {
             return Err(ServeError::Failed("the last commit hangs".to_owned()));
         }
         Ok(())
+    }
+}
+
+/// Answers commands; never ends. Without its socket the server serves all the same.
+async fn control(data: &Path, tokens: Arc<Tokens>) -> Infallible {
+    match Control::open(data) {
+        Ok(control) => control.serve(tokens).await,
+        Err(error) => {
+            tracing::warn!(%error, "there is no control socket: `larder token` cannot reach this server");
+            std::future::pending().await
+        }
     }
 }
 

@@ -71,6 +71,12 @@ impl Authenticator {
         Self { admin, principal: Arc::new(principal), scoped }
     }
 
+    /// The scoped tokens.
+    #[must_use]
+    pub fn tokens(&self) -> &Tokens {
+        &self.scoped
+    }
+
     /// Who sends these headers. The first `authorization` counts, its scheme's case does not.
     #[must_use]
     pub fn judge(&self, headers: &HeaderMap) -> Caller {

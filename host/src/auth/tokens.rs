@@ -67,7 +67,7 @@ pub struct NewToken {
 }
 
 impl NewToken {
-    fn check(&self) -> Result<(), TokenError> {
+    fn check(&self, now: Millis) -> Result<(), TokenError> {
         let invalid = |what: &str| Err(TokenError::Invalid(what.to_owned()));
         let visible = self.name.bytes().all(|byte| byte.is_ascii_graphic());
         if self.name.is_empty() || self.name.len() > NAME_BYTES_MAX || !visible {
@@ -86,12 +86,15 @@ impl NewToken {
         if self.role == Role::Admin && !(self.namespaces.is_empty() && self.prefixes.is_empty()) {
             return invalid("role: an admin may do everything; leave namespaces and prefixes out");
         }
+        if self.expiry.is_some_and(|end| Millis(end) <= now) {
+            return invalid("expiry: this instant is over; it is in milliseconds since 1970");
+        }
         Ok(())
     }
 }
 
 /// A token as it is listed: everything but its secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
     /// Names the token, to revoke it.
     pub id: String,
@@ -163,9 +166,9 @@ impl Tokens {
         (known.hash.is(secret) && !ended).then(|| Arc::clone(&known.principal))
     }
 
-    /// Makes a token. What is returned with it is the only copy of its secret.
-    pub async fn create(&self, token: NewToken) -> Result<(Listed, String), TokenError> {
-        token.check()?;
+    /// Makes a token for `by`. What is returned with it is the only copy of its secret.
+    pub async fn create(&self, token: NewToken, by: &str) -> Result<(Listed, String), TokenError> {
+        token.check(self.clock.now())?;
         if self.by_id.read().unwrap_or_else(PoisonError::into_inner).len() >= TOKENS_MAX {
             return Err(TokenError::Invalid(format!("there are {TOKENS_MAX} tokens already")));
         }
@@ -180,6 +183,7 @@ impl Tokens {
         self.store(&id, Some(content.into())).await?;
         let known = Known::new(&id, row).ok_or(TokenError::Unknown)?;
         let listed = known.listed.clone();
+        tracing::info!(id, name = listed.token.name, by, "a token was made");
         self.by_id.write().unwrap_or_else(PoisonError::into_inner).insert(id, known);
         Ok((listed, secret))
     }
@@ -193,11 +197,15 @@ impl Tokens {
         all
     }
 
-    /// Revokes a token: from here on it is not valid, and so it stays.
-    pub async fn revoke(&self, id: &str) -> Result<(), TokenError> {
+    /// Revokes a token for `by`: from here on it is not valid, and so it stays.
+    pub async fn revoke(&self, id: &str, by: &str) -> Result<(), TokenError> {
         // Out of memory first: should the disk fail, the token is refused until the restart.
         self.by_id.write().unwrap_or_else(PoisonError::into_inner).remove(id);
-        if self.store(id, None).await? { Ok(()) } else { Err(TokenError::Unknown) }
+        if !self.store(id, None).await? {
+            return Err(TokenError::Unknown);
+        }
+        tracing::info!(id, by, "a token was revoked");
+        Ok(())
     }
 
     async fn store(&self, id: &str, content: Option<Bytes>) -> Result<bool, TokenError> {
@@ -242,7 +250,7 @@ mod tests {
     #[tokio::test]
     async fn a_token_is_valid_from_its_making_to_its_revoking_over_restarts() {
         let Bed { tokens, driver, dir } = bed();
-        let (listed, secret) = tokens.create(reader("billing")).await.unwrap();
+        let (listed, secret) = tokens.create(reader("billing"), "a test").await.unwrap();
         let principal = tokens.judge(secret.as_bytes()).unwrap();
         assert_eq!((&*principal.name, principal.scope.role), ("billing", Role::Read));
         assert_eq!(tokens.list(), std::slice::from_ref(&listed));
@@ -252,9 +260,9 @@ mod tests {
         let storage = Storage::open(&dir.path().join("data"), Options::default(), clock.clone());
         let tokens = Tokens::load(storage.unwrap(), clock).unwrap();
         assert_eq!(tokens.judge(secret.as_bytes()), Some(principal));
-        tokens.revoke(&listed.id).await.unwrap();
+        tokens.revoke(&listed.id, "a test").await.unwrap();
         assert_eq!(tokens.judge(secret.as_bytes()), None);
-        assert_eq!(tokens.revoke(&listed.id).await, Err(TokenError::Unknown));
+        assert_eq!(tokens.revoke(&listed.id, "a test").await, Err(TokenError::Unknown));
         assert_eq!(Tokens::load(tokens.storage.clone(), tokens.clock.clone()).unwrap().list(), []);
     }
 
@@ -262,7 +270,7 @@ mod tests {
     async fn a_token_ends_at_its_very_millisecond() {
         let Bed { tokens, driver, .. } = bed();
         let token = NewToken { expiry: Some(1_000_500), ..reader("short") };
-        let (_, secret) = tokens.create(token).await.unwrap();
+        let (_, secret) = tokens.create(token, "a test").await.unwrap();
         driver.advance(499);
         assert!(tokens.judge(secret.as_bytes()).is_some());
         driver.advance(1);
@@ -272,8 +280,8 @@ mod tests {
     #[tokio::test]
     async fn what_is_close_to_a_token_is_not_valid() {
         let Bed { tokens, .. } = bed();
-        let (_, secret) = tokens.create(reader("a")).await.unwrap();
-        let (_, other) = tokens.create(reader("b")).await.unwrap();
+        let (_, secret) = tokens.create(reader("a"), "a test").await.unwrap();
+        let (_, other) = tokens.create(reader("b"), "a test").await.unwrap();
         let at = MARK.len() + 1 + 2 * ID_BYTES;
         for close in [
             &secret[..secret.len() - 1],
@@ -291,7 +299,7 @@ mod tests {
     #[tokio::test]
     async fn the_data_file_holds_no_secret() {
         let Bed { tokens, dir, .. } = bed();
-        let (listed, secret) = tokens.create(reader("a")).await.unwrap();
+        let (listed, secret) = tokens.create(reader("a"), "a test").await.unwrap();
         let file = std::fs::read(dir.path().join("data/data.mdb")).unwrap();
         let holds = |text: &str| file.windows(text.len()).any(|bytes| bytes == text.as_bytes());
         assert!(holds(&listed.id) && !holds(&secret[secret.len() - 43..]));
@@ -307,9 +315,10 @@ mod tests {
             (reader("admin"), "admin token"),
             (NewToken { namespaces: scope(&[""]), ..reader("a") }, "1 to 256 bytes"),
             (NewToken { role: Role::Admin, ..reader("a") }, "leave namespaces"),
+            (NewToken { expiry: Some(1_000_000), ..reader("a") }, "is over"),
             (NewToken { prefixes: scope(&[&"p".repeat(257)]), ..reader("a") }, "1 to 256 bytes"),
         ] {
-            let error = tokens.create(token).await.unwrap_err().to_string();
+            let error = tokens.create(token, "a test").await.unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
         }
     }

@@ -9,6 +9,7 @@ mod operator;
 mod page;
 mod refusal;
 mod stream;
+mod tokens;
 
 use std::future::Future;
 use std::rc::Rc;
@@ -243,11 +244,14 @@ impl<C: Calls> Handler for Worker<C> {
             Some(route) => {
                 self.call(route, Arc::clone(&head), incoming, &mut counting).await.map(reply)
             }
-            None => {
-                body::discard_little(incoming).await;
-                counting.arrive();
-                operator::answer(gate, &head).await
-            }
+            None => match tokens::id_of(path) {
+                Some(id) => tokens::answer(gate, &head, id, incoming, &mut counting).await,
+                None => {
+                    body::discard_little(incoming).await;
+                    counting.arrive();
+                    operator::answer(gate, &head).await
+                }
+            },
         };
         let response = answered.unwrap_or_else(|refusal| {
             meter.refused(refusal.reason());

@@ -12,16 +12,16 @@ use tokio::sync::Semaphore;
 
 use super::body::Reply;
 use super::refusal::Refusal;
-use super::{Gate, page};
+use super::{Gate, page, tokens};
 use crate::clock::{Clock, Millis};
 use crate::deadline::within;
 use crate::metrics;
-use crate::runtime::{Caller, Head};
+use crate::runtime::Head;
 use crate::storage::{Contents, Storage};
 use crate::workers::Serving;
 
-/// Paths that are answered here.
-pub const PATHS: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+/// Paths of the host's own that are counted apart.
+pub const PATHS: [&str; 4] = ["/livez", "/readyz", "/metrics", super::tokens::PATH];
 const TEXT: &str = "text/plain; charset=utf-8";
 /// How long a page waits for what must be looked up in the file; then it goes without.
 const LOOK_TIME_MAX: Duration = Duration::from_secs(1);
@@ -33,7 +33,7 @@ const LOOKS_MAX: usize = 4;
 pub enum Exposure {
     /// Nobody: the path is not there.
     Off,
-    /// Whoever has the admin token.
+    /// Administrators.
     Token,
     /// Everybody who reaches the port.
     Open,
@@ -121,10 +121,8 @@ pub async fn answer(gate: &Gate, head: &Head) -> Result<http::Response<Reply>, R
             Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("not ready: {why}\n")),
         }),
         "/metrics" if operator.exposure != Exposure::Off => {
-            let caller = gate.authenticator.judge(&head.headers);
-            let principal = matches!(caller, Caller::Principal(_));
-            if operator.exposure == Exposure::Token && !principal {
-                return Err(Refusal::unauthorized(&caller));
+            if operator.exposure == Exposure::Token {
+                tokens::admit(gate, &head.headers)?;
             }
             let contents = operator.contents().await;
             let page = || page::write(gate, contents.as_ref());

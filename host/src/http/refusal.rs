@@ -1,12 +1,15 @@
 //! What the host itself answers, before or instead of a guest: the same body as a guest's errors,
 //! in the encoding that the caller wants.
 
+use std::borrow::Cow;
+
 use http::StatusCode;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use larder_wire::{Encoding, ErrorBody, ErrorType};
 
 use super::body::Reply;
 use crate::runtime::{Caller, joined};
+use crate::storage;
 
 /// Why the host refused a request before a guest was called; for counting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +18,8 @@ pub enum Reason {
     AuthRequired,
     /// A token that is not valid.
     InvalidToken,
+    /// A valid token that may not do this.
+    Forbidden,
     /// It waited in vain for its call.
     CallWait,
     /// Too many waited already.
@@ -31,9 +36,10 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, with their names.
-    pub const ALL: [(Self, &'static str); 8] = [
+    pub const ALL: [(Self, &'static str); 9] = [
         (Self::AuthRequired, "auth-required"),
         (Self::InvalidToken, "invalid-token"),
+        (Self::Forbidden, "forbidden"),
         (Self::CallWait, "call-wait"),
         (Self::CallQueue, "call-queue"),
         (Self::HealthCalls, "health-calls"),
@@ -50,7 +56,7 @@ pub struct Refusal {
     status: StatusCode,
     r#type: ErrorType,
     code: &'static str,
-    detail: &'static str,
+    detail: Cow<'static, str>,
 }
 
 impl Refusal {
@@ -64,7 +70,52 @@ impl Refusal {
             }
         };
         let (status, r#type) = (StatusCode::UNAUTHORIZED, ErrorType::OperationError);
-        Self { reason: Some(reason), status, r#type, code, detail }
+        Self { reason: Some(reason), status, r#type, code, detail: detail.into() }
+    }
+
+    /// A principal that may not do what only an administrator may.
+    pub fn not_admin() -> Self {
+        let detail = "This takes a token whose role is `admin`.";
+        let refusal = Self::operation(StatusCode::FORBIDDEN, "forbidden", detail);
+        Self { reason: Some(Reason::Forbidden), ..refusal }
+    }
+
+    /// A body that is not JSON where only JSON is understood.
+    pub fn not_json() -> Self {
+        let detail = "`content-type` must be application/json.";
+        Self::input(StatusCode::BAD_REQUEST, "invalid-content-type", detail)
+    }
+
+    /// A body over its limit.
+    pub fn body_too_large(limit: u64) -> Self {
+        let detail = format!("The body is larger than {limit} bytes.");
+        Self::input(StatusCode::PAYLOAD_TOO_LARGE, "payload-too-large", detail)
+    }
+
+    /// A body that says what cannot be.
+    pub fn invalid(why: String) -> Self {
+        Self::input(StatusCode::UNPROCESSABLE_ENTITY, "invalid-data", why)
+    }
+
+    /// Something that is not there.
+    pub fn not_found(what: String) -> Self {
+        Self::operation(StatusCode::NOT_FOUND, "not-found", what)
+    }
+
+    /// A write of the host's own that failed.
+    pub fn unwritten(error: &storage::Error) -> Self {
+        match error {
+            storage::Error::Full => {
+                Self::server(StatusCode::INSUFFICIENT_STORAGE, "storage-full", error.to_string())
+            }
+            storage::Error::Unavailable(_) => {
+                Self::server(StatusCode::SERVICE_UNAVAILABLE, "unavailable", error.to_string())
+            }
+            error => {
+                tracing::error!(%error, "a token could not be stored");
+                Self::internal()
+            }
+        }
     }
 
     /// Why the request was refused; None when a guest was called and failed.
@@ -95,19 +146,34 @@ impl Refusal {
     pub fn body_too_slow() -> Self {
         let (status, r#type) = (StatusCode::REQUEST_TIMEOUT, ErrorType::OperationError);
         let (reason, detail) = (Some(Reason::BodyTimeout), "The body took too long to arrive.");
-        Self { reason, status, r#type, code: "timeout", detail }
+        Self { reason, status, r#type, code: "timeout", detail: detail.into() }
     }
 
     /// The body ended before its end, or is not framed as HTTP says.
     pub fn body_cut_short() -> Self {
         let detail = "The body could not be read to its end.";
-        let (status, r#type) = (StatusCode::BAD_REQUEST, ErrorType::InvalidInput);
-        let reason = Some(Reason::BodyCutShort);
-        Self { reason, status, r#type, code: "invalid-encoding", detail }
+        let refusal = Self::input(StatusCode::BAD_REQUEST, "invalid-encoding", detail);
+        Self { reason: Some(Reason::BodyCutShort), ..refusal }
     }
 
-    fn server(status: StatusCode, code: &'static str, detail: &'static str) -> Self {
-        Self { reason: None, status, r#type: ErrorType::ServerError, code, detail }
+    fn server(
+        status: StatusCode,
+        code: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { reason: None, status, r#type: ErrorType::ServerError, code, detail: detail.into() }
+    }
+
+    fn input(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { r#type: ErrorType::InvalidInput, ..Self::server(status, code, detail) }
+    }
+
+    fn operation(
+        status: StatusCode,
+        code: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { r#type: ErrorType::OperationError, ..Self::server(status, code, detail) }
     }
 
     /// The response, encoded as the request's headers prefer.
@@ -116,7 +182,7 @@ impl Refusal {
         let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let encoding = Encoding::of_answer(accept.as_deref(), content_type);
         let Self { status, r#type, code, detail, .. } = self;
-        let body = ErrorBody { r#type, code, detail, location: None }.encode(encoding);
+        let body = ErrorBody { r#type, code, detail: &detail, location: None }.encode(encoding);
         let mut response = http::Response::new(Reply::new(vec![body.into()]));
         *response.status_mut() = status;
         let headers = response.headers_mut();

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::grants::Access;
 
 /// What a principal may do at most. Each role includes those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Get entries, look at namespaces.
@@ -17,6 +19,18 @@ pub enum Role {
     Write,
     /// Everything, everywhere, and the host's own pages.
     Admin,
+}
+
+impl Role {
+    /// The role as it is written.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Admin => "admin",
+        }
+    }
 }
 
 /// How far a principal's role reaches. What is empty limits nothing.

@@ -1,5 +1,7 @@
 //! The commands that work on a data directory from outside of a server: what they print and how
-//! they exit. What they do is `storage::tools`'.
+//! they exit. What they do is `storage::tools`' and `auth`'s.
+
+mod token;
 
 use std::error::Error;
 use std::fs::{self, File, OpenOptions};
@@ -54,6 +56,7 @@ pub fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             };
             writeln!(out, "{}: {}{expired}", dir.display(), held(&imported.findings))?;
         }
+        Command::Token(command) => token::run(command)?,
     }
     Ok(ExitCode::SUCCESS)
 }

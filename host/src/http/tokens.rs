@@ -1,0 +1,128 @@
+//! The administrator's door to the tokens: `GET` and `POST /larder/v1/tokens`, and
+//! `DELETE /larder/v1/tokens/ID`. JSON in and out. What a token is and where it is kept is `auth`'s.
+
+use std::sync::Arc;
+
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION};
+use http::{HeaderMap, Method, StatusCode};
+use hyper::body::Incoming;
+use larder_wire::Encoding;
+use serde_json::{Value, json};
+
+use super::body::{self, Received, Reply};
+use super::meter::Counting;
+use super::refusal::Refusal;
+use super::{Gate, empty};
+use crate::auth::{NewToken, TokenError};
+use crate::deadline::within;
+use crate::runtime::{Caller, Head, Role};
+
+/// Where tokens are listed and made; each is below it.
+pub const PATH: &str = "/larder/v1/tokens";
+/// Longest description of a new token.
+const BODY_BYTES_MAX: u64 = 64 << 10;
+
+/// Whether this request is for the tokens, and for which: Some("") stands for all.
+pub fn id_of(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix(PATH)?;
+    if rest.is_empty() { Some("") } else { rest.strip_prefix('/').filter(|id| !id.is_empty()) }
+}
+
+/// Answers a request for the token `id`, or for all of them when it is empty.
+pub async fn answer(
+    gate: &Gate,
+    head: &Head,
+    id: &str,
+    incoming: Incoming,
+    counting: &mut Counting<'_>,
+) -> Result<http::Response<Reply>, Refusal> {
+    let (name, body) = match admit(gate, &head.headers) {
+        Ok(name) => (name, receive(gate, incoming).await?),
+        Err(refusal) => {
+            body::discard_little(incoming).await;
+            return Err(refusal);
+        }
+    };
+    counting.arrive();
+    let tokens = gate.authenticator.tokens();
+    match (&head.method, id) {
+        (&Method::GET | &Method::HEAD, "") => {
+            Ok(json_answer(StatusCode::OK, &json!({ "tokens": tokens.list() })))
+        }
+        (&Method::POST, "") => {
+            let token = parse(&head.headers, &body)?;
+            let (made, secret) = tokens.create(token, &name).await.map_err(refused)?;
+            let location = HeaderValue::try_from(format!("{PATH}/{}", made.id));
+            let mut shown = serde_json::to_value(made).unwrap_or_default();
+            shown["token"] = secret.into();
+            let mut answer = json_answer(StatusCode::CREATED, &shown);
+            if let Ok(location) = location {
+                answer.headers_mut().insert(LOCATION, location);
+            }
+            Ok(answer)
+        }
+        (&Method::DELETE, id) if !id.is_empty() => {
+            tokens.revoke(id, &name).await.map_err(refused)?;
+            Ok(empty(StatusCode::NO_CONTENT))
+        }
+        (_, id) => {
+            let mut answer = empty(StatusCode::METHOD_NOT_ALLOWED);
+            let allowed = if id.is_empty() { "GET,HEAD,POST" } else { "DELETE" };
+            answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+            Ok(answer)
+        }
+    }
+}
+
+/// The caller's name, if he is an administrator.
+pub fn admit(gate: &Gate, headers: &HeaderMap) -> Result<Arc<str>, Refusal> {
+    match gate.authenticator.judge(headers) {
+        Caller::Principal(principal) if principal.scope.role == Role::Admin => {
+            Ok(Arc::clone(&principal.name))
+        }
+        Caller::Principal(_) => Err(Refusal::not_admin()),
+        caller => Err(Refusal::unauthorized(&caller)),
+    }
+}
+
+async fn receive(gate: &Gate, incoming: Incoming) -> Result<bytes::Bytes, Refusal> {
+    let receiving = body::receive(incoming, BODY_BYTES_MAX, false);
+    match within(gate.limits.body_time_max, receiving).await {
+        None => Err(Refusal::body_too_slow()),
+        Some(Err(_)) => Err(Refusal::body_cut_short()),
+        Some(Ok(Received::Complete(bytes))) => Ok(bytes),
+        Some(Ok(Received::TooLarge(rest))) => {
+            body::discard_refused(rest).await;
+            Err(Refusal::body_too_large(BODY_BYTES_MAX))
+        }
+    }
+}
+
+fn parse(headers: &HeaderMap, body: &[u8]) -> Result<NewToken, Refusal> {
+    let named = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if named.and_then(Encoding::of_content_type) != Some(Encoding::Json) {
+        return Err(Refusal::not_json());
+    }
+    serde_json::from_slice(body).map_err(|error| Refusal::invalid(error.to_string()))
+}
+
+fn refused(error: TokenError) -> Refusal {
+    match error {
+        TokenError::Invalid(why) => Refusal::invalid(why),
+        TokenError::Unknown => Refusal::not_found(error.to_string()),
+        TokenError::Storage(error) => Refusal::unwritten(&error),
+        TokenError::Random(_) => {
+            tracing::error!(%error, "a token could not be made");
+            Refusal::internal()
+        }
+    }
+}
+
+fn json_answer(status: StatusCode, body: &Value) -> http::Response<Reply> {
+    let mut answer = http::Response::new(Reply::new(vec![body.to_string().into()]));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(Encoding::Json.content_type()));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}

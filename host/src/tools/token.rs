@@ -1,0 +1,116 @@
+//! `larder token`: makes, lists and revokes tokens, through the server that runs or, without one, in
+//! the data directory itself. Owns what is printed; what a token is is `auth`'s.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use humantime::format_rfc3339_seconds;
+
+use crate::auth::{Listed, NewToken, Tokens};
+use crate::cli::{NewTokenArgs, TokenCommand};
+use crate::clock::Clock;
+use crate::config::data_dir;
+use crate::control::{self, Answer, Request};
+use crate::storage::{self, OpenError, Storage};
+
+/// Runs a command about tokens.
+pub fn run(command: TokenCommand) -> Result<(), Box<dyn Error>> {
+    let (data, request) = match command {
+        TokenCommand::Create { token, data } => (data, Request::CreateToken(described(token)?)),
+        TokenCommand::List { data } => (data, Request::ListTokens),
+        TokenCommand::Revoke { id, data } => (data, Request::RevokeToken(id)),
+    };
+    let mut out = io::stdout().lock();
+    match ask(&data_dir(data)?, request)? {
+        Answer::Created(made, secret) => {
+            // The secret alone goes to standard output, so that a script can take it.
+            eprintln!("token {}", told(&made));
+            eprintln!("this is the only time that it is shown:");
+            writeln!(out, "{secret}")?;
+        }
+        Answer::Tokens(tokens) => {
+            for token in &tokens {
+                writeln!(out, "{}", told(token))?;
+            }
+            if tokens.is_empty() {
+                eprintln!("there are no tokens but the admin token");
+            }
+        }
+        Answer::Revoked => eprintln!("the token is revoked"),
+        Answer::Refused(why) => return Err(why.into()),
+    }
+    Ok(())
+}
+
+/// Has the server do it that has the directory; without one it is done here.
+fn ask(dir: &Path, request: Request) -> Result<Answer, Box<dyn Error>> {
+    if !dir.join("data.mdb").exists() {
+        return Err(format!(
+            "{} holds no data; name the server's data directory with --data",
+            dir.display()
+        )
+        .into());
+    }
+    let clock = Clock::system();
+    match Storage::open(dir, storage::Options::default(), clock.clone()) {
+        Ok(storage) => {
+            let tokens = Tokens::load(storage.clone(), clock)?;
+            let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+            let answer = runtime.block_on(control::act(request, &tokens));
+            storage.close();
+            Ok(answer)
+        }
+        Err(OpenError::InUse(_)) => control::ask(dir, &request).map_err(|error| {
+            format!("the server that serves {} does not answer: {error}", dir.display()).into()
+        }),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn described(args: NewTokenArgs) -> Result<NewToken, Box<dyn Error>> {
+    let NewTokenArgs { name, role, namespaces, prefixes, expires_in, expires_at } = args;
+    let ends = match (expires_at, expires_in) {
+        (Some(at), _) => Some(at),
+        (None, Some(time)) => {
+            let now = UNIX_EPOCH + Duration::from_millis(Clock::system().now().0);
+            Some(now.checked_add(time).ok_or("--expires-in: this is too long")?)
+        }
+        (None, None) => None,
+    };
+    let expiry = match ends.map(|ends| ends.duration_since(UNIX_EPOCH)).transpose() {
+        Ok(since) => since.map(|since| u64::try_from(since.as_millis())).transpose()?,
+        Err(_) => return Err("--expires-at: this is over".into()),
+    };
+    let (namespaces, prefixes) = (namespaces.into_iter().collect(), prefixes.into_iter().collect());
+    Ok(NewToken { name, role, namespaces, prefixes, expiry })
+}
+
+/// One line about a token.
+fn told(token: &Listed) -> String {
+    let Listed { id, created, token: NewToken { name, role, namespaces, prefixes, expiry } } =
+        token;
+    let mut line = format!("{id} {name}: {}", role.name());
+    let mut limit = |what: &str, words: &BTreeSet<String>| {
+        if !words.is_empty() {
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let _ = write!(line, ", {what} {}", words.join(" "));
+        }
+    };
+    limit("namespaces", namespaces);
+    limit("keys that begin with", prefixes);
+    let _ = write!(line, ", made {}", instant(*created));
+    if let Some(expiry) = expiry {
+        let _ = write!(line, ", ends {}", instant(*expiry));
+    }
+    line
+}
+
+fn instant(ms: u64) -> String {
+    // The formatter knows four digits of a year.
+    let known = Duration::from_millis(ms.min(storage::EXPIRY_MAX.0));
+    format_rfc3339_seconds(SystemTime::UNIX_EPOCH + known).to_string()
+}
