@@ -239,7 +239,8 @@ async fn nothing_that_a_request_says_becomes_a_label() {
 
 #[tokio::test]
 async fn metrics_need_the_token_where_others_can_reach_them() {
-    let options = Options { listen: Some("0.0.0.0:0".to_owned()), ..Options::default() };
+    let options =
+        Options { listen: Some("0.0.0.0:0".to_owned()), ..Options::config("plain_http = true") };
     let larder = Larder::start_with(options);
     let client = Client::new(larder.address());
     let refused = client.get("/metrics").await;

@@ -173,6 +173,15 @@ pub struct ServeArgs {
     /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:8624]
     #[arg(long, value_name = "ADDR", env = "LARDER_LISTEN", hide_env_values = true)]
     pub listen: Option<SocketAddr>,
+    /// Certificate for TLS, PEM, the server's own first; read anew on SIGHUP [default: none, plain HTTP]
+    #[arg(long, value_name = "FILE", env = "LARDER_TLS_CERTIFICATE", hide_env_values = true)]
+    pub tls_certificate: Option<PathBuf>,
+    /// The certificate's private key, PEM
+    #[arg(long, value_name = "FILE", env = "LARDER_TLS_KEY", hide_env_values = true)]
+    pub tls_key: Option<PathBuf>,
+    /// Whether to serve without TLS where other machines reach it, as behind a proxy [default: false]
+    #[arg(long, value_name = "true|false", env = "LARDER_PLAIN_HTTP", hide_env_values = true)]
+    pub plain_http: Option<bool>,
     /// Data directory; made if it is not there, private to you [default: ./data]
     #[arg(long, value_name = "DIR", env = "LARDER_DATA", hide_env_values = true)]
     pub data: Option<PathBuf>,

@@ -19,6 +19,7 @@ use crate::cli::{Cli, DataArgs, LogFormat, ServeArgs};
 use crate::http::HttpLimits;
 use crate::http::connection::ConnectionLimits;
 use crate::storage;
+use crate::tls::TlsFiles;
 use crate::workers::Workers;
 
 const VARIABLE_PREFIX: &str = "LARDER_";
@@ -37,6 +38,8 @@ pub struct ConfigError(String);
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// TLS, unless plain HTTP is served.
+    pub tls: Option<TlsFiles>,
     /// The data directory.
     pub data: PathBuf,
     /// The admin token, if one was given.
@@ -62,6 +65,9 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 struct File {
     listen: Option<SocketAddr>,
+    tls_certificate: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    plain_http: Option<bool>,
     data: Option<PathBuf>,
     admin_token: Option<String>,
     api: Option<PathBuf>,
@@ -126,8 +132,15 @@ impl Config {
         let connections = args.connections_max.or(file.connections_max);
         let drain_time = args.drain_ms_max.or(file.drain_ms_max);
         let api = args.api.or(file.api.map(at_file));
+        let listen = args.listen.or(file.listen).unwrap_or(([127, 0, 0, 1], 8624).into());
+        let tls = tls_files(
+            args.tls_certificate.or(file.tls_certificate.map(at_file)),
+            args.tls_key.or(file.tls_key.map(at_file)),
+        )?;
+        check_exposure(listen, &tls, args.plain_http.or(file.plain_http).unwrap_or(false))?;
         Ok(Self {
-            listen: args.listen.or(file.listen).unwrap_or(([127, 0, 0, 1], 8624).into()),
+            listen,
+            tls,
             data: args.data.or(file.data.map(at_file)).unwrap_or(DATA_DEFAULT.into()),
             admin_token,
             log: args.log.or(file.log).unwrap_or("info".to_owned()),
@@ -136,6 +149,7 @@ impl Config {
                 count: count("workers", args.workers.or(file.workers), cores, 1024)?,
                 connections_max: count("connections_max", connections, 10_000, 1 << 20)?,
                 connection,
+                tls: None,
                 drain_time_max: duration("drain_ms_max", drain_time, 10_000)?,
             },
             http,
@@ -151,6 +165,34 @@ impl Config {
             )?,
         })
     }
+}
+
+/// Both files, or neither.
+fn tls_files(
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+) -> Result<Option<TlsFiles>, ConfigError> {
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
+        (None, None) => Ok(None),
+        (Some(_), None) => fail("tls_certificate: its private key is missing; set tls_key too"),
+        (None, Some(_)) => fail("tls_key: its certificate is missing; set tls_certificate too"),
+    }
+}
+
+/// Tokens and data travel in the clear over a network only when that was asked for by name.
+fn check_exposure(
+    listen: SocketAddr,
+    tls: &Option<TlsFiles>,
+    plain_http: bool,
+) -> Result<(), ConfigError> {
+    if tls.is_some() || plain_http || listen.ip().to_canonical().is_loopback() {
+        return Ok(());
+    }
+    fail(format!(
+        "listen = {listen}: other machines reach it, and without TLS tokens and data would travel in \
+         the clear; set tls_certificate and tls_key, or plain_http = true where a proxy in front has TLS"
+    ))
 }
 
 /// The data directory that a server with these settings would take.

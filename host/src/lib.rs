@@ -21,5 +21,6 @@ pub mod metrics;
 pub mod runtime;
 pub mod server;
 pub mod storage;
+pub mod tls;
 pub mod tools;
 pub mod workers;

@@ -9,6 +9,7 @@ use larder::cli::{Cli, Command, ServeArgs};
 use larder::clock::Clock;
 use larder::config::Config;
 use larder::server::{self, Server};
+use larder::tls::Tls;
 use larder::{faults, logging, tools};
 use mimalloc::MiMalloc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -49,8 +50,12 @@ fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
         let (terminate, interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let listener = server::bind(address)?;
+        if let Some(tls) = server.tls() {
+            tokio::spawn(reload(tls, signal(SignalKind::hangup())?));
+        }
         let mut out = std::io::stdout().lock();
-        writeln!(out, "listening on http://{}", listener.local_addr()?)?;
+        let scheme = if server.tls().is_some() { "https" } else { "http" };
+        writeln!(out, "listening on {scheme}://{}", listener.local_addr()?)?;
         if let Some(path) = server.token_file() {
             writeln!(out, "the admin token is in {}", path.display())?;
         }
@@ -62,6 +67,18 @@ fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
     // What still hangs, as on a disk that does not answer, is left behind.
     runtime.shutdown_background();
     served
+}
+
+/// Reads the certificate anew whenever the signal comes.
+async fn reload(tls: Tls, mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        match tls.reload() {
+            Ok(()) => tracing::info!("the certificate was read anew"),
+            Err(error) => {
+                tracing::error!(%error, "the certificate cannot be used; the one of before stays");
+            }
+        }
+    }
 }
 
 /// Ready at the first signal; the second ends the process on the spot.

@@ -19,6 +19,7 @@ use crate::hex;
 use crate::http::{Calls, Exposure, Gate, HEALTH_CALLS_MAX, HttpLimits, Operator, Route, Worker};
 use crate::runtime::{EngineOptions, Grants, GuestConfig, LoadError, Runtime};
 use crate::storage::{self, NamespaceName, OpenError, Operation, Storage};
+use crate::tls::{Tls, TlsError};
 use crate::workers::Workers;
 
 /// The built-in guest, as the build put it into this program.
@@ -36,6 +37,9 @@ pub enum ServeError {
     /// The data directory could not be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A guest could not be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -89,7 +93,9 @@ pub struct Server {
 
 impl Server {
     /// Opens the data directory, loads the guests and makes their namespaces.
-    pub fn open(config: Config, clock: Clock) -> Result<Self, ServeError> {
+    pub fn open(mut config: Config, clock: Clock) -> Result<Self, ServeError> {
+        // Before the data, so that nothing is touched when it is refused.
+        config.workers.tls = config.tls.map(Tls::open).transpose()?;
         let storage = Storage::open(&config.data, config.storage, clock.clone())?;
         let tokens = Tokens::load(storage.clone(), clock.clone())
             .map_err(|error| ServeError::Failed(format!("the tokens: {error}")))?;
@@ -136,6 +142,12 @@ impl Server {
     #[must_use]
     pub fn token_file(&self) -> Option<&Path> {
         self.token_file.as_deref()
+    }
+
+    /// TLS, to have its certificate read anew; None when plain HTTP is served.
+    #[must_use]
+    pub fn tls(&self) -> Option<Tls> {
+        self.workers.tls.clone()
     }
 
     /// The store that is served.

@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::io;
 use std::net::{TcpListener, TcpStream};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
@@ -18,6 +19,7 @@ use tokio::time::timeout;
 use crate::http::body::Reply;
 use crate::http::connection::{self, ConnectionLimits};
 use crate::metrics::Counter;
+use crate::tls::Tls;
 
 /// How long to rest when the system has no room for another connection.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
@@ -40,6 +42,8 @@ pub struct Workers {
     pub connections_max: usize,
     /// Limits of each connection.
     pub connection: ConnectionLimits,
+    /// TLS, unless connections are plain.
+    pub tls: Option<Tls>,
     /// How long a shutdown waits for what runs.
     pub drain_time_max: Duration,
 }
@@ -113,10 +117,10 @@ impl Workers {
         let (connections, mut arriving) = mpsc::unbounded_channel::<Arrival>();
         let open = Arc::new(AtomicUsize::new(0));
         let (counted, serving) = (Arc::clone(&open), Arc::clone(serving));
-        let (limits, drain) = (self.connection, self.drain_time_max);
+        let (limits, drain, tls) = (self.connection, self.drain_time_max, self.tls.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let work = move || {
-            let handler = handler();
+            let (handler, tls) = (handler(), Rc::new(tls));
             let mut running = JoinSet::new();
             LocalSet::new().block_on(&runtime, async {
                 while let Some((stream, permit)) = arriving.recv().await {
@@ -127,10 +131,11 @@ impl Workers {
                     let (counted, serving) = (Arc::clone(&counted), Arc::clone(&serving));
                     let open = Open { counted, serving, _permit: permit };
                     let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
-                    let served =
-                        connection::serve(stream, handler.clone(), limits, stopped.clone());
+                    let (handler, stopped) = (handler.clone(), stopped.clone());
+                    let tls = Rc::clone(&tls);
                     running.spawn_local(async move {
-                        served.await;
+                        let tls = (*tls).as_ref();
+                        connection::serve(stream, tls, handler, limits, stopped).await;
                         drop(open);
                     });
                 }

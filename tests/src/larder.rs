@@ -149,7 +149,8 @@ impl Larder {
         let mut first = String::new();
         let out = child.stdout.take().expect("standard output");
         BufReader::new(out).read_line(&mut first).expect("a first line");
-        let address = first.trim_end().strip_prefix("listening on http://");
+        let said = first.trim_end().strip_prefix("listening on ");
+        let address = said.and_then(|url| url.split_once("://")).map(|(_, address)| address);
         let Some(address): Option<SocketAddr> = address.and_then(|address| address.parse().ok())
         else {
             child.wait().expect("an exit status");

@@ -18,7 +18,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::body::Reply;
+use super::socket::Socket;
 use super::stream::{Opened, Running, Traffic};
+use crate::tls::Tls;
 use crate::workers::Handler;
 
 const HEADERS_MAX: usize = 100;
@@ -48,15 +50,15 @@ pub struct ConnectionLimits {
 /// Serves a connection until it ends, or until `shutdown` turns true and what runs is finished.
 pub async fn serve<H: Handler>(
     stream: TcpStream,
+    tls: Option<&Tls>,
     handler: H,
     limits: ConnectionLimits,
     shutdown: watch::Receiver<bool>,
 ) {
-    // Small answers must not wait for more to come.
-    let _ = stream.set_nodelay(true);
     let traffic = Rc::default();
+    let opening = async { Opened::detect(Socket::open(stream, tls).await?, &traffic).await };
     let io = tokio::select! {
-        io = timeout(limits.header_time_max, Opened::detect(stream, &traffic)) => io,
+        io = timeout(limits.header_time_max, Box::pin(opening)) => io,
         () = stopped(shutdown.clone()) => return,
     };
     let Ok(Ok(mut io)) = io else {
@@ -77,7 +79,7 @@ pub async fn serve<H: Handler>(
         }
         tracing::debug!("a connection rests");
         tokio::select! {
-            readable = timeout(idle_time_left, io.stream.readable()) => {
+            readable = timeout(idle_time_left, io.stream.tcp().readable()) => {
                 if !matches!(readable, Ok(Ok(()))) {
                     tracing::debug!("an idle connection is closed");
                     return;

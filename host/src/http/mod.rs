@@ -8,6 +8,7 @@ mod meter;
 mod operator;
 mod page;
 mod refusal;
+mod socket;
 mod stream;
 mod tokens;
 

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+use super::socket::Socket;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Read at first, to tell the protocol.
@@ -68,7 +69,7 @@ impl Drop for Running {
 /// A connection whose protocol is known, with the bytes that told it put back before the rest.
 pub struct Opened {
     /// The connection itself.
-    pub stream: TcpStream,
+    pub stream: Socket,
     /// Bytes that were read from it and nobody has seen.
     pub first: Bytes,
     /// What it has done.
@@ -93,11 +94,11 @@ impl Lingering {
     }
 
     /// Reads and forgets until the client has closed or is silent.
-    fn poll(&mut self, stream: &mut TcpStream, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(&mut self, stream: &mut Socket, context: &mut Context<'_>) -> Poll<()> {
         let mut bytes = [0; LINGER_READ_BYTES];
         loop {
             let mut buffer = ReadBuf::new(&mut bytes);
-            match Pin::new(&mut *stream).poll_read(context, &mut buffer) {
+            match Pin::new(stream.tcp()).poll_read(context, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
                     let until = (Instant::now() + LINGER_SILENCE).min(self.end);
                     self.silence = Box::pin(sleep_until(until));
@@ -115,7 +116,7 @@ impl Lingering {
 
 impl Opened {
     /// Reads as much as tells the protocol.
-    pub async fn detect(mut stream: TcpStream, traffic: &Rc<Traffic>) -> io::Result<Self> {
+    pub async fn detect(mut stream: Socket, traffic: &Rc<Traffic>) -> io::Result<Self> {
         let mut first = BytesMut::with_capacity(FIRST_BYTES);
         let is_http2 = loop {
             if stream.read_buf(&mut first).await? == 0 {
@@ -193,7 +194,10 @@ impl AsyncWrite for Opened {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let polled = Pin::new(&mut self.stream).poll_flush(context);
+        // TLS takes bytes before the system does.
+        self.traffic.is_stuck.set(polled.is_pending());
+        polled
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
