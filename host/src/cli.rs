@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::runtime::Role;
+use crate::runtime::{COMPILE_COMMAND, Role};
 
 /// A serverless backend in one binary: sandboxed WebAssembly guests over a durable key-value store.
 #[derive(Debug, Parser)]
@@ -83,6 +83,9 @@ pub enum Command {
         #[command(flatten)]
         data: DataArgs,
     },
+    /// Compile a component from standard input; the server runs this for itself
+    #[command(name = COMPILE_COMMAND, hide = true)]
+    Compile,
     /// Make, list and revoke tokens, beside a server or without one
     ///
     /// A token lets a client do some of what the admin token lets it do: as much as its role says,

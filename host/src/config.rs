@@ -56,6 +56,9 @@ pub struct Config {
     pub metrics: bool,
     /// Limits of the store.
     pub storage: storage::Options,
+    /// This program, to compile strangers' guests in processes of their own; without it they are
+    /// compiled in this process.
+    pub compiler: Option<PathBuf>,
     /// Guests and their paths.
     pub mounts: Vec<Mount>,
 }
@@ -158,6 +161,7 @@ impl Config {
                 args.storage_bytes_max.or(file.storage_bytes_max),
                 body_bytes_max,
             )?,
+            compiler: None,
             mounts: mounts::resolve(
                 file.mount,
                 &Api { replaced_by: api, body_bytes_max },

@@ -10,7 +10,7 @@ use larder::clock::Clock;
 use larder::config::Config;
 use larder::server::{self, Server};
 use larder::tls::Tls;
-use larder::{faults, logging, tools};
+use larder::{faults, logging, runtime, tools};
 use mimalloc::MiMalloc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -25,6 +25,10 @@ const EXIT_INTERRUPTED: i32 = 130;
 
 fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
+    if matches!(command, Command::Compile) {
+        // What faults there is no fault of the data.
+        return runtime::compile();
+    }
     faults::watch();
     let done = match command {
         Command::Serve(args) => serve(*args).map(|()| ExitCode::SUCCESS),
@@ -40,7 +44,8 @@ fn main() -> ExitCode {
 }
 
 fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
-    let config = Config::resolve(args, std::env::vars_os())?;
+    let mut config = Config::resolve(args, std::env::vars_os())?;
+    config.compiler = Some(std::env::current_exe()?);
     logging::start(&config)?;
     let address = config.listen;
     let server = Server::open(config, Clock::system())?;

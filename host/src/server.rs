@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use crate::auth::{Authenticator, Token, Tokens, random_bytes};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, Mount};
+use crate::config::{Component, Config, ConfigError, Mount};
 use crate::control::Control;
 use crate::hex;
 use crate::http::{Calls, Exposure, Gate, HEALTH_CALLS_MAX, HttpLimits, Operator, Route, Worker};
-use crate::runtime::{EngineOptions, Grants, GuestConfig, LoadError, Runtime};
+use crate::runtime::{Compiler, EngineOptions, Grants, GuestConfig, LoadError, Runtime};
 use crate::storage::{self, NamespaceName, OpenError, Operation, Storage};
 use crate::tls::{Tls, TlsError};
 use crate::workers::Workers;
@@ -110,7 +110,11 @@ impl Server {
             }
         };
         make_namespaces(&storage, &config.mounts)?;
-        let guests = config.mounts.iter().map(guest_config).collect::<Result<Vec<_>, _>>()?;
+        let guests = config
+            .mounts
+            .iter()
+            .map(|mount| guest_config(mount, config.compiler.as_deref()))
+            .collect::<Result<Vec<_>, _>>()?;
         let memory = config.mounts.iter().map(|mount| mount.limits.memory_bytes_max).max();
         let options = EngineOptions {
             calls_max: config.http.calls_max + HEALTH_CALLS_MAX,
@@ -243,11 +247,17 @@ async fn hung(storage: &Storage) {
     }
 }
 
-fn guest_config(mount: &Mount) -> Result<GuestConfig, ServeError> {
+fn guest_config(mount: &Mount, program: Option<&Path>) -> Result<GuestConfig, ServeError> {
+    let compiler = match (&mount.component, program) {
+        (Component::File(_), Some(program)) => Compiler::Apart(program.to_owned()),
+        _ => Compiler::Here,
+    };
+
     Ok(GuestConfig {
         name: mount.name.clone(),
         prefix: mount.prefix.clone(),
         component: mount.component.read(BUILTIN_API)?,
+        compiler,
         grants: Grants::new(mount.namespaces.clone()),
         limits: mount.limits.clone(),
     })

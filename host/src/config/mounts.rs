@@ -2,7 +2,8 @@
 //! prefix may be and the defaults of a mount.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use serde::Deserialize;
 
 use super::{ConfigError, check, duration, fail};
 use crate::http::Auth;
-use crate::runtime::{Access, Limits};
+use crate::runtime::{Access, COMPONENT_BYTES_MAX, Limits};
 use crate::storage;
 
 /// Names the built-in API where a component's file could stand.
@@ -72,12 +73,19 @@ impl Component {
     pub fn read(&self, builtin: &'static [u8]) -> Result<Arc<[u8]>, ConfigError> {
         match self {
             Component::BuiltinApi => Ok(builtin.into()),
-            Component::File(path) => match fs::read(path) {
+            Component::File(path) => match read_up_to(path, COMPONENT_BYTES_MAX + 1) {
                 Ok(bytes) => Ok(bytes.into()),
                 Err(error) => fail(format!("component {}: {error}", path.display())),
             },
         }
     }
+}
+
+/// The beginning of a file, which may have no end.
+fn read_up_to(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(bytes_max as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// A `[[mount]]` of the file.

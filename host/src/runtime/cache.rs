@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use super::compiler::Compiler;
 use crate::hex;
 
 const CHECKSUM_BYTES: usize = 32;
@@ -38,6 +39,7 @@ impl Cache {
         engine: &Engine,
         name: &str,
         wasm: &[u8],
+        compiler: &Compiler,
     ) -> wasmtime::Result<Component> {
         let path = self.path(wasm);
         match load(engine, &path) {
@@ -47,12 +49,11 @@ impl Cache {
                 tracing::warn!(guest = name, path = %path.display(), %error, "the compiled guest cannot be used; compiling it again");
             }
         }
-        // Not `new`, which would take a file's name or text as well.
-        let component = Component::from_binary(engine, wasm)?;
-        if let Err(error) = self.store(&path, &component) {
+        let code = compiler.compile(engine, wasm)?;
+        if let Err(error) = self.store(&path, &code) {
             tracing::warn!(guest = name, path = %path.display(), %error, "the compiled guest cannot be kept; the next start compiles again");
         }
-        Ok(component)
+        deserialize(engine, &code)
     }
 
     fn path(&self, wasm: &[u8]) -> PathBuf {
@@ -62,16 +63,15 @@ impl Cache {
         self.dir.join(format!("{}.cwasm", hex::encode(&hash.finalize())))
     }
 
-    fn store(&self, path: &Path, component: &Component) -> wasmtime::Result<()> {
-        let code = component.serialize()?;
+    fn store(&self, path: &Path, code: &[u8]) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
         let unfinished = path.with_extension("tmp");
         let mut options = OpenOptions::new();
         // Whatever the umask, nobody else may write what is going to be run.
         let mut file =
             options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-        file.write_all(&Sha256::digest(&code))?;
-        file.write_all(&code)?;
+        file.write_all(&Sha256::digest(code))?;
+        file.write_all(code)?;
         file.sync_all()?;
         fs::rename(unfinished, path)?;
         Ok(())
@@ -79,7 +79,6 @@ impl Cache {
 }
 
 /// Loads a compiled component; None when there is none.
-#[expect(unsafe_code, reason = "compiled code can only be trusted, not checked")]
 fn load(engine: &Engine, path: &Path) -> wasmtime::Result<Option<Component>> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
@@ -93,10 +92,16 @@ fn load(engine: &Engine, path: &Path) -> wasmtime::Result<Option<Component>> {
     let Some((_, code)) = intact else {
         return Err(wasmtime::Error::msg("its checksum does not fit"));
     };
-    // SAFETY: these are the bytes that `store` wrote: nobody else can write to the directory, and
-    // the checksum tells damage. The name binds them to this engine, program and component.
-    let component = unsafe { Component::deserialize(engine, code) }?;
-    Ok(Some(component))
+    // Nobody else can write to the directory, and the checksum tells damage. The name binds the code
+    // to this engine, program and component.
+    deserialize(engine, code).map(Some)
+}
+
+/// Takes code that this program compiled, here or in a process of its own.
+#[expect(unsafe_code, reason = "compiled code can only be trusted, not checked")]
+fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: both callers have it from this program's own compiler.
+    unsafe { Component::deserialize(engine, code) }
 }
 
 /// Neither the file nor its directory may be writable by, or belong to, anybody else.
@@ -134,7 +139,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let engine = Engine::default();
         let cache = Cache::open(dir.path().join("cache"), &engine);
-        cache.component(&engine, "empty", EMPTY).unwrap();
+        cache.component(&engine, "empty", EMPTY, &Compiler::Here).unwrap();
         let path = cache.path(EMPTY);
         (dir, engine, cache, path)
     }
@@ -156,7 +161,7 @@ mod tests {
         damaged[CHECKSUM_BYTES + 100] ^= 1;
         fs::write(&path, damaged).unwrap();
         assert!(load(&engine, &path).is_err());
-        cache.component(&engine, "empty", EMPTY).unwrap();
+        cache.component(&engine, "empty", EMPTY, &Compiler::Here).unwrap();
         assert!(load(&engine, &path).unwrap().is_some());
         fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
         assert!(load(&engine, &path).is_err());
@@ -166,6 +171,6 @@ mod tests {
     fn compiled_code_does_not_pass_for_a_component() {
         let (_dir, engine, cache, path) = cached();
         let code = fs::read(&path).unwrap()[CHECKSUM_BYTES..].to_vec();
-        assert!(cache.component(&engine, "posing", &code).is_err());
+        assert!(cache.component(&engine, "posing", &code, &Compiler::Here).is_err());
     }
 }

@@ -9,6 +9,7 @@ use wasmtime::component::{HasSelf, Linker};
 
 use super::bindings::{Handler, HandlerPre};
 use super::cache::Cache;
+use super::compiler::Compiler;
 use super::express;
 use super::state::State;
 
@@ -21,7 +22,7 @@ const DOOR: &str = "incoming-handler";
 const WASI_PACKAGES: [&str; 6] =
     ["wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:io", "wasi:random", "wasi:sockets"];
 /// Largest component that is compiled.
-const COMPONENT_BYTES_MAX: usize = 64 << 20;
+pub const COMPONENT_BYTES_MAX: usize = 64 << 20;
 
 /// Why the guests could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -65,12 +66,13 @@ impl Loader {
         &self,
         name: &str,
         wasm: &[u8],
+        compiler: &Compiler,
     ) -> Result<(HandlerPre<State>, express::HandlerPre<State>), LoadError> {
         let refused = |reason| LoadError::Refused { name: name.to_owned(), reason };
         check_bytes(wasm).map_err(refused)?;
         let component = self
             .cache
-            .component(&self.engine, name, wasm)
+            .component(&self.engine, name, wasm, compiler)
             .map_err(|error| refused(format!("it cannot be compiled: {error:#}")))?;
         let r#type = component.component_type();
         let imports: Vec<String> =

@@ -55,6 +55,18 @@ impl EngineOptions {
 
 /// Builds the engine.
 pub fn build(options: &EngineOptions, reused: usize) -> wasmtime::Result<Engine> {
+    let mut config = config();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(options, reused)));
+    Engine::new(&config)
+}
+
+/// Builds an engine that compiles the same code and runs none: it needs no room for instances.
+pub fn build_compiler() -> wasmtime::Result<Engine> {
+    Engine::new(&config())
+}
+
+/// What compiled code depends on.
+fn config() -> Config {
     let mut config = Config::new();
     config
         .cranelift_opt_level(OptLevel::Speed)
@@ -63,9 +75,8 @@ pub fn build(options: &EngineOptions, reused: usize) -> wasmtime::Result<Engine>
         .concurrency_support(false)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(8))
         .async_stack_size(STACK_BYTES)
-        .max_wasm_stack(WASM_STACK_BYTES_MAX)
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(options, reused)));
-    Engine::new(&config)
+        .max_wasm_stack(WASM_STACK_BYTES_MAX);
+    config
 }
 
 fn pool(options: &EngineOptions, reused: usize) -> PoolingAllocationConfig {

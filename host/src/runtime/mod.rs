@@ -9,6 +9,7 @@ mod answer;
 mod bindings;
 mod blobs;
 mod cache;
+mod compiler;
 mod component;
 mod engine;
 mod express;
@@ -27,7 +28,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::answer::{Answer, CallError};
-pub use self::component::LoadError;
+pub use self::compiler::{COMMAND as COMPILE_COMMAND, Compiler, run as compile};
+pub use self::component::{COMPONENT_BYTES_MAX, LoadError};
 pub use self::engine::EngineOptions;
 pub use self::grants::{Access, Grants};
 pub use self::instance::Pool;
@@ -55,6 +57,8 @@ pub struct GuestConfig {
     pub prefix: String,
     /// The component's bytes.
     pub component: Arc<[u8]>,
+    /// Where it is compiled.
+    pub compiler: Compiler,
     /// The namespaces that it may reach.
     pub grants: Grants,
     /// Its limits.
@@ -109,7 +113,7 @@ impl Runtime {
         let cache = Cache::open(PathBuf::from(cache_dir), &engine);
         let loader = Loader::new(engine, cache).map_err(LoadError::Engine)?;
         let load = |(index, config): (usize, GuestConfig)| {
-            let (pre, express) = loader.load(&config.name, &config.component)?;
+            let (pre, express) = loader.load(&config.name, &config.component, &config.compiler)?;
             let GuestConfig { name, prefix, grants, limits, .. } = config;
             let name = name.into();
             let instances = PerThread::default();

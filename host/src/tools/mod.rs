@@ -28,7 +28,7 @@ const OUT_BYTES: usize = 1 << 20;
 pub fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
     let mut out = io::stdout().lock();
     match command {
-        Command::Serve(_) => return Err("serve is no tool".into()),
+        Command::Serve(_) | Command::Compile => return Err("this is no tool".into()),
         Command::Check(data) => return check(&data_dir(data)?),
         Command::Backup { file, data } => {
             let made = tools::backup(&data_dir(data)?, &file)?;
