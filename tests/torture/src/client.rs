@@ -35,6 +35,7 @@ pub enum Lost {
 /// A connection that is made when it is needed and kept while it can be.
 pub struct Connection {
     address: SocketAddr,
+    token: String,
     stream: Option<BufReader<TcpStream>>,
 }
 
@@ -42,10 +43,15 @@ impl Connection {
     /// A connection to come.
     #[must_use]
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, stream: None }
+        Self { address, token: TOKEN.to_owned(), stream: None }
     }
 
-    /// Posts JSON with the admin token.
+    /// Another token for the requests from here on.
+    pub fn set_token(&mut self, token: &str) {
+        token.clone_into(&mut self.token);
+    }
+
+    /// Posts JSON, with the admin token unless another was set.
     ///
     /// # Errors
     /// What was lost. The connection is made anew with the next request.
@@ -53,7 +59,7 @@ impl Connection {
         self.send("POST", path, body)
     }
 
-    /// Sends one request with the admin token.
+    /// Sends one request, with the admin token unless another was set.
     ///
     /// # Errors
     /// As [`Connection::post`].
@@ -67,7 +73,7 @@ impl Connection {
 
     /// Sends a request and goes away without waiting for its answer.
     pub fn abandon(&mut self, path: &str, body: &[u8]) {
-        let request = request("POST", path, body);
+        let request = request(&self.token, "POST", path, body);
         if let Ok(stream) = self.stream() {
             // Whether it arrives is unknown, and may be.
             let _ = stream.get_mut().write_all(&request);
@@ -87,7 +93,7 @@ impl Connection {
     }
 
     fn exchange(&mut self, method: &str, path: &str, body: &[u8]) -> Result<Answer, Lost> {
-        let request = request(method, path, body);
+        let request = request(&self.token, method, path, body);
         let stream = self.stream().map_err(Lost::Silent)?;
         // A server that drains may answer before it has read everything: the answer counts.
         let sent = stream.get_mut().write_all(&request);
@@ -101,10 +107,10 @@ impl Connection {
     }
 }
 
-fn request(method: &str, path: &str, body: &[u8]) -> Vec<u8> {
+fn request(token: &str, method: &str, path: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let mut request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: larder\r\nauthorization: Bearer {TOKEN}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nhost: larder\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
     )
     .into_bytes();
     request.extend_from_slice(body);

@@ -12,6 +12,7 @@ pub mod lies;
 pub mod linear;
 pub mod op;
 pub mod rounds;
+pub mod tokens;
 pub mod ttl;
 pub mod writers;
 
@@ -35,6 +36,7 @@ pub fn trials(program: &Path) -> Vec<Box<dyn Trial>> {
         Box::new(disk::io_errors::IoErrors::new(10_000)),
         Box::new(disk::rot::Rot::default()),
         Box::new(disk::full::Full),
+        Box::new(tokens::Scopes),
         Box::new(ttl::Expiry::new(program, EXPIRING_KEYS)),
     ]
 }
