@@ -24,6 +24,8 @@ pub struct Options {
     pub listen: Option<String>,
     /// Variables, besides the token.
     pub variables: Vec<(String, String)>,
+    /// A program and its arguments that becomes the server's process, when it has made ready.
+    pub wrapper: Vec<String>,
 }
 
 impl Options {
@@ -232,7 +234,7 @@ impl Larder {
     /// When the program cannot be run.
     #[must_use]
     pub fn tool(&self, arguments: &[&str]) -> Output {
-        let mut command = bare_command(self.dir.path());
+        let mut command = bare_command(self.dir.path(), &program());
         command.args(arguments).stdin(Stdio::null()).output().expect("the program runs")
     }
 
@@ -285,9 +287,9 @@ pub fn program() -> PathBuf {
     root().join("target/quick/larder").canonicalize().expect("run `make quick` first")
 }
 
-/// The program in `dir`, without the settings of whoever runs the tests.
-fn bare_command(dir: &Path) -> Command {
-    let mut command = Command::new(program());
+/// A program in `dir`, without the settings of whoever runs the tests.
+fn bare_command(dir: &Path, program: &Path) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("LARDER_") {
             command.env_remove(name);
@@ -298,7 +300,14 @@ fn bare_command(dir: &Path) -> Command {
 }
 
 fn command(dir: &Path, options: &Options) -> Command {
-    let mut command = bare_command(dir);
+    let mut command = match options.wrapper.split_first() {
+        None => bare_command(dir, &program()),
+        Some((wrapper, arguments)) => {
+            let mut command = bare_command(dir, Path::new(wrapper));
+            command.args(arguments).arg(program());
+            command
+        }
+    };
     command
         .args(["serve", "--data", "data", "--listen"])
         .arg(options.listen.as_deref().unwrap_or("127.0.0.1:0"))

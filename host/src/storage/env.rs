@@ -12,7 +12,7 @@ use heed::{CommitOrAbort, Env, EnvOpenOptions, WithTls};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
-use super::error::OpenError;
+use super::error::{OpenError, is_full};
 use super::layout::{self, NamespaceRow, Record, StateRow};
 use super::namespaces::Namespace;
 use super::readers::Readers;
@@ -80,6 +80,24 @@ impl Room {
     /// and again.
     pub fn exhaust(&mut self) {
         self.exhausted = true;
+    }
+
+    /// Whether `error` says that the disk is full: as such, or as the I/O error that LMDB makes of a
+    /// write that was cut short, while the disk has no more to promise. Even were it another error,
+    /// nothing is lost by going on: what a failed commit has written, nobody refers to.
+    pub fn is_over(&self, error: &heed::Error) -> bool {
+        let cut_short = match error {
+            heed::Error::Io(error) => error.raw_os_error() == Some(Errno::IO.raw_os_error()),
+            _ => false,
+        };
+        is_full(error) || (cut_short && self.promises_no_more() == Some(true))
+    }
+
+    fn promises_no_more(&self) -> Option<bool> {
+        let file = self.file.as_ref()?;
+        let end = file.metadata().ok()?.len() + ROOM_BYTES;
+        let more = fallocate(file, FallocateFlags::KEEP_SIZE, 0, end);
+        Some(matches!(more, Err(Errno::NOSPC | Errno::DQUOT)))
     }
 
     /// Whether there is room for more data in a file that ends at `end`, and for deletes after that.

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::apply::{self, Draft, Failure};
 use super::env::{Database, Room};
-use super::error::{Error, is_full};
+use super::error::Error;
 use super::layout::{self, StateRow};
 use super::namespaces::Namespaces;
 use super::queue::{Answer, FAILED, IDLE, Job, Queue, Shared};
@@ -218,13 +218,13 @@ impl Committer {
         let (answers, lists): (Vec<_>, Vec<_>) =
             group.into_iter().map(|waiting| (waiting.answer, waiting.operations)).unzip();
         let mut result = self.try_commit(&lists, self.no_room);
-        if result.as_ref().is_err_and(is_full) {
+        if result.as_ref().is_err_and(|error| self.room.is_over(error)) {
             self.room.exhaust();
             result = self.try_commit(&lists, true);
         }
         let (outcomes, failure) = match result {
             Ok(outcomes) => (outcomes, None),
-            Err(error) if is_full(&error) => (vec![Err(Error::Full); lists.len()], None),
+            Err(error) if self.room.is_over(&error) => (vec![Err(Error::Full); lists.len()], None),
             // Whether the commit reached the disk is not known.
             Err(error) => (vec![Err(Error::InDoubt); lists.len()], Some(error)),
         };
@@ -260,7 +260,7 @@ impl Committer {
             settle(apply::sweep(database, txn, draft, rows_max, now))
         });
         let swept = match result {
-            Err(error) if is_full(&error) => return Ok(Err(Error::Full)),
+            Err(error) if self.room.is_over(&error) => return Ok(Err(Error::Full)),
             other => other?,
         };
         let stats = &self.shared.stats;
@@ -278,7 +278,7 @@ impl Committer {
             draft.dirty = true;
             Ok(())
         });
-        if result.as_ref().is_err_and(is_full) { Ok(()) } else { result }
+        if result.as_ref().is_err_and(|error| self.room.is_over(error)) { Ok(()) } else { result }
     }
 
     /// Runs `work` in a transaction of its own, and commits what it changed.

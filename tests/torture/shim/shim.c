@@ -99,16 +99,31 @@ static int fate(void)
 	return strcmp(kind, ":short") ? SWALLOW : SHORT;
 }
 
-static int beyond_limit(uint64_t end)
+static uint64_t limit(void)
 {
 	const char *path = getenv("SHIM_LIMIT");
-	if (!path) return 0;
+	if (!path) return UINT64_MAX;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) return 0;
+	if (fd < 0) return UINT64_MAX;
 	char text[32] = { 0 };
 	ssize_t length = read(fd, text, sizeof text - 1);
 	close(fd);
-	return length > 0 && end > strtoull(text, NULL, 10);
+	return length > 0 ? strtoull(text, NULL, 10) : UINT64_MAX;
+}
+
+/* As much as there is room for, as systems do it: the next write finds none at all. */
+static ssize_t write_partly(int fd, const struct iovec *parts, int count, off_t offset, uint64_t room)
+{
+	REAL(pwrite);
+	ssize_t written = 0;
+	for (int i = 0; i < count && room > 0; i++) {
+		size_t length = parts[i].iov_len < room ? parts[i].iov_len : room;
+		ssize_t wrote = real(fd, parts[i].iov_base, length, offset + written);
+		if (wrote < 0) return wrote;
+		written += wrote;
+		room -= length;
+	}
+	return written;
 }
 
 static ssize_t write_at(int fd, const struct iovec *parts, int count, off_t offset)
@@ -118,9 +133,12 @@ static ssize_t write_at(int fd, const struct iovec *parts, int count, off_t offs
 	for (int i = 0; i < count; i++) length += parts[i].iov_len;
 	pthread_mutex_lock(&lock);
 	int fated = fate();
-	if (!fated && beyond_limit(offset + length)) fated = ENOSPC;
+	uint64_t end = limit();
+	if (!fated && (uint64_t)offset >= end) fated = ENOSPC;
 	ssize_t written;
-	if (fated == SWALLOW) {
+	if (!fated && offset + length > end) {
+		written = write_partly(fd, parts, count, offset, end - offset);
+	} else if (fated == SWALLOW) {
 		written = length;
 	} else if (fated == SHORT) {
 		struct iovec half = { parts[0].iov_base, parts[0].iov_len / 2 };
@@ -217,7 +235,7 @@ int ftruncate64(int fd, off64_t length)
 int fallocate(int fd, int mode, off_t offset, off_t length)
 {
 	REAL(fallocate);
-	if (is_data(fd) && beyond_limit(offset + length)) {
+	if (is_data(fd) && (uint64_t)(offset + length) > limit()) {
 		errno = ENOSPC;
 		return -1;
 	}

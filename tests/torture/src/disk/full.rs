@@ -2,11 +2,13 @@
 //! and when there is room again writes are taken again, by themselves and soon.
 
 use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use larder_tests::Larder;
+use larder_tests::{Larder, Options};
 
 use super::{scratch, shimmed, text};
 use crate::client::Connection;
@@ -18,6 +20,8 @@ const CLIENTS: usize = 64;
 const KEYS: usize = 2;
 /// Room of the small disk, and of the quota.
 const ROOM_BYTES: u64 = 8 << 20;
+/// Room of the small file system, which holds the compiled guests too.
+const FILE_SYSTEM_BYTES: u64 = 24 << 20;
 const FILL_BYTES: usize = 100_000;
 /// After this long there must be room again.
 const RECOVERY: Duration = Duration::from_secs(1);
@@ -27,8 +31,10 @@ const FILLING: Duration = Duration::from_secs(30);
 /// What is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
-    /// The file system.
+    /// What the system says of the disk's room, to this process alone.
     Disk,
+    /// A file system of its own, in memory, as long as the server lives.
+    FileSystem,
     /// The configured quota.
     Quota,
 }
@@ -46,7 +52,11 @@ impl Trial for Full {
     }
 
     fn round(&self, seed: u64, tally: &mut Tally) -> Result<(), String> {
-        let limit = if seed.is_multiple_of(2) { Limit::Disk } else { Limit::Quota };
+        let limit = match seed % 3 {
+            0 if can_mount() => Limit::FileSystem,
+            1 => Limit::Quota,
+            _ => Limit::Disk,
+        };
         cycles(seed, limit, 5, &|http| http, tally).map_err(|error| format!("{limit:?}: {error}"))
     }
 }
@@ -68,12 +78,30 @@ pub fn cycles<S: Store + Send>(
     let options = match limit {
         Limit::Disk => shimmed(&[], &[("SHIM_LIMIT", &text(&file))]),
         Limit::Quota => shimmed(&["--storage-bytes-max", &quota], &[]),
+        Limit::FileSystem => Options { wrapper: small_file_system(), ..Options::default() },
     };
     let mut larder = Larder::start_with(options);
+    let told = fill_and_free(&mut larder, seed, limit, cycles, &file, lie, tally);
+    told.map_err(|error| {
+        let log = larder.log();
+        let last: Vec<&str> = log.lines().rev().take(3).collect();
+        format!("{error}; the log ends with, the last first: {last:#?}")
+    })
+}
+
+fn fill_and_free<S: Store + Send>(
+    larder: &mut Larder,
+    seed: u64,
+    limit: Limit,
+    cycles: usize,
+    file: &Path,
+    lie: &dyn Fn(Http) -> S,
+    tally: &mut Tally,
+) -> Result<(), String> {
     let mut crew = Crew::new("f", CLIENTS, KEYS, &mut Rng::with_seed(seed));
     for _ in 0..cycles {
         if limit == Limit::Disk {
-            fs::write(&file, ROOM_BYTES.to_string()).map_err(|error| error.to_string())?;
+            fs::write(file, ROOM_BYTES.to_string()).map_err(|error| error.to_string())?;
         }
         let address = larder.address();
         let mut filler =
@@ -82,28 +110,49 @@ pub fn cycles<S: Store + Send>(
         // What deletes have made room for meanwhile is filled up too.
         let filled = filler.fill()?;
         tally.add("fills", filled);
-        ready(&larder, 503, Duration::ZERO)?;
+        ready(larder, 503, Duration::ZERO)?;
         let mut store = lie(Http::new(address));
         refused(&mut store)?;
         crew.verify(&mut store)?;
         if limit == Limit::Disk {
             // Reads and deletes go on without any more room.
             delete(&mut store, filled / 2..filled)?;
-            fs::remove_file(&file).map_err(|error| error.to_string())?;
-            ready(&larder, 200, RECOVERY)?;
+            fs::remove_file(file).map_err(|error| error.to_string())?;
+            ready(larder, 200, RECOVERY)?;
             delete(&mut store, 0..filled / 2)?;
         } else {
             delete(&mut store, 0..filled)?;
-            ready(&larder, 200, RECOVERY)?;
+            ready(larder, 200, RECOVERY)?;
         }
         match store.call("room", &Op::set("again")) {
             Outcome::Written(_) => tally.add("cycles", 1),
             other => return Err(format!("with room again, a set was answered {other:?}")),
         }
     }
-    larder.kill();
-    larder.start_again();
+    if limit != Limit::FileSystem {
+        larder.kill();
+        larder.start_again();
+    }
     crew.verify(&mut Http::new(larder.address()))
+}
+
+/// Mounts a small file system on the data directory, where nobody else sees it, and becomes the
+/// server.
+fn small_file_system() -> Vec<String> {
+    let mount = format!(
+        "mkdir -p data && mount -t tmpfs -o size={FILE_SYSTEM_BYTES},mode=700 none data && exec \"$0\" \"$@\""
+    );
+    ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", &mount]
+        .map(str::to_owned)
+        .into()
+}
+
+/// Whether this machine lets its users mount file systems for themselves.
+#[must_use]
+pub fn can_mount() -> bool {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "none", "/tmp"]);
+    command.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
 /// Writes large values until there is no room for one.
