@@ -71,7 +71,7 @@ pub struct Caller {
 impl Caller {
     /// Does one operation.
     pub async fn turn(&mut self) -> io::Result<Done> {
-        let key = self.choice.next();
+        let key = self.choice.draw();
         let ask = match self.work {
             Work::Get => Ask::Get(key),
             Work::Set => Ask::Set(key),

@@ -57,7 +57,7 @@ impl Choice {
     }
 
     /// The next key's number.
-    pub fn next(&mut self) -> u32 {
+    pub fn draw(&mut self) -> u32 {
         match self {
             Self::Random { rng, keys } => rng.u32(0..*keys),
             Self::InOrder(next) => next.fetch_add(1, Ordering::Relaxed),
@@ -100,7 +100,7 @@ mod tests {
     fn choices_repeat_by_seed_and_stay_in_range() {
         let draw = |seed| {
             let mut choice = Choice::random(seed, 10);
-            (0..100).map(|_| choice.next()).collect::<Vec<u32>>()
+            (0..100).map(|_| choice.draw()).collect::<Vec<u32>>()
         };
         assert_eq!(draw(1), draw(1));
         assert_ne!(draw(1), draw(2));

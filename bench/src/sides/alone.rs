@@ -68,7 +68,7 @@ fn drive(shared: &Shared<'_>, number: u64) -> Result<(), storage::Error> {
     let mut choice = Choice::random(number, shared.keys);
     let mut asked = now_ns();
     while asked < shared.end_ns {
-        let set = fill::set(shared.namespace, choice.next(), &shared.value);
+        let set = fill::set(shared.namespace, choice.draw(), &shared.value);
         shared.storage.submit(set.into_iter().collect())?.wait()?;
         let now = now_ns();
         if (shared.begin_ns..shared.end_ns).contains(&now) {
