@@ -203,6 +203,7 @@ mod tests {
         }
         assert_eq!(fault(json(r#"{"a":1e999}"#)), place("a"));
         assert_eq!(fault(json(r#"{"a":[1,1e999]}"#)), place("a"));
+        assert_eq!(fault(json(r#"{"a":1,"\ud800":1}"#)), place("."));
         assert_eq!(fault(json(r#"{"a":"\ud800"}"#)), place("a"));
         assert_eq!(fault(json(r#"{"a":"\ud800\u0061"}"#)), place("a"));
     }

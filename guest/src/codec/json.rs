@@ -80,6 +80,8 @@ impl<'a, const N: usize> Visitor<'a> for DocumentSeed<'_, N> {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
+            // What follows, up to the next field's value, is of no field.
+            self.place.set(None);
         }
         Ok(found.into_document())
     }
