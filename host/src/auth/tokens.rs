@@ -80,6 +80,9 @@ impl NewToken {
         if limits.clone().any(|name| name.is_empty() || name.len() > SCOPE_NAME_BYTES_MAX) {
             return invalid("namespaces, prefixes: each is 1 to 256 bytes");
         }
+        if limits.clone().any(|name| name.contains(char::is_control)) {
+            return invalid("namespaces, prefixes: control characters are not allowed");
+        }
         if limits.map(String::len).sum::<usize>() > SCOPE_BYTES_MAX {
             return invalid("namespaces, prefixes: 16 KiB in all at most");
         }
@@ -317,6 +320,7 @@ mod tests {
             (NewToken { role: Role::Admin, ..reader("a") }, "leave namespaces"),
             (NewToken { expiry: Some(1_000_000), ..reader("a") }, "is over"),
             (NewToken { prefixes: scope(&[&"p".repeat(257)]), ..reader("a") }, "1 to 256 bytes"),
+            (NewToken { prefixes: scope(&["a\x1b[2J"]), ..reader("a") }, "control characters"),
         ] {
             let error = tokens.create(token, "a test").await.unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
