@@ -102,8 +102,10 @@ impl Source {
     fn read(&self) -> (i64, i64) {
         match self {
             Source::System { start } => {
-                let monotonic = micros(start.elapsed());
+                // In this order: a thread that is stopped between the two makes the wall clock
+                // look slow, which is ignored, and not fast, which would be remembered.
                 let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+                let monotonic = micros(start.elapsed());
                 (wall.map(micros).unwrap_or(0), monotonic)
             }
             Source::Driven(driver) => driver.read(),
@@ -187,6 +189,26 @@ mod tests {
         clock.raise_to(Millis(20_000));
         driver.advance(1);
         assert_eq!(clock.now(), Millis(50_001));
+    }
+
+    #[test]
+    fn now_stays_with_the_wall_clock_however_threads_are_stopped() {
+        let clock = Clock::system();
+        let busy: Vec<_> = (0..8)
+            .map(|_| {
+                let clock = clock.clone();
+                std::thread::spawn(move || {
+                    for _ in 0..1_000_000 {
+                        std::hint::black_box(clock.now());
+                    }
+                })
+            })
+            .collect();
+        busy.into_iter().for_each(|thread| thread.join().unwrap());
+        let wall = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        // The least of many: between two readings this thread may be stopped too.
+        let ahead = (0..1000).map(|_| clock.now().0.saturating_sub(wall().as_millis() as u64));
+        assert!(ahead.min().unwrap() <= 2);
     }
 
     #[test]
