@@ -5,7 +5,7 @@
 use std::io;
 use std::time::Duration;
 
-use larder_tests::{Client, Larder, Options, TOKEN};
+use larder_tests::{Client, Larder, Options, TOKEN, guest_file};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -268,6 +268,20 @@ async fn wrong_methods_are_405_and_unknown_paths_404_without_a_body() {
     for path in ["/", "/api", "/api/", "/api/v1.kv.get/", "/api/v1.kv", "/apix", "/livezz"] {
         let reply = client.send("POST", path, &bearer, "{}").await;
         assert_eq!((reply.status, reply.body.len()), (404, 0), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_without_a_path_reaches_no_guest() {
+    let component = guest_file("larder_test_guest");
+    let larder = Larder::start_with(Options::config(format!(
+        "[[mount]]\nprefix = '/'\ncomponent = {component:?}\nauth = 'none'\n"
+    )));
+    for target in ["OPTIONS *", "CONNECT example.org:443"] {
+        let request = format!("{target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let answer = exchange(&larder, request.as_bytes()).await;
+        // The guest's own 404 has words in it.
+        assert!(answer.starts_with("HTTP/1.1 404") && answer.ends_with("\r\n\r\n"), "{answer}");
     }
 }
 

@@ -132,7 +132,8 @@ impl Gate {
 
     /// The place of the mount that a path belongs to; the one after the last when there is none.
     fn place(&self, path: &str) -> usize {
-        if HOST_PATHS.iter().any(|own| is_under(path, own)) {
+        // `OPTIONS *` and `CONNECT host:port` have no path that a guest could know.
+        if !path.starts_with('/') || HOST_PATHS.iter().any(|own| is_under(path, own)) {
             return self.routes.len();
         }
         let holds = |route: &Route| route.holds(path);
