@@ -10,7 +10,7 @@ use std::sync::Arc;
 use heed::types::Bytes;
 use heed::{CommitOrAbort, Env, EnvOpenOptions, WithTls};
 use rustix::fs::{FallocateFlags, fallocate};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use super::error::{OpenError, is_full};
 use super::layout::{self, NamespaceRow, Record, StateRow};
@@ -96,8 +96,7 @@ impl Room {
     fn promises_no_more(&self) -> Option<bool> {
         let file = self.file.as_ref()?;
         let end = file.metadata().ok()?.len() + ROOM_BYTES;
-        let more = fallocate(file, FallocateFlags::KEEP_SIZE, 0, end);
-        Some(matches!(more, Err(Errno::NOSPC | Errno::DQUOT)))
+        Some(matches!(promise(file, end), Err(Errno::NOSPC | Errno::DQUOT)))
     }
 
     /// Whether there is room for more data in a file that ends at `end`, and for deletes after that.
@@ -121,7 +120,7 @@ impl Room {
     }
 
     fn reserve(&mut self, end: u64) -> Option<()> {
-        match fallocate(self.file.as_ref()?, FallocateFlags::KEEP_SIZE, 0, end) {
+        match promise(self.file.as_ref()?, end) {
             Ok(()) => self.reserved = end,
             Err(Errno::NOSPC | Errno::DQUOT) => return None,
             Err(_) => {
@@ -132,6 +131,11 @@ impl Room {
         }
         Some(())
     }
+}
+
+/// Has the file system promise room for `file` up to `end`, however many signals come meanwhile.
+fn promise(file: &File, end: u64) -> Result<(), Errno> {
+    retry_on_intr(|| fallocate(file, FallocateFlags::KEEP_SIZE, 0, end))
 }
 
 /// What the database held when it was opened.

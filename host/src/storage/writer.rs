@@ -220,11 +220,10 @@ impl Committer {
         let mut result = self.try_commit(&lists, self.no_room);
         if result.as_ref().is_err_and(|error| self.room.is_over(error)) {
             self.room.exhaust();
-            result = self.try_commit(&lists, true);
+            result = self.shrink(&lists);
         }
         let (outcomes, failure) = match result {
             Ok(outcomes) => (outcomes, None),
-            Err(error) if self.room.is_over(&error) => (vec![Err(Error::Full); lists.len()], None),
             // Whether the commit reached the disk is not known.
             Err(error) => (vec![Err(Error::InDoubt); lists.len()], Some(error)),
         };
@@ -236,6 +235,21 @@ impl Committer {
             let _ = answer.send(outcome);
         }
         failure.map_or(Ok(()), Err)
+    }
+
+    /// Does what only deletes, in smaller and smaller transactions while there is no room for larger
+    /// ones: each gives back more than it takes.
+    fn shrink(&mut self, lists: &[Vec<Operation>]) -> Result<Vec<Answer>, heed::Error> {
+        match self.try_commit(lists, true) {
+            Err(error) if self.room.is_over(&error) && lists.len() > 1 => {
+                let (first, second) = lists.split_at(lists.len() / 2);
+                let mut answers = self.shrink(first)?;
+                answers.extend(self.shrink(second)?);
+                Ok(answers)
+            }
+            Err(error) if self.room.is_over(&error) => Ok(vec![Err(Error::Full); lists.len()]),
+            other => other,
+        }
     }
 
     /// One transaction: all lists in order, then the state row, then the disk.
@@ -255,13 +269,17 @@ impl Committer {
         })
     }
 
-    fn commit_sweep(&mut self, rows_max: usize) -> Result<Result<usize, Error>, heed::Error> {
-        let result = self.transact(|database, txn, draft, now| {
-            settle(apply::sweep(database, txn, draft, rows_max, now))
-        });
-        let swept = match result {
-            Err(error) if self.room.is_over(&error) => return Ok(Err(Error::Full)),
-            other => other?,
+    /// Sweeps as many rows as there is room to remove at once.
+    fn commit_sweep(&mut self, mut rows_max: usize) -> Result<Result<usize, Error>, heed::Error> {
+        let swept = loop {
+            let result = self.transact(|database, txn, draft, now| {
+                settle(apply::sweep(database, txn, draft, rows_max, now))
+            });
+            match result {
+                Err(error) if self.room.is_over(&error) && rows_max > 1 => rows_max /= 2,
+                Err(error) if self.room.is_over(&error) => return Ok(Err(Error::Full)),
+                other => break other?,
+            }
         };
         let stats = &self.shared.stats;
         stats.sweeps.increment();
