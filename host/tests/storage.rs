@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use larder::clock::{Clock, DrivenClock, Millis};
 use larder::storage::{
-    Behavior, EXPIRY_MAX, Error, NamespaceName, OpenError, Operation, Options, Outcome, RecordKey,
-    Storage, Ttl, Version,
+    Behavior, EXPIRY_MAX, Error, NAMESPACES_MAX, NamespaceName, OpenError, Operation, Options,
+    Outcome, RecordKey, Storage, Ttl, Version,
 };
 
 const START: Millis = Millis(1_800_000_000_000);
@@ -336,13 +336,7 @@ fn a_value_that_rotted_on_disk_is_told_and_never_served_and_can_be_replaced() {
     let value = b"a value that is easy to find in the file".repeat(3);
     set(&storage, "k", &value, None).unwrap();
     drop(storage);
-    let bytes = std::fs::read(data_file(&bed.path)).unwrap();
-    let mut file = OpenOptions::new().write(true).open(data_file(&bed.path)).unwrap();
-    for (at, _) in bytes.windows(value.len()).enumerate().filter(|(_, window)| *window == value) {
-        file.seek(SeekFrom::Start(at as u64 + 7)).unwrap();
-        file.write_all(b"X").unwrap();
-    }
-    drop(file);
+    damage(&bed.path, &value, 7);
     let storage = bed.open();
     assert_eq!(get(&storage, "k"), Err(Error::Corrupt));
     let conditional = Operation::Set {
@@ -357,8 +351,55 @@ fn a_value_that_rotted_on_disk_is_told_and_never_served_and_can_be_replaced() {
     assert_eq!(get(&storage, "k"), Ok(Some(b"new".to_vec())));
 }
 
+#[test]
+fn a_damaged_record_that_is_replaced_leaves_no_expiry_behind() {
+    // What each damages: the value, the expiry that the record claims.
+    for offset in [7, -9] {
+        let bed = Bed::new();
+        let storage = bed.open();
+        let value = b"a value that is easy to find in the file".repeat(3);
+        set(&storage, "k", &value, Some(1000)).unwrap();
+        drop(storage);
+        damage(&bed.path, &value, offset);
+        let storage = bed.open();
+        assert_eq!(get(&storage, "k"), Err(Error::Corrupt));
+        set(&storage, "k", b"new", None).unwrap();
+        bed.driver.advance(2000);
+        assert_eq!(storage.sweep(100), Ok(0), "{offset}");
+        assert_eq!(get(&storage, "k"), Ok(Some(b"new".to_vec())));
+    }
+}
+
+#[test]
+fn namespaces_have_a_number_and_being_at_it_stops_nothing_else() {
+    let bed = Bed::new();
+    let storage = bed.open();
+    let configure =
+        |number: u64| Operation::Configure(NamespaceName::new(&format!("n{number}")).unwrap());
+    let numbers: Vec<u64> = (1..NAMESPACES_MAX).collect();
+    for some in numbers.chunks(2000) {
+        let operations = some.iter().map(|number| configure(*number)).collect();
+        storage.submit(operations).unwrap().wait().unwrap();
+    }
+    let one_more = storage.submit(vec![configure(NAMESPACES_MAX)]).unwrap().wait();
+    assert_eq!(one_more, Err(Error::TooManyNamespaces));
+    storage.submit(vec![configure(1)]).unwrap().wait().unwrap();
+    set(&storage, "k", b"v", None).unwrap();
+    assert_eq!(storage.writable(), Ok(()));
+}
+
 fn data_file(dir: &Path) -> PathBuf {
     dir.join("data.mdb")
+}
+
+/// Changes a byte so far from where `value` begins, wherever it stands in the file.
+fn damage(dir: &Path, value: &[u8], offset: i64) {
+    let bytes = std::fs::read(data_file(dir)).unwrap();
+    let mut file = OpenOptions::new().write(true).open(data_file(dir)).unwrap();
+    for (at, _) in bytes.windows(value.len()).enumerate().filter(|(_, window)| *window == value) {
+        file.seek(SeekFrom::Start(at.checked_add_signed(offset as isize).unwrap() as u64)).unwrap();
+        file.write_all(b"X").unwrap();
+    }
 }
 
 #[test]

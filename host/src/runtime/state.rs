@@ -139,7 +139,7 @@ impl From<storage::Error> for GuestError {
             storage::Error::InvalidName => GuestError::InvalidName,
             storage::Error::ExpiryOutOfRange => GuestError::ExpiryOutOfRange,
             storage::Error::TooLarge => GuestError::TooLarge,
-            storage::Error::Full => GuestError::Full,
+            storage::Error::Full | storage::Error::TooManyNamespaces => GuestError::Full,
             storage::Error::Unavailable(_) => GuestError::Unavailable,
             storage::Error::InDoubt => GuestError::InDoubt,
             storage::Error::Corrupt => GuestError::Corrupt,

@@ -9,7 +9,7 @@ use super::error::{Conflict, ConflictKind, Error};
 use super::layout::{
     self, NAME_BYTES_MAX, NamespaceRow, Record, RecordKey, StateRow, VERSION_LIMIT,
 };
-use super::namespaces::Namespace;
+use super::namespaces::{NAMESPACES_MAX, Namespace};
 use super::{Behavior, NamespaceId, Operation, Outcome, Version, is_expired};
 use crate::clock::Millis;
 
@@ -182,7 +182,8 @@ fn current(
     };
     let Ok(record) = Record::decode(key.as_bytes(), stored) else {
         if unconditional {
-            return Ok(Current { present: true, ..ABSENT });
+            let stored_expiry = indexed_expiry(database, txn, key, stored)?;
+            return Ok(Current { present: true, stored_expiry, ..ABSENT });
         }
         return Err(Failure::Refused(Error::Corrupt));
     };
@@ -190,6 +191,28 @@ fn current(
         return Ok(Current { stored_expiry: record.expiry, ..ABSENT });
     }
     Ok(Current { version: record.version, stored_expiry: record.expiry, present: true })
+}
+
+/// The instant under which a damaged record stands in the expiry index: the one that it claims, or,
+/// where that is damaged too, the one that a search finds.
+fn indexed_expiry(
+    database: &Database,
+    txn: &RwTxn<'_>,
+    key: &RecordKey,
+    damaged: &[u8],
+) -> Result<Option<Millis>, heed::Error> {
+    if let Some(claimed) = layout::claimed_expiry(damaged)
+        && database.expiry.get(txn, &key.expiry_key(claimed))?.is_some()
+    {
+        return Ok(Some(claimed));
+    }
+    for row in database.expiry.iter(txn)? {
+        match layout::decode_expiry_key(row?.0) {
+            Ok((expiry, indexed)) if indexed == key.as_bytes() => return Ok(Some(expiry)),
+            _ => {}
+        }
+    }
+    Ok(None)
 }
 
 fn refuse(kind: ConflictKind, current: Current, draft: &Draft) -> Result<(), Failure> {
@@ -237,6 +260,11 @@ fn configured(
         let row = NamespaceRow::decode(name.as_bytes(), stored);
         let row = row.map_err(|_| Failure::Refused(Error::Corrupt))?;
         return Ok(Namespace { id: row.id, created: row.created, updated: now });
+    }
+    let planned = earlier.iter().filter(|plan| matches!(plan, Plan::Namespace { .. })).count();
+    if database.namespaces.len(txn)? + planned as u64 >= NAMESPACES_MAX {
+        tracing::warn!(NAMESPACES_MAX, "there are as many namespaces as there may be");
+        return Err(Failure::Refused(Error::TooManyNamespaces));
     }
     let id = draft.state.next_namespace;
     let Some(next) = id.0.checked_add(1) else {

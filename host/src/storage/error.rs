@@ -49,6 +49,9 @@ pub enum Error {
     /// The quota, the map or the disk is full.
     #[error("there is no room for more data")]
     Full,
+    /// There are as many namespaces as there may be.
+    #[error("there are as many namespaces as there may be")]
+    TooManyNamespaces,
     /// Writes cannot be served; nothing was begun.
     #[error("writes cannot be served: {0}")]
     Unavailable(&'static str),

@@ -183,6 +183,12 @@ impl<'a> Record<'a> {
     }
 }
 
+/// The expiry that a record claims which is damaged: nothing of it can be relied on.
+pub fn claimed_expiry(damaged: &[u8]) -> Option<Millis> {
+    let (expiry, _) = take_uint::<EXPIRY_BYTES>(damaged.get(1 + VERSION_BYTES..)?).ok()?;
+    Some(Millis(expiry))
+}
+
 /// A row of the namespace table, under the namespace's name:
 /// `format (1) | id (4) | state (1) | created (8) | updated (8) | quota (8) | keys (8) | bytes (8)
 /// | checksum (8)`. State, quota and the two counts are written as 0 and wait for their use.

@@ -28,7 +28,7 @@ use bytes::Bytes;
 
 pub use self::error::{Conflict, ConflictKind, Error, OpenError};
 pub use self::layout::{EXPIRY_MAX, NAME_BYTES_MAX, RecordKey};
-pub use self::namespaces::Namespace;
+pub use self::namespaces::{NAMESPACES_MAX, Namespace};
 pub use self::options::Options;
 pub use self::queue::Ticket;
 pub use self::stats::{Activity, Contents};

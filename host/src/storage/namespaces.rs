@@ -7,6 +7,9 @@ use std::sync::{PoisonError, RwLock};
 use super::NamespaceId;
 use crate::clock::Millis;
 
+/// Namespaces that there may be: all of them are in memory.
+pub const NAMESPACES_MAX: u64 = 100_000;
+
 /// One namespace as it stands on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Namespace {
