@@ -52,6 +52,12 @@ fn what_cannot_be_is_refused_with_its_key() {
             "[[mount]]\nprefix = '/x'\ncomponent = 'c'\ninstance_calls_max = 0",
             "mount.instance_calls_max",
         ),
+        ("[[mount]]\nprefix = '/x'\ncomponent = 'c'\ncalls_max = 0", "mount.calls_max = 0"),
+        ("[[mount]]\nprefix = '/x'\ncomponent = 'c'\ncpu_percent_max = 0", "from 1 to 100"),
+        (
+            "[[mount]]\nprefix = '/x'\ncomponent = 'c'\ncpu_percent_max = 101",
+            "mount.cpu_percent_max = 101",
+        ),
         (
             "[[mount]]\nprefix = '/x'\ncomponent = 'a'\n[[mount]]\nprefix = '/x'\ncomponent = 'b'",
             "\"b\" cannot be mounted where \"a\" is already",

@@ -25,6 +25,8 @@ use crate::workers::Workers;
 const VARIABLE_PREFIX: &str = "LARDER_";
 const TOKEN_VARIABLE: &str = "LARDER_ADMIN_TOKEN";
 const DATA_DEFAULT: &str = "data";
+/// No limit of calls is higher: each takes address space.
+const CALLS_MAX: usize = 16 << 10;
 /// No configured duration is longer than this: a year.
 const MS_MAX: u64 = 366 * 24 * 60 * 60 * 1000;
 
@@ -114,7 +116,7 @@ impl Config {
         let bodies_bytes_max = args.bodies_bytes_max.or(file.bodies_bytes_max).unwrap_or(512 << 20);
         check("body_bytes_max", body_bytes_max, 1..=64 << 20)?;
         check("bodies_bytes_max", bodies_bytes_max as u64, body_bytes_max..=1 << 40)?;
-        let calls_max = count("calls_max", args.calls_max.or(file.calls_max), 1024, 16 << 10)?;
+        let calls_max = count("calls_max", args.calls_max.or(file.calls_max), 1024, CALLS_MAX)?;
         let wait = args.call_wait_ms_max.or(file.call_wait_ms_max);
         let body_time = args.body_ms_max.or(file.body_ms_max);
         let header_time = args.header_ms_max.or(file.header_ms_max);

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use crate::auth::{Authenticator, Token, Tokens, random_bytes};
 use crate::clock::Clock;
 use crate::config::{Component, Config, ConfigError, Mount};
@@ -124,8 +126,9 @@ impl Server {
         let cache_dir = config.data.join("cache");
         let runtime = Runtime::load(&options, &cache_dir, guests, storage.clone())?;
         let routes = config.mounts.into_iter().zip(runtime.guests()).map(|(mount, guest)| {
-            let Mount { prefix, auth, health, operations, .. } = mount;
-            Route { prefix, auth, health, operations, guest: Arc::clone(guest) }
+            let Mount { prefix, auth, health, operations, calls_max, .. } = mount;
+            let (calls, guest) = (calls_max.map(Semaphore::new), Arc::clone(guest));
+            Route { prefix, auth, health, operations, calls, guest }
         });
         Ok(Self {
             routes: routes.collect(),

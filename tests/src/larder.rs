@@ -172,6 +172,15 @@ impl Larder {
         self.address
     }
 
+    /// The process's id.
+    ///
+    /// # Panics
+    /// When it is not running.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().expect("a running server").id()
+    }
+
     /// Its base URL.
     #[must_use]
     pub fn url(&self) -> String {

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{ConfigError, check, duration, fail};
+use super::{CALLS_MAX, ConfigError, check, duration, fail};
 use crate::http::Auth;
-use crate::runtime::{Access, COMPONENT_BYTES_MAX, Limits};
+use crate::runtime::{Access, COMPONENT_BYTES_MAX, Limits, PERCENT_ALL};
 use crate::storage;
 
 /// Names the built-in API where a component's file could stand.
@@ -55,6 +55,8 @@ pub struct Mount {
     pub health: Vec<String>,
     /// Paths that metrics count apart.
     pub operations: Vec<String>,
+    /// Calls that may run or wait at once; None is all of the server's.
+    pub calls_max: Option<usize>,
     /// The guest's limits.
     pub limits: Limits,
 }
@@ -109,6 +111,8 @@ pub struct FileMount {
     host_bytes_max: Option<usize>,
     answer_bytes_max: Option<usize>,
     instance_calls_max: Option<u32>,
+    calls_max: Option<usize>,
+    cpu_percent_max: Option<u32>,
 }
 
 /// What the API's mount depends on.
@@ -167,6 +171,7 @@ fn api_mount(api: &Api) -> Mount {
         auth: Auth::Guest,
         health: API_HEALTH.map(str::to_owned).into(),
         operations: API_OPERATIONS.map(str::to_owned).into(),
+        calls_max: None,
         limits,
     }
 }
@@ -199,6 +204,7 @@ fn resolve_one(mount: FileMount, api: &Api, file_dir: &Path) -> Result<Mount, Co
             auth: Auth::Required,
             health,
             operations,
+            calls_max: None,
             limits,
         }
     };
@@ -208,6 +214,9 @@ fn resolve_one(mount: FileMount, api: &Api, file_dir: &Path) -> Result<Mount, Co
         }
     }
     check_operations(&mount.operations, &mount.prefix)?;
+    if let Some(calls) = mount.calls_max {
+        check("mount.calls_max", calls as u64, 1..=CALLS_MAX as u64)?;
+    }
     let limits = limits(&mount, base.limits)?;
     Ok(Mount {
         name: mount.name.unwrap_or(base.name),
@@ -217,6 +226,7 @@ fn resolve_one(mount: FileMount, api: &Api, file_dir: &Path) -> Result<Mount, Co
         auth: mount.auth.unwrap_or(base.auth),
         health: if mount.health.is_empty() { base.health } else { mount.health },
         operations: if mount.operations.is_empty() { base.operations } else { mount.operations },
+        calls_max: mount.calls_max,
         limits,
     })
 }
@@ -234,8 +244,10 @@ fn limits(mount: &FileMount, base: Limits) -> Result<Limits, ConfigError> {
         host_bytes_max: or(mount.host_bytes_max, base.host_bytes_max),
         answer_bytes_max: or(mount.answer_bytes_max, base.answer_bytes_max),
         instance_calls_max: mount.instance_calls_max.unwrap_or(base.instance_calls_max),
+        cpu_percent_max: mount.cpu_percent_max.unwrap_or(base.cpu_percent_max),
     };
     check("mount.memory_bytes_max", limits.memory_bytes_max as u64, 64 << 10..=4 << 30)?;
+    check("mount.cpu_percent_max", limits.cpu_percent_max.into(), 1..=PERCENT_ALL.into())?;
     check("mount.instance_calls_max", limits.instance_calls_max.into(), 1..=u32::MAX.into())?;
     Ok(limits)
 }

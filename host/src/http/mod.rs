@@ -56,6 +56,8 @@ pub struct Route {
     pub health: Vec<String>,
     /// Paths that are counted apart.
     pub operations: Vec<String>,
+    /// Calls that may run or wait at once, if that is less than all of the server's.
+    pub calls: Option<Semaphore>,
     /// Who answers.
     pub guest: Arc<Guest>,
 }
@@ -140,15 +142,22 @@ impl Gate {
         self.routes.iter().position(holds).unwrap_or(self.routes.len())
     }
 
-    /// A permit for a call, at once or within the time that a request may wait, and whether it did.
-    async fn permit(&self, health: bool) -> Result<(SemaphorePermit<'_>, bool), Refusal> {
+    /// Permits for a call, at once or within the time that a request may wait, and whether it did.
+    async fn permit<'a>(
+        &'a self,
+        route: &'a Route,
+        health: bool,
+    ) -> Result<(Permits<'a>, bool), Refusal> {
         if health {
             let permit = self.health.try_acquire();
             let overloaded = |_| Refusal::overloaded(Reason::HealthCalls);
-            return Ok((permit.map_err(overloaded)?, false));
+            return Ok(((permit.map_err(overloaded)?, None), false));
         }
+        // Before the server's: beyond its own a mount's calls take no place that others could have.
+        let own = route.calls.as_ref().map(Semaphore::try_acquire).transpose();
+        let own = own.map_err(|_| Refusal::overloaded(Reason::MountCalls))?;
         if let Ok(permit) = self.calls.try_acquire() {
-            return Ok((permit, false));
+            return Ok(((permit, own), false));
         }
         if self.calls_waiting.fetch_add(1, Ordering::AcqRel) >= self.limits.calls_waiting_max {
             self.calls_waiting.fetch_sub(1, Ordering::AcqRel);
@@ -156,7 +165,7 @@ impl Gate {
         }
         let _waiting = Waiting(&self.calls_waiting);
         match within(self.limits.call_wait_max, self.calls.acquire()).await {
-            Some(Ok(permit)) => Ok((permit, true)),
+            Some(Ok(permit)) => Ok(((permit, own), true)),
             _ => Err(Refusal::overloaded(Reason::CallWait)),
         }
     }
@@ -173,6 +182,9 @@ impl Gate {
         }
     }
 }
+
+/// A call's place among all of the server, and among those of its mount if that has a limit.
+type Permits<'a> = (SemaphorePermit<'a>, Option<SemaphorePermit<'a>>);
 
 /// Counts a waiting request down, also when it is given up.
 struct Waiting<'a>(&'a AtomicUsize);
@@ -290,7 +302,7 @@ impl<C: Calls> Worker<C> {
         };
         counting.arrive();
         let health = route.health.iter().any(|path| path == head.uri.path());
-        let (_permit, waited) = gate.permit(health).await?;
+        let (_permit, waited) = gate.permit(route, health).await?;
         counting.begin_call(waited);
         let request = Request { head, caller, body };
         let answered = self.own.calls.call(&route.guest, request).await;

@@ -24,6 +24,8 @@ pub enum Reason {
     CallWait,
     /// Too many waited already.
     CallQueue,
+    /// As many calls of its mount as that may have ran or waited.
+    MountCalls,
     /// Too many calls for health ran.
     HealthCalls,
     /// It waited in vain for room for its body.
@@ -36,12 +38,13 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, with their names.
-    pub const ALL: [(Self, &'static str); 9] = [
+    pub const ALL: [(Self, &'static str); 10] = [
         (Self::AuthRequired, "auth-required"),
         (Self::InvalidToken, "invalid-token"),
         (Self::Forbidden, "forbidden"),
         (Self::CallWait, "call-wait"),
         (Self::CallQueue, "call-queue"),
+        (Self::MountCalls, "mount-calls"),
         (Self::HealthCalls, "health-calls"),
         (Self::BodyRoom, "body-room"),
         (Self::BodyTimeout, "body-timeout"),

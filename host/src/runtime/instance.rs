@@ -13,7 +13,9 @@ use super::bindings::Handler;
 use super::bindings::larder::guest::requests as wit;
 use super::express::{self, Avoided};
 use super::requests::Request;
+use super::share::Share;
 use super::state::State;
+use crate::clock::Clock;
 use crate::deadline::within;
 use crate::metrics::{Counter, Own};
 use crate::storage::Storage;
@@ -38,6 +40,8 @@ struct Idle {
     express: RefCell<Vec<Instance<express::Handler>>>,
     usual: RefCell<Vec<Instance<Handler>>>,
     avoided: Avoided,
+    /// Its share of this thread's time; None when it may take all of it.
+    share: Option<Share>,
     /// Instances that this thread has made.
     made: Arc<Own<Counter>>,
 }
@@ -52,10 +56,12 @@ pub struct Pool {
 impl Pool {
     /// An empty pool.
     pub(super) fn new(guests: &[Arc<Guest>], idle_max: usize, storage: Storage) -> Self {
+        let clock = Clock::system();
         let idle = |guest: &Arc<Guest>| Idle {
             express: RefCell::default(),
             usual: RefCell::default(),
             avoided: Avoided::default(),
+            share: Share::new(guest.limits.cpu_percent_max, &clock),
             made: guest.instances.join(Counter::default()),
         };
         let idle = guests.iter().map(idle).collect();
@@ -64,17 +70,26 @@ impl Pool {
 
     /// Has `guest` answer one request.
     pub async fn call(&self, guest: &Arc<Guest>, request: Request) -> Result<Answer, CallError> {
+        let time_max = guest.limits.call_time_max;
+        let answered = match &self.idle[guest.index].share {
+            None => within(time_max, self.run(guest, &request)).await,
+            // Waiting for its share counts as a call's time.
+            Some(share) => within(time_max, share.run(self.run(guest, &request))).await,
+        };
+        answered.unwrap_or(Err(CallError::Deadline))
+    }
+
+    async fn run(&self, guest: &Arc<Guest>, request: &Request) -> Result<Answer, CallError> {
         let avoided = &self.idle[guest.index].avoided;
         let path = request.head.uri.path();
         if !avoided.count(path) {
-            match self.run_express(guest, &request) {
+            match self.run_express(guest, request) {
                 Ok(answer) => return Ok(answer),
                 // It has had no effect, and finds in the other lane what it lacked here.
                 Err(_) => avoided.insert(path),
             }
         }
-        let answered = within(guest.limits.call_time_max, self.run(guest, &request)).await;
-        answered.unwrap_or(Err(CallError::Deadline))
+        self.run_usual(guest, request).await
     }
 
     /// Runs a call to its end without giving way; an error whenever that cannot be done.
@@ -95,7 +110,7 @@ impl Pool {
         Ok(answer)
     }
 
-    async fn run(&self, guest: &Arc<Guest>, request: &Request) -> Result<Answer, CallError> {
+    async fn run_usual(&self, guest: &Arc<Guest>, request: &Request) -> Result<Answer, CallError> {
         let idle = &self.idle[guest.index].usual;
         let taken = idle.borrow_mut().pop();
         let mut instance = match taken {
@@ -138,7 +153,8 @@ impl Pool {
         let mut store = self.store(guest);
         // Every tick the guest gives way to the thread's other tasks, its own deadline among them.
         // Tokio's own way to yield also looks at the sockets before it comes back.
-        store.epoch_deadline_callback(|_| {
+        store.epoch_deadline_callback(|store| {
+            store.data().guest.pace.quicken();
             Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
         });
         // A new store stands at its deadline: without this its first function would give way at once.

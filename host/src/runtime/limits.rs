@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
 
+use super::share::PERCENT_ALL;
+
 /// Bytes that a table element costs.
 const TABLE_ELEMENT_BYTES: usize = 8;
 
@@ -24,6 +26,8 @@ pub struct Limits {
     pub answer_bytes_max: usize,
     /// Calls that an instance serves before it is dropped; 1 gives every request its own.
     pub instance_calls_max: u32,
+    /// Percent of each worker thread's time that calls may take together.
+    pub cpu_percent_max: u32,
 }
 
 impl Default for Limits {
@@ -35,6 +39,7 @@ impl Default for Limits {
             host_bytes_max: 64 << 20,
             answer_bytes_max: 64 << 20,
             instance_calls_max: 1,
+            cpu_percent_max: PERCENT_ALL,
         }
     }
 }

@@ -20,12 +20,12 @@ mod limits;
 mod namespaces;
 mod principal;
 mod requests;
+mod share;
 mod state;
 mod wasi;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 pub use self::answer::{Answer, CallError};
 pub use self::compiler::{COMMAND as COMPILE_COMMAND, Compiler, run as compile};
@@ -36,17 +36,15 @@ pub use self::instance::Pool;
 pub use self::limits::Limits;
 pub use self::principal::{Principal, Role, Scope};
 pub use self::requests::{Body, Caller, Head, Request, joined};
+pub use self::share::PERCENT_ALL;
 
 use self::bindings::HandlerPre;
 use self::cache::Cache;
 use self::component::Loader;
-use self::engine::Ticker;
+use self::engine::{Pace, Ticker};
 use self::state::State;
 use crate::metrics::{Counter, PerThread};
 use crate::storage::Storage;
-
-/// How often running guests give way to their neighbours.
-const TICK: Duration = Duration::from_millis(2);
 
 /// A component to be loaded, and what it may do.
 #[derive(Clone, Debug)]
@@ -72,6 +70,7 @@ pub struct Guest {
     prefix: String,
     grants: Grants,
     limits: Limits,
+    pace: Arc<Pace>,
     pre: HandlerPre<State>,
     express: express::HandlerPre<State>,
     instances: PerThread<Counter>,
@@ -109,15 +108,26 @@ impl Runtime {
     ) -> Result<Self, LoadError> {
         let reused = guests.iter().filter(|guest| guest.limits.instance_calls_max > 1).count();
         let engine = engine::build(options, reused).map_err(LoadError::Engine)?;
-        let ticker = Ticker::start(&engine, TICK).map_err(LoadError::Ticker)?;
+        let ticker = Ticker::start(&engine).map_err(LoadError::Ticker)?;
+        let pace = ticker.pace();
         let cache = Cache::open(PathBuf::from(cache_dir), &engine);
         let loader = Loader::new(engine, cache).map_err(LoadError::Engine)?;
         let load = |(index, config): (usize, GuestConfig)| {
             let (pre, express) = loader.load(&config.name, &config.component, &config.compiler)?;
             let GuestConfig { name, prefix, grants, limits, .. } = config;
             let name = name.into();
-            let instances = PerThread::default();
-            Ok(Arc::new(Guest { index, name, prefix, grants, limits, pre, express, instances }))
+            let (pace, instances) = (Arc::clone(&pace), PerThread::default());
+            Ok(Arc::new(Guest {
+                index,
+                name,
+                prefix,
+                grants,
+                limits,
+                pace,
+                pre,
+                express,
+                instances,
+            }))
         };
         let guests = guests.into_iter().enumerate().map(load).collect::<Result<_, _>>()?;
         Ok(Self { guests, storage, idle_max: options.idle_max(reused), _ticker: ticker })

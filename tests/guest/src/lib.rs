@@ -1,5 +1,7 @@
 //! A guest that does what tests ask of it, good or bad: the last part of the path says what.
 
+mod hostile;
+
 mod bindings {
     #![allow(missing_docs, clippy::all, reason = "generated code; documented in wit/")]
     wit_bindgen::generate!({ path: "../../wit", world: "handler", generate_all });
@@ -62,6 +64,10 @@ impl Guest for TestGuest {
             "host-calls" => host_calls(),
             "blobs" => hoard_blobs(),
             "log-bomb" => log_bomb(),
+            "flood" => hostile::flood(query(&request)),
+            "ask" => hostile::ask(query(&request)),
+            "late" => hostile::late(query(&request)),
+            "answer" => hostile::answer(query(&request)),
             _ => Response { status: 404, ..text(format!("no action {action:?}")) },
         }
     }

@@ -4,9 +4,11 @@
 
 pub mod backup;
 pub mod client;
+pub mod components;
 pub mod disk;
 pub mod drain;
 pub mod driven;
+pub mod guests;
 pub mod kill;
 pub mod lies;
 pub mod linear;
@@ -37,6 +39,9 @@ pub fn trials(program: &Path) -> Vec<Box<dyn Trial>> {
         Box::new(disk::rot::Rot::default()),
         Box::new(disk::full::Full),
         Box::new(tokens::Scopes),
+        Box::new(guests::Guests),
+        Box::new(components::Components),
+        Box::new(guests::beside::Beside::default()),
         Box::new(ttl::Expiry::new(program, EXPIRING_KEYS)),
     ]
 }
