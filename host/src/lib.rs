@@ -12,6 +12,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+mod crowd;
 mod deadline;
 pub mod faults;
 mod hex;
