@@ -89,6 +89,25 @@ async fn silent_connections_make_room_for_new_ones_and_served_ones_go_last() {
     assert!(metrics.sum("larder_connections_evicted_total", &[]) >= 10.0);
 }
 
+#[tokio::test]
+async fn what_the_limit_of_open_files_does_not_let_be_is_told_and_the_soft_limit_raised() {
+    let limited = |limit: &str| {
+        let script = format!("ulimit {limit} && exec \"$0\" \"$@\"");
+        let wrapper = vec!["sh".to_owned(), "-c".to_owned(), script];
+        Larder::start_with(Options { wrapper, ..Options::flags(&["--workers", "2"]) })
+    };
+    let larder = limited("-n 200");
+    let metrics = Metrics::of(&Client::new(larder.address())).await;
+    assert_eq!(metrics.sum("larder_connections_max", &[]), 120.0);
+    assert!(larder.log().contains("the hard limit of open files is too low"), "{}", larder.log());
+    let held: Vec<_> = (0..300).map(|_| std::net::TcpStream::connect(larder.address())).collect();
+    assert_lives(&larder).await;
+    drop(held);
+    let larder = limited("-Sn 200");
+    let metrics = Metrics::of(&Client::new(larder.address())).await;
+    assert_eq!(metrics.sum("larder_connections_max", &[]), 10_000.0);
+}
+
 /// The frames of an HTTP/2 client before its first request, and a window of `window` bytes for
 /// answers.
 fn preface(window: u32) -> Vec<u8> {

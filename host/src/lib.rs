@@ -14,6 +14,7 @@ pub mod config;
 pub mod control;
 mod crowd;
 mod deadline;
+mod descriptors;
 pub mod faults;
 mod hex;
 pub mod http;
