@@ -4,13 +4,16 @@
 
 pub mod backup;
 pub mod client;
+pub mod clients;
 pub mod disk;
 pub mod drain;
 pub mod driven;
+pub mod exchange;
 pub mod kill;
 pub mod lies;
 pub mod linear;
 pub mod op;
+pub mod overload;
 pub mod rounds;
 pub mod tokens;
 pub mod ttl;
@@ -37,6 +40,8 @@ pub fn trials(program: &Path) -> Vec<Box<dyn Trial>> {
         Box::new(disk::rot::Rot::default()),
         Box::new(disk::full::Full),
         Box::new(tokens::Scopes),
+        Box::new(clients::Clients),
+        Box::new(overload::Overload),
         Box::new(ttl::Expiry::new(program, EXPIRING_KEYS)),
     ]
 }
