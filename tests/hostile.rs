@@ -300,18 +300,3 @@ async fn callers_that_go_away_leave_nothing_behind() {
     }
     assert_lives(&larder).await;
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn connections_beyond_the_limit_wait_for_their_turn() {
-    let larder = Larder::start_with(Options::flags(&["--connections-max", "4"]));
-    let mut held = Vec::new();
-    for _ in 0..4 {
-        held.push(TcpStream::connect(larder.address()).await.unwrap());
-    }
-    let client = Client::new(larder.address());
-    let mut waiting = tokio::spawn(async move { client.get("/api/v1.health.ping").await });
-    let early = timeout(Duration::from_millis(300), &mut waiting).await;
-    assert!(early.is_err(), "a fifth connection was served: {early:?}");
-    held.clear();
-    assert_eq!(waiting.await.unwrap().status, 200);
-}

@@ -203,7 +203,7 @@ pub struct ServeArgs {
     /// Worker threads [default: one a core]
     #[arg(long, value_name = "N", env = "LARDER_WORKERS", hide_env_values = true)]
     pub workers: Option<usize>,
-    /// Connections at once [default: 10000]
+    /// Connections at once; the longest idle makes room for a new one [default: 10000]
     #[arg(long, value_name = "N", env = "LARDER_CONNECTIONS_MAX", hide_env_values = true)]
     pub connections_max: Option<usize>,
     /// Calls of guests at once [default: 1024]
@@ -227,6 +227,12 @@ pub struct ServeArgs {
     /// Memory for large bodies, over all requests [default: 536870912]
     #[arg(long, value_name = "BYTES", env = "LARDER_BODIES_BYTES_MAX", hide_env_values = true)]
     pub bodies_bytes_max: Option<usize>,
+    /// How long a client may take for an answer [default: 60000]
+    #[arg(long, value_name = "MS", env = "LARDER_ANSWER_MS_MAX", hide_env_values = true)]
+    pub answer_ms_max: Option<u64>,
+    /// Memory for large answers that clients have not taken yet [default: 536870912]
+    #[arg(long, value_name = "BYTES", env = "LARDER_ANSWERS_BYTES_MAX", hide_env_values = true)]
+    pub answers_bytes_max: Option<usize>,
     /// How long a shutdown waits for what runs [default: 10000]
     #[arg(long, value_name = "MS", env = "LARDER_DRAIN_MS_MAX", hide_env_values = true)]
     pub drain_ms_max: Option<u64>,

@@ -87,6 +87,8 @@ struct File {
     body_ms_max: Option<u64>,
     body_bytes_max: Option<u64>,
     bodies_bytes_max: Option<usize>,
+    answer_ms_max: Option<u64>,
+    answers_bytes_max: Option<usize>,
     drain_ms_max: Option<u64>,
     metrics: Option<bool>,
     storage_bytes_max: Option<u64>,
@@ -116,11 +118,14 @@ impl Config {
         let bodies_bytes_max = args.bodies_bytes_max.or(file.bodies_bytes_max).unwrap_or(512 << 20);
         check("body_bytes_max", body_bytes_max, 1..=64 << 20)?;
         check("bodies_bytes_max", bodies_bytes_max as u64, body_bytes_max..=1 << 40)?;
+        let answers = args.answers_bytes_max.or(file.answers_bytes_max).unwrap_or(512 << 20);
+        check("answers_bytes_max", answers as u64, body_bytes_max..=1 << 40)?;
         let calls_max = count("calls_max", args.calls_max.or(file.calls_max), 1024, CALLS_MAX)?;
         let wait = args.call_wait_ms_max.or(file.call_wait_ms_max);
         let body_time = args.body_ms_max.or(file.body_ms_max);
         let header_time = args.header_ms_max.or(file.header_ms_max);
         let idle_time = args.idle_ms_max.or(file.idle_ms_max);
+        let answer_time = args.answer_ms_max.or(file.answer_ms_max);
         let http = HttpLimits {
             calls_max,
             calls_waiting_max: 4 * calls_max,
@@ -128,10 +133,12 @@ impl Config {
             body_bytes_max,
             bodies_bytes_max,
             body_time_max: duration("body_ms_max", body_time, 30_000)?,
+            answers_bytes_max: answers,
         };
         let connection = ConnectionLimits {
             header_time_max: duration("header_ms_max", header_time, 10_000)?,
             idle_time_max: duration("idle_ms_max", idle_time, 75_000)?,
+            answer_time_max: duration("answer_ms_max", answer_time, 60_000)?,
         };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let connections = args.connections_max.or(file.connections_max);

@@ -17,6 +17,7 @@ use crate::auth::{Authenticator, Token, Tokens, random_bytes};
 use crate::clock::Clock;
 use crate::config::{Component, Config, ConfigError, Mount};
 use crate::control::Control;
+use crate::descriptors;
 use crate::hex;
 use crate::http::{Calls, Exposure, Gate, HEALTH_CALLS_MAX, HttpLimits, Operator, Route, Worker};
 use crate::runtime::{Compiler, EngineOptions, Grants, GuestConfig, LoadError, Runtime};
@@ -96,6 +97,8 @@ pub struct Server {
 impl Server {
     /// Opens the data directory, loads the guests and makes their namespaces.
     pub fn open(mut config: Config, clock: Clock) -> Result<Self, ServeError> {
+        let workers = &mut config.workers;
+        workers.connections_max = descriptors::fit(workers.connections_max, workers.count);
         // Before the data, so that nothing is touched when it is refused.
         config.workers.tls = config.tls.map(Tls::open).transpose()?;
         let storage = Storage::open(&config.data, config.storage, clock.clone())?;

@@ -1,5 +1,5 @@
-//! Worker threads: takes connections, hands each to the thread with the fewest, and winds them
-//! down. Each thread runs a loop of its own, so that nothing in it needs a lock. What is answered
+//! Worker threads: takes connections, hands each to the thread with the fewest, has idle ones make
+//! room when there are too many, and winds them down. Each thread runs a loop of its own, so that nothing in it needs a lock. What is answered
 //! is the [`Handler`]'s.
 
 use std::future::Future;
@@ -7,7 +7,7 @@ use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{JoinError, JoinSet, LocalSet};
 use tokio::time::timeout;
 
+use crate::crowd::{Crowd, Place};
 use crate::http::body::Reply;
 use crate::http::connection::{self, ConnectionLimits};
 use crate::metrics::Counter;
@@ -23,6 +24,11 @@ use crate::tls::Tls;
 
 /// How long to rest when the system has no room for another connection.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
+/// What the system holds of an answer beyond what the client has room for.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES: u32 = 128 << 10;
+/// How long a worker has to make room before the next one is asked.
+const ROOM_TIME: Duration = Duration::from_millis(50);
 
 /// Answers requests on one worker thread. The server's guests are one; benches have others.
 pub trait Handler: Clone + 'static {
@@ -52,6 +58,7 @@ pub struct Workers {
 #[derive(Debug, Default)]
 pub struct Serving {
     accepted: Counter,
+    evicted: AtomicU64,
     open: AtomicUsize,
     stopping: AtomicBool,
 }
@@ -61,6 +68,12 @@ impl Serving {
     #[must_use]
     pub fn accepted(&self) -> u64 {
         self.accepted.get()
+    }
+
+    /// Idle connections that had to make room for others.
+    #[must_use]
+    pub fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
     }
 
     /// Connections that are open.
@@ -89,6 +102,7 @@ impl Workers {
     ) -> io::Result<T> {
         listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
+        hold_back_little(&listener);
         let (stop, stopped) = watch::channel(false);
         let threads = (0..self.count)
             .map(|number| self.start(number, handler.clone(), stopped.clone(), serving))
@@ -114,7 +128,7 @@ impl Workers {
         stopped: watch::Receiver<bool>,
         serving: &Arc<Serving>,
     ) -> io::Result<WorkerThread> {
-        let (connections, mut arriving) = mpsc::unbounded_channel::<Arrival>();
+        let (connections, mut arriving) = mpsc::unbounded_channel::<Message>();
         let open = Arc::new(AtomicUsize::new(0));
         let (counted, serving) = (Arc::clone(&open), Arc::clone(serving));
         let (limits, drain, tls) = (self.connection, self.drain_time_max, self.tls.clone());
@@ -122,22 +136,30 @@ impl Workers {
         let work = move || {
             let (handler, tls) = (handler(), Rc::new(tls));
             let mut running = JoinSet::new();
+            let crowd = Rc::<Crowd>::default();
             LocalSet::new().block_on(&runtime, async {
-                while let Some((stream, permit)) = arriving.recv().await {
+                while let Some(message) = arriving.recv().await {
+                    let Message::Arrival(stream, permit) = message else {
+                        serving.evicted.fetch_add(crowd.make_room(), Ordering::Relaxed);
+                        continue;
+                    };
                     // Those that have ended need not be kept until the shutdown.
                     while let Some(ended) = running.try_join_next() {
                         report(ended);
                     }
                     let (counted, serving) = (Arc::clone(&counted), Arc::clone(&serving));
-                    let open = Open { counted, serving, _permit: permit };
+                    let (traffic, place) = crowd.enter();
+                    let open = Open { counted, serving, place, _permit: permit };
                     let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
                     let (handler, stopped) = (handler.clone(), stopped.clone());
                     let tls = Rc::clone(&tls);
-                    running.spawn_local(async move {
+                    let (number, seen) = (open.place.number(), Rc::clone(&traffic));
+                    let task = running.spawn_local(async move {
                         let tls = (*tls).as_ref();
-                        connection::serve(stream, tls, handler, limits, stopped).await;
+                        connection::serve(stream, tls, handler, limits, stopped, traffic).await;
                         drop(open);
                     });
+                    crowd.add(number, seen, task);
                 }
                 let ended = async {
                     while let Some(ended) = running.join_next().await {
@@ -154,10 +176,16 @@ impl Workers {
     }
 }
 
-type Arrival = (TcpStream, OwnedSemaphorePermit);
+/// What the acceptor tells a worker.
+enum Message {
+    /// To serve a connection.
+    Arrival(TcpStream, OwnedSemaphorePermit),
+    /// To close idle connections, since there are too many.
+    MakeRoom,
+}
 
 struct WorkerThread {
-    connections: mpsc::UnboundedSender<Arrival>,
+    connections: mpsc::UnboundedSender<Message>,
     open: Arc<AtomicUsize>,
     thread: JoinHandle<()>,
 }
@@ -166,6 +194,7 @@ struct WorkerThread {
 struct Open {
     counted: Arc<AtomicUsize>,
     serving: Arc<Serving>,
+    place: Place,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -176,8 +205,21 @@ impl Drop for Open {
     }
 }
 
-/// Hands each new connection to the worker with the fewest. Beyond the limit connections wait in
-/// the system's queue. Returns only when there is no worker left.
+/// Has the system take only a little more of an answer than it can send, on all connections of this
+/// listener. Else its buffers hold megabytes for each client that is slow to read, which nothing here
+/// counts, and an answer seems taken that is not.
+fn hold_back_little(listener: &tokio::net::TcpListener) {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = socket2::SockRef::from(listener).set_tcp_notsent_lowat(UNSENT_BYTES) {
+        tracing::debug!(%error, "the system decides how much unsent it holds");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = listener;
+}
+
+/// Hands each new connection to the worker with the fewest. Beyond the limit idle connections make
+/// room for it; while there are none, it waits, and the next ones wait in the system's queue. Returns
+/// only when there is no worker left.
 async fn accept(
     listener: &tokio::net::TcpListener,
     workers: &[WorkerThread],
@@ -186,7 +228,6 @@ async fn accept(
 ) -> io::Error {
     let gone = || io::Error::other("a worker thread has ended");
     loop {
-        let Ok(permit) = Arc::clone(connections).acquire_owned().await else { return gone() };
         let stream = match listener.accept().await.and_then(|(stream, _)| stream.into_std()) {
             Ok(stream) => stream,
             Err(error) => {
@@ -195,20 +236,47 @@ async fn accept(
                 continue;
             }
         };
+        let permit = match Arc::clone(connections).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => match room(workers, connections).await {
+                Some(permit) => permit,
+                None => return gone(),
+            },
+        };
         let fewest = workers.iter().min_by_key(|worker| worker.open.load(Ordering::Acquire));
         let Some(worker) = fewest else { return gone() };
         worker.open.fetch_add(1, Ordering::AcqRel);
         serving.accepted.increment();
         serving.open.fetch_add(1, Ordering::Relaxed);
-        if worker.connections.send((stream, permit)).is_err() {
+        if worker.connections.send(Message::Arrival(stream, permit)).is_err() {
             return gone();
         }
     }
 }
 
+/// Has the workers make room, one after the other and those with the most connections first, until
+/// there is some.
+async fn room(
+    workers: &[WorkerThread],
+    connections: &Arc<Semaphore>,
+) -> Option<OwnedSemaphorePermit> {
+    let mut asked: Vec<&WorkerThread> = workers.iter().collect();
+    asked.sort_by_key(|worker| std::cmp::Reverse(worker.open.load(Ordering::Acquire)));
+    for worker in asked.into_iter().cycle() {
+        worker.connections.send(Message::MakeRoom).ok()?;
+        let free = Arc::clone(connections).acquire_owned();
+        if let Ok(permit) = timeout(ROOM_TIME, free).await {
+            return permit.ok();
+        }
+    }
+    None
+}
+
 /// A connection that panicked took nobody with it, but is a fault to be mended.
 fn report(ended: Result<(), JoinError>) {
-    if let Err(error) = ended {
+    if let Err(error) =
+        ended.or_else(|error| if error.is_cancelled() { Ok(()) } else { Err(error) })
+    {
         tracing::error!(%error, "a connection ended with a panic");
     }
 }

@@ -228,6 +228,15 @@ impl Larder {
         kill_process(pid, signal).expect("the signal is delivered");
     }
 
+    /// Its process.
+    ///
+    /// # Panics
+    /// When it is not running.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.child.as_ref().expect("a running server").id()
+    }
+
     /// Waits for its end.
     ///
     /// # Panics

@@ -1,16 +1,20 @@
 //! Bodies on their way in and out: received up to a limit into one piece of memory, sent part by
-//! part without being joined. Knows no header and no guest.
+//! part without being joined, and held to account until the last byte was taken. Knows no header and
+//! no guest.
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use tokio::sync::OwnedSemaphorePermit;
 
+use super::stream::{Sending, Traffic};
 use crate::deadline::within;
 
 /// How much of a refused body is read on, so that a client that sends first and reads then gets
@@ -121,33 +125,55 @@ pub async fn discard_little(incoming: Incoming) {
 pub struct Reply {
     parts: std::vec::IntoIter<Bytes>,
     bytes_left: u64,
+    room: Option<OwnedSemaphorePermit>,
+    sending: Option<Rc<Sending>>,
 }
 
 impl Reply {
     /// A body of these parts.
     pub fn new(parts: Vec<Bytes>) -> Self {
         let bytes_left = parts.iter().map(|part| part.len() as u64).sum();
-        Self { parts: parts.into_iter(), bytes_left }
+        Self { parts: parts.into_iter(), bytes_left, room: None, sending: None }
+    }
+
+    /// The same in room that is its own until the client has taken all of it.
+    #[must_use]
+    pub fn in_room(self, room: OwnedSemaphorePermit) -> Self {
+        Self { room: Some(room), ..self }
     }
 
     /// Bytes that are still to be sent.
     pub fn bytes_left(&self) -> u64 {
         self.bytes_left
     }
+
+    /// Whether it takes room of its own.
+    pub fn has_room(&self) -> bool {
+        self.room.is_some()
+    }
+
+    /// Lets the connection know of it until the client has taken all of it.
+    #[must_use]
+    pub fn watched(mut self, traffic: &Rc<Traffic>) -> Self {
+        let room = self.room.take();
+        Self { sending: Some(Rc::new(Sending::begin(traffic, room))), ..self }
+    }
 }
 
 impl Body for Reply {
-    type Data = Bytes;
+    type Data = Part;
     type Error = Infallible;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Part>, Infallible>>> {
         let part = self.parts.next();
         if let Some(part) = &part {
             self.bytes_left -= part.len() as u64;
         }
+        let sending = &self.sending;
+        let part = part.map(|bytes| Part { bytes, _sending: sending.clone() });
         Poll::Ready(part.map(|part| Ok(Frame::data(part))))
     }
 
@@ -157,5 +183,25 @@ impl Body for Reply {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.bytes_left)
+    }
+}
+
+/// A part on its way out. hyper drops it when its last byte was written.
+pub struct Part {
+    bytes: Bytes,
+    _sending: Option<Rc<Sending>>,
+}
+
+impl Buf for Part {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
     }
 }

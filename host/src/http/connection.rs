@@ -25,8 +25,6 @@ use crate::workers::Handler;
 
 const HEADERS_MAX: usize = 100;
 const HEADER_BYTES_MAX: usize = 16 << 10;
-/// What HTTP/2 writes between two looks without answering anything: pings and their like.
-const CHATTER_BYTES: u64 = 256;
 const READ_BUFFER_BYTES_MAX: usize = 64 << 10;
 const STREAMS_MAX: u32 = 256;
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
@@ -37,14 +35,20 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a connection is looked at. One that was idle from one look to the next gives back the
 /// memory that serving it takes.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// What a connection that was idle for too long has to hear of its end and to go.
+const GOODBYE_TIME: Duration = Duration::from_millis(250);
+/// Answers up to this size need not be watched where a connection has one at a time.
+pub const SMALL_ANSWER_BYTES: u64 = 16 << 10;
 
 /// How long a connection may take.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
     /// For a request's head, from its first byte, and for the first bytes of all.
     pub header_time_max: Duration,
-    /// Without a request, or without progress of an answer.
+    /// Without a request.
     pub idle_time_max: Duration,
+    /// For an answer, until the client has taken all of it.
+    pub answer_time_max: Duration,
 }
 
 /// Serves a connection until it ends, or until `shutdown` turns true and what runs is finished.
@@ -54,8 +58,8 @@ pub async fn serve<H: Handler>(
     handler: H,
     limits: ConnectionLimits,
     shutdown: watch::Receiver<bool>,
+    traffic: Rc<Traffic>,
 ) {
-    let traffic = Rc::default();
     let opening = async { Opened::detect(Socket::open(stream, tls).await?, &traffic).await };
     let io = tokio::select! {
         io = timeout(limits.header_time_max, Box::pin(opening)) => io,
@@ -100,15 +104,12 @@ async fn serve_http1<H: Handler>(
     let traffic = Rc::clone(&io.traffic);
     let traffic_seen = Rc::clone(&traffic);
     let watch = Watch { limits, traffic: traffic_seen, is_http2: false, may_rest: true };
-    let service = service_fn(move |request| run(&traffic, handler.clone(), request));
+    let service = service_fn(move |request| run(&traffic, false, handler.clone(), request));
     let connection = http1_builder().serve_connection(TokioIo::new(io), service);
     let connection = Box::pin(connection);
     let idle = drive(connection, |connection| connection.graceful_shutdown(), watch, shutdown);
     let parts = Pin::into_inner(idle.await?).into_parts();
-    let stream = parts.io.into_inner().stream;
-    let traffic = Rc::<Traffic>::default();
-    traffic.read_bytes.set(parts.read_buf.len() as u64);
-    Some(Opened { stream, first: parts.read_buf, traffic, is_http2: false, lingering: None })
+    Some(parts.io.into_inner().rested(parts.read_buf))
 }
 
 /// Serves HTTP/2 until the connection ends.
@@ -121,23 +122,28 @@ async fn serve_http2<H: Handler>(
     let traffic = Rc::clone(&io.traffic);
     let traffic_seen = Rc::clone(&traffic);
     let watch = Watch { limits, traffic: traffic_seen, is_http2: true, may_rest: false };
-    let service = service_fn(move |request| run(&traffic, handler.clone(), request));
+    let service = service_fn(move |request| run(&traffic, true, handler.clone(), request));
     let connection = Box::pin(http2_builder().serve_connection(TokioIo::new(io), service));
     drive(connection, |connection| connection.graceful_shutdown(), watch, shutdown).await;
 }
 
-/// Has one request answered, and counted while it is.
+/// Has one request answered, and counted while it is. Over HTTP/2 many answers can wait for the
+/// client at a time, so that small ones are watched too.
 fn run<H: Handler>(
     traffic: &Rc<Traffic>,
+    is_http2: bool,
     handler: H,
     request: http::Request<Incoming>,
 ) -> impl Future<Output = Result<http::Response<Reply>, Infallible>> + use<H> {
     let running = Running::begin(traffic);
+    let traffic = Rc::clone(traffic);
     let answer = handler.answer(request);
     async move {
         let response = answer.await;
-        drop(running);
-        Ok(response)
+        running.answered();
+        let bytes = response.body().bytes_left();
+        let watched = bytes > SMALL_ANSWER_BYTES || is_http2 && bytes > 0;
+        Ok(if watched { response.map(|reply| reply.watched(&traffic)) } else { response })
     }
 }
 
@@ -202,10 +208,12 @@ where
                 Expired::Idle if !draining => {
                     draining = true;
                     watch.may_rest = false;
+                    watch.limits.idle_time_max = GOODBYE_TIME;
                     shut_down(connection.as_mut());
                 }
-                Expired::Idle | Expired::SlowHead => {
+                Expired::Idle | Expired::SlowHead | Expired::SlowReader => {
                     tracing::debug!(?expired, "a connection is closed");
+                    watch.traffic.is_cut.set(!watch.traffic.is_idle());
                     return None;
                 }
             }
@@ -240,6 +248,8 @@ enum Expired {
     Idle,
     /// A head takes too long to arrive.
     SlowHead,
+    /// The client takes too long for an answer.
+    SlowReader,
 }
 
 /// Looks at a connection now and then, and tells when it has taken too long.
@@ -251,30 +261,45 @@ struct Watch {
 }
 
 impl Watch {
-    /// Returns when the connection has expired.
+    /// Returns when the connection has expired. What counts as progress is that requests are
+    /// answered and answers taken; bytes that a client can have sent to it without asking for anything,
+    /// as HTTP/2's pings, do not.
     async fn expired(&mut self) -> Expired {
+        let ConnectionLimits { header_time_max, idle_time_max, answer_time_max } = self.limits;
         let mut idle_since = Instant::now();
         let mut head_since = None;
-        let mut written = self.traffic.written_bytes.get();
+        let mut answered = self.traffic.answered.get();
+        let mut next_end = idle_since + idle_time_max;
         loop {
-            tokio::time::sleep(LOOK_INTERVAL.min(self.limits.header_time_max)).await;
+            let look = Instant::now() + LOOK_INTERVAL.min(header_time_max);
+            tokio::time::sleep_until(look.min(next_end)).await;
             let now = Instant::now();
-            let before = std::mem::replace(&mut written, self.traffic.written_bytes.get());
-            let chatter = if self.is_http2 { CHATTER_BYTES } else { 0 };
-            if self.traffic.running.get() > 0 || written - before > chatter {
-                idle_since = now;
-                head_since = None;
+            let sending_since = self.traffic.sending_since();
+            if sending_since.is_some_and(|since| now - since >= answer_time_max) {
+                return Expired::SlowReader;
+            }
+            let answered_before = std::mem::replace(&mut answered, self.traffic.answered.get());
+            let is_busy = self.traffic.running.get() > 0 || sending_since.is_some();
+            if is_busy || answered != answered_before {
+                (idle_since, head_since) = (now, None);
+                next_end =
+                    sending_since.map_or(now + idle_time_max, |since| since + answer_time_max);
                 continue;
             }
             // HTTP/2 frames other than requests arrive at any time: idleness is all that counts.
             if self.traffic.is_partial() && !self.is_http2 {
                 let since = *head_since.get_or_insert(now);
-                if now - since >= self.limits.header_time_max {
+                next_end = since + header_time_max;
+                if now >= next_end {
                     return Expired::SlowHead;
                 }
-            } else if now - idle_since >= self.limits.idle_time_max {
+                continue;
+            }
+            next_end = idle_since + idle_time_max;
+            if now >= next_end {
                 return Expired::Idle;
-            } else if self.may_rest && !self.traffic.is_stuck.get() {
+            }
+            if self.may_rest && !self.traffic.is_stuck.get() {
                 return Expired::Resting;
             }
         }

@@ -4,12 +4,13 @@
 
 pub mod body;
 pub mod connection;
+mod frames;
 mod meter;
 mod operator;
 mod page;
 mod refusal;
 mod socket;
-mod stream;
+pub mod stream;
 mod tokens;
 
 use std::future::Future;
@@ -24,6 +25,7 @@ use hyper::body::Incoming;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use self::body::{Received, Reply};
+use self::connection::SMALL_ANSWER_BYTES;
 use self::meter::{Counting, GuestNames, Meter};
 pub use self::operator::{Exposure, Operator};
 use self::refusal::{Reason, Refusal};
@@ -83,13 +85,16 @@ pub struct HttpLimits {
     pub bodies_bytes_max: usize,
     /// How long a body may take to arrive.
     pub body_time_max: Duration,
+    /// Bytes of large answers that clients have not taken yet, over all of them.
+    pub answers_bytes_max: usize,
 }
 
 /// Calls for health are few and short, and must not wait behind others.
 pub const HEALTH_CALLS_MAX: usize = 16;
 /// Bodies up to this size are not counted against `bodies_bytes_max`.
 const SMALL_BODY_BYTES: u64 = 64 << 10;
-const BODY_UNIT_BYTES: u64 = 1 << 10;
+/// What permits for bytes count.
+const UNIT_BYTES: u64 = 1 << 10;
 
 /// What all workers share.
 pub struct Gate {
@@ -101,6 +106,7 @@ pub struct Gate {
     calls_waiting: AtomicUsize,
     health: Semaphore,
     bodies: Semaphore,
+    answers: Arc<Semaphore>,
     operator: Operator,
     /// What requests are counted under: one a route, in the same order, and one for the host.
     names: Vec<GuestNames>,
@@ -117,14 +123,14 @@ impl Gate {
     ) -> Self {
         routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
         let names = GuestNames::all(&routes, &operator::PATHS);
-        let body_units = limits.bodies_bytes_max as u64 / BODY_UNIT_BYTES;
         Self {
             routes,
             authenticator,
             calls: Semaphore::new(limits.calls_max),
             calls_waiting: AtomicUsize::new(0),
             health: Semaphore::new(HEALTH_CALLS_MAX),
-            bodies: Semaphore::new(usize::try_from(body_units).unwrap_or(Semaphore::MAX_PERMITS)),
+            bodies: room(limits.bodies_bytes_max),
+            answers: Arc::new(room(limits.answers_bytes_max)),
             limits,
             operator,
             names,
@@ -175,12 +181,36 @@ impl Gate {
         if bytes <= SMALL_BODY_BYTES {
             return Ok(None);
         }
-        let units = u32::try_from(bytes.div_ceil(BODY_UNIT_BYTES)).unwrap_or(u32::MAX);
-        match within(self.limits.call_wait_max, self.bodies.acquire_many(units)).await {
+        match within(self.limits.call_wait_max, self.bodies.acquire_many(units(bytes))).await {
             Some(Ok(permit)) => Ok(Some(permit)),
             _ => Err(Refusal::overloaded(Reason::BodyRoom)),
         }
     }
+
+    /// What a guest answered, in room of its own when it is large. Nothing waits for that room: what
+    /// waited would be held all the same, and clients that do not read could hold up everybody.
+    fn reply(&self, answer: Answer) -> Result<http::Response<Reply>, Refusal> {
+        let response = reply(answer);
+        let bytes = response.body().bytes_left();
+        if bytes <= SMALL_ANSWER_BYTES {
+            return Ok(response);
+        }
+        match Arc::clone(&self.answers).try_acquire_many_owned(units(bytes)) {
+            Ok(room) => Ok(response.map(|reply| reply.in_room(room))),
+            Err(_) => Err(Refusal::no_answer_room()),
+        }
+    }
+}
+
+/// Permits for so many bytes.
+fn room(bytes: usize) -> Semaphore {
+    let units = usize::try_from(bytes as u64 / UNIT_BYTES).unwrap_or(Semaphore::MAX_PERMITS);
+    Semaphore::new(units.min(Semaphore::MAX_PERMITS))
+}
+
+/// The permits that so many bytes take.
+fn units(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX)
 }
 
 /// A call's place among all of the server, and among those of its mount if that has a limit.
@@ -256,7 +286,8 @@ impl<C: Calls> Handler for Worker<C> {
         let mut counting = meter.begin(&gate.operator.clock, names, &head.method, path);
         let answered = match gate.routes.get(place) {
             Some(route) => {
-                self.call(route, Arc::clone(&head), incoming, &mut counting).await.map(reply)
+                let answered = self.call(route, Arc::clone(&head), incoming, &mut counting).await;
+                answered.and_then(|answer| gate.reply(answer))
             }
             None => match tokens::id_of(path) {
                 Some(id) => tokens::answer(gate, &head, id, incoming, &mut counting).await,

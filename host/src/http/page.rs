@@ -43,10 +43,12 @@ fn server(page: &mut Page, gate: &Gate) {
     page.gauge("larder_ready", help, u8::from(operator.ready().is_ok()));
     let serving = &operator.serving;
     page.gauge("larder_connections_open", "Connections that are open.", serving.open());
-    let help = "Connections that may be open at once; more wait in the system's queue.";
+    let help = "Connections that may be open at once; idle ones make room for more.";
     page.gauge("larder_connections_max", help, operator.connections_max);
     let help = "Connections that were accepted.";
     page.counter("larder_connections_accepted_total", help, serving.accepted());
+    let help = "Idle connections that were closed to make room for others.";
+    page.counter("larder_connections_evicted_total", help, serving.evicted());
 }
 
 /// Sums, over all workers, a number of the operation at this place.

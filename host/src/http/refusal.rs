@@ -30,6 +30,8 @@ pub enum Reason {
     HealthCalls,
     /// It waited in vain for room for its body.
     BodyRoom,
+    /// There was no room for its answer; the only one after a guest was called.
+    AnswerRoom,
     /// Its body did not arrive in time.
     BodyTimeout,
     /// Its body ended before its end.
@@ -38,7 +40,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, with their names.
-    pub const ALL: [(Self, &'static str); 10] = [
+    pub const ALL: [(Self, &'static str); 11] = [
         (Self::AuthRequired, "auth-required"),
         (Self::InvalidToken, "invalid-token"),
         (Self::Forbidden, "forbidden"),
@@ -47,6 +49,7 @@ impl Reason {
         (Self::MountCalls, "mount-calls"),
         (Self::HealthCalls, "health-calls"),
         (Self::BodyRoom, "body-room"),
+        (Self::AnswerRoom, "answer-room"),
         (Self::BodyTimeout, "body-timeout"),
         (Self::BodyCutShort, "body-cut-short"),
     ];
@@ -131,6 +134,13 @@ impl Refusal {
         let detail = "The server is busy; try again.";
         let refusal = Self::server(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
         Self { reason: Some(reason), ..refusal }
+    }
+
+    /// Clients that are slow to read hold all the room that there is for large answers.
+    pub fn no_answer_room() -> Self {
+        let detail = "There is no room for so large an answer now; what the request did is done.";
+        let refusal = Self::server(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
+        Self { reason: Some(Reason::AnswerRoom), ..refusal }
     }
 
     /// The guest missed its deadline.

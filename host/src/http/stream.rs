@@ -1,7 +1,8 @@
 //! A connection's bytes on their way in and out: tells HTTP/1 from HTTP/2 by the first of them,
 //! counts, and closes in a way that lets the last of them arrive. Knows no request's content.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -11,11 +12,14 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
+use super::frames::Frames;
 use super::socket::Socket;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// What HTTP/2 begins with.
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Read at first, to tell the protocol.
 const FIRST_BYTES: usize = 2 << 10;
 
@@ -26,7 +30,7 @@ const LINGER_SILENCE: Duration = Duration::from_secs(2);
 const LINGER_TIME_MAX: Duration = Duration::from_secs(30);
 const LINGER_READ_BYTES: usize = 4 << 10;
 
-/// What a connection has done so far.
+/// What a connection has done so far, and what it is doing.
 #[derive(Default)]
 pub struct Traffic {
     /// Bytes that have arrived.
@@ -35,16 +39,54 @@ pub struct Traffic {
     pub written_bytes: Cell<u64>,
     /// Whether bytes wait for the client to take them.
     pub is_stuck: Cell<bool>,
+    /// Whether the connection is to be reset when it ends: what the client has not taken is thrown
+    /// away, also by the system, which would otherwise go on offering it for minutes.
+    pub is_cut: Cell<bool>,
     /// Requests that are being answered.
     pub running: Cell<u32>,
+    /// Requests that were answered.
+    pub answered: Cell<u64>,
     /// Bytes that had been read when the last request was answered.
     pub answered_at_bytes: Cell<u64>,
+    /// When the last request was answered, or the connection came, on the clock of its worker's
+    /// connections.
+    pub active_at: Cell<u64>,
+    clock: Rc<Cell<u64>>,
+    /// Answers that the client has not taken yet, with the time since when; only those that are
+    /// watched.
+    sending: RefCell<BTreeMap<u64, Instant>>,
+    answers_watched: Cell<u64>,
 }
 
 impl Traffic {
+    /// Of a connection that came now, on a clock that somebody else turns.
+    #[must_use]
+    pub fn new(clock: &Rc<Cell<u64>>) -> Self {
+        let active_at = Cell::new(clock.get());
+        Self { clock: Rc::clone(clock), active_at, ..Self::default() }
+    }
+
+    /// Begins to count bytes anew, with so many that were read already.
+    pub fn restart(&self, read_bytes: u64) {
+        self.read_bytes.set(read_bytes);
+        self.written_bytes.set(0);
+        self.answered_at_bytes.set(0);
+        self.is_stuck.set(false);
+    }
+
     /// Whether part of a request has arrived that nobody answers yet.
     pub fn is_partial(&self) -> bool {
         self.read_bytes.get() > self.answered_at_bytes.get()
+    }
+
+    /// Whether nobody waits for anything: neither the client for an answer nor an answer for it.
+    pub fn is_idle(&self) -> bool {
+        self.running.get() == 0 && !self.is_stuck.get() && self.sending.borrow().is_empty()
+    }
+
+    /// Since when the client has been taking the oldest of the answers that are watched.
+    pub fn sending_since(&self) -> Option<Instant> {
+        self.sending.borrow().first_key_value().map(|(_, since)| *since)
     }
 }
 
@@ -57,12 +99,41 @@ impl Running {
         traffic.running.set(traffic.running.get() + 1);
         Self(Rc::clone(traffic))
     }
+
+    /// Counts it as answered, which one whose client went away is not.
+    pub fn answered(self) {
+        self.0.answered.set(self.0.answered.get() + 1);
+    }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.running.set(self.0.running.get() - 1);
         self.0.answered_at_bytes.set(self.0.read_bytes.get());
+        self.0.active_at.set(self.0.clock.get());
+    }
+}
+
+/// An answer that the client has not taken yet, and the room that it takes.
+pub struct Sending {
+    traffic: Rc<Traffic>,
+    number: u64,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Sending {
+    /// Begins to send, until it is dropped.
+    pub fn begin(traffic: &Rc<Traffic>, room: Option<OwnedSemaphorePermit>) -> Self {
+        let number = traffic.answers_watched.get();
+        traffic.answers_watched.set(number + 1);
+        traffic.sending.borrow_mut().insert(number, Instant::now());
+        Self { traffic: Rc::clone(traffic), number, _room: room }
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.traffic.sending.borrow_mut().remove(&self.number);
     }
 }
 
@@ -78,6 +149,8 @@ pub struct Opened {
     pub is_http2: bool,
     /// Set once nothing more is sent.
     pub lingering: Option<Lingering>,
+    /// What HTTP/2's frames are counted by.
+    pub frames: Option<Frames>,
 }
 
 /// Waits for the client to close. The system answers what still arrives for a closed socket with a
@@ -132,7 +205,28 @@ impl Opened {
         };
         traffic.read_bytes.set(first.len() as u64);
         let traffic = Rc::clone(traffic);
-        Ok(Self { stream, first: first.freeze(), traffic, is_http2, lingering: None })
+        let (first, frames) = (first.freeze(), is_http2.then(Frames::default));
+        Ok(Self { stream, first, traffic, is_http2, lingering: None, frames })
+    }
+}
+
+impl Opened {
+    /// The same connection between two requests, with what has arrived of the next.
+    #[must_use]
+    pub fn rested(self, first: Bytes) -> Self {
+        self.traffic.restart(first.len() as u64);
+        let mut rested = self;
+        (rested.first, rested.lingering) = (first, None);
+        rested
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        if self.traffic.is_cut.get() {
+            // At worst it is closed as others are.
+            let _ = self.stream.tcp().set_zero_linger();
+        }
     }
 }
 
@@ -142,7 +236,12 @@ impl AsyncRead for Opened {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if !self.first.is_empty() {
+        let before = buffer.filled().len();
+        if self.first.is_empty() {
+            ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+            let read = buffer.filled().len() - before;
+            self.traffic.read_bytes.set(self.traffic.read_bytes.get() + read as u64);
+        } else {
             let length = self.first.len().min(buffer.remaining());
             buffer.put_slice(&self.first[..length]);
             self.first.advance(length);
@@ -150,13 +249,19 @@ impl AsyncRead for Opened {
                 // Gives the memory back, which an idle connection has no use for.
                 self.first = Bytes::new();
             }
-            return Poll::Ready(Ok(()));
         }
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let read = buffer.filled().len() - before;
-        self.traffic.read_bytes.set(self.traffic.read_bytes.get() + read as u64);
-        polled
+        let this = &mut *self;
+        if let Some(frames) = &mut this.frames {
+            frames.read(&buffer.filled()[before..]);
+            let traffic = &this.traffic;
+            let (answered, sent) = (traffic.answered.get(), traffic.written_bytes.get());
+            if frames.is_flood(answered, sent, Instant::now) {
+                return Poll::Ready(Err(io::Error::other(
+                    "a flood of frames that ask for nothing",
+                )));
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -58,6 +58,8 @@ impl Guest for TestGuest {
             "loop" => loop_for_ever(),
             "work" => work(&request),
             "sleep" => sleep(),
+            "nap" => nap(&request),
+            "large" => large(&request),
             "panic" => panic!("asked to"),
             "memory" => eat_memory(),
             "recursion" => text(recurse(1).to_string()),
@@ -182,6 +184,18 @@ fn sleep() -> Response {
     println!("sleeping");
     std::thread::sleep(Duration::from_secs(3600));
     text("woke up".to_owned())
+}
+
+/// Takes so many milliseconds, and no processor.
+fn nap(request: &Request) -> Response {
+    std::thread::sleep(Duration::from_millis(query(request).parse().unwrap_or_default()));
+    text("rested".to_owned())
+}
+
+/// Answers with so many bytes.
+fn large(request: &Request) -> Response {
+    let bytes = query(request).parse().unwrap_or_default();
+    Response { body: vec![Content::Bytes(vec![b'l'; bytes])], ..text(String::new()) }
 }
 
 fn eat_memory() -> Response {

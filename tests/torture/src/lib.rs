@@ -4,15 +4,18 @@
 
 pub mod backup;
 pub mod client;
+pub mod clients;
 pub mod components;
 pub mod disk;
 pub mod drain;
 pub mod driven;
+pub mod exchange;
 pub mod guests;
 pub mod kill;
 pub mod lies;
 pub mod linear;
 pub mod op;
+pub mod overload;
 pub mod rounds;
 pub mod tokens;
 pub mod ttl;
@@ -42,6 +45,8 @@ pub fn trials(program: &Path) -> Vec<Box<dyn Trial>> {
         Box::new(guests::Guests),
         Box::new(components::Components),
         Box::new(guests::beside::Beside::default()),
+        Box::new(clients::Clients),
+        Box::new(overload::Overload),
         Box::new(ttl::Expiry::new(program, EXPIRING_KEYS)),
     ]
 }

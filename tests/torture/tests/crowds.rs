@@ -1,0 +1,151 @@
+//! The short forms of the trials about clients: too many of them, and rude ones beside good ones; with
+//! controls that plant what they look for. Times are judged loosely here, since the machine has other
+//! things to do; the long forms judge them as they are promised.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fastrand::Rng;
+use larder_tests::{Larder, Options, TOKEN};
+use larder_torture::Tally;
+use larder_torture::clients::{Limits, Server, Siege, besiege};
+use larder_torture::lies::{Liar, Lie};
+use larder_torture::overload::{Load, Promise, overload};
+
+const NAP: &str = "/test/nap?10";
+const LOAD: Load = Load {
+    peak_time: Duration::from_secs(2),
+    time: Duration::from_secs(4),
+    path: NAP,
+    overload_path: NAP,
+};
+/// Far from what is promised, and far from what a server without limits does.
+const LOOSELY: Promise = Promise {
+    goodput: 0.5,
+    refusal_p999: Duration::from_millis(500),
+    health: Duration::from_secs(2),
+};
+
+/// Tests load the machine, so they run one after the other.
+static ALONE: Mutex<()> = Mutex::new(());
+
+#[test]
+fn ten_times_too_much_is_refused_quickly_and_costs_no_goodput_and_no_write() {
+    let _alone = ALONE.lock();
+    let mut tally = Tally::default();
+    let seen = overload(1, &LOAD, &mut tally, &|http| http).unwrap();
+    println!("{}", seen.told());
+    assert_eq!(seen.judge(&LOOSELY), Ok(()));
+    assert!(tally.get("acknowledgements") > 20, "{tally}");
+    assert!(tally.get("refusals of calls") > 1000, "{tally}");
+}
+
+#[test]
+fn refusals_that_come_late_are_noticed() {
+    let _alone = ALONE.lock();
+    // Whoever waits for calls of a minute is refused after `call_wait_ms_max`, a second.
+    let slow = "/test/nap?60000";
+    let load = Load { overload_path: slow, ..LOAD };
+    let told = overload(1, &load, &mut Tally::default(), &|http| http).unwrap().judge(&LOOSELY);
+    let told = told.unwrap_err();
+    assert!(told.contains("refusals took 1."), "{told}");
+}
+
+#[test]
+fn calls_that_fail_are_no_goodput() {
+    let _alone = ALONE.lock();
+    let load = Load { overload_path: "/test/status", ..LOAD };
+    let told = overload(1, &load, &mut Tally::default(), &|http| http).unwrap().judge(&LOOSELY);
+    let told = told.unwrap_err();
+    assert!(told.contains("the goodput is 0.") && told.contains("answered 500"), "{told}");
+}
+
+#[test]
+fn writes_that_are_acknowledged_under_overload_and_not_done_are_noticed() {
+    let _alone = ALONE.lock();
+    let memory = Arc::new(Mutex::default());
+    let seeds = Mutex::new(Rng::with_seed(1));
+    let lie = |http| Liar::new(http, Lie::SetLost, &memory, seeds.lock().unwrap().fork());
+    let told = overload(1, &LOAD, &mut Tally::default(), &lie);
+    assert!(told.is_err());
+}
+
+const SLOW: usize = 300;
+const SIEGE: Duration = Duration::from_secs(8);
+/// Within the siege, which begins when the server is warm.
+const MIDST: Duration = Duration::from_secs(8);
+const LIMITS: Limits = Limits {
+    header: Duration::from_secs(1),
+    body: Duration::from_secs(1),
+    answer: Duration::from_secs(2),
+    idle: Duration::from_secs(3),
+    grace: Duration::from_secs(3),
+    answers_kib: 16 << 10,
+};
+
+/// A server with limits of its own, under siege.
+fn siege(limits: [u64; 5], meanwhile: impl FnOnce(&Larder) + Send) -> Siege {
+    let names = ["--header-ms-max", "--body-ms-max", "--answer-ms-max", "--idle-ms-max"];
+    let mut flags: Vec<_> =
+        names.iter().zip(limits).map(|(name, ms)| format!("{name}={ms}")).collect();
+    flags.push(format!("--answers-bytes-max={}", limits[4]));
+    let larder = Larder::start_with(Options { flags, ..Options::default() });
+    let drip = Duration::from_millis(150);
+    let server = Server { address: larder.address(), token: TOKEN.to_owned(), drip };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(MIDST);
+            meanwhile(&larder);
+        });
+        besiege(&larder, &server, SLOW, LIMITS, SIEGE).unwrap()
+    })
+}
+
+const AS_PROMISED: [u64; 5] = [1000, 1000, 2000, 3000, 16 << 20];
+
+#[test]
+fn good_clients_are_served_beside_300_rude_ones_that_are_closed_by_their_limits() {
+    let _alone = ALONE.lock();
+    let siege = siege(AS_PROMISED, |_| {});
+    println!("{siege:?}");
+    assert_eq!(siege.judge(SLOW, &LIMITS), Ok(()));
+    assert_eq!(siege.closings.kinds(), 20, "{siege:?}");
+}
+
+#[test]
+fn a_server_that_bears_slow_clients_too_long_is_noticed() {
+    let _alone = ALONE.lock();
+    let long = siege([60_000, 60_000, 60_000, 60_000, 16 << 20], |_| {});
+    let told = long.judge(SLOW, &LIMITS).unwrap_err();
+    for kind in ["Silent", "Head", "Preface", "Body", "Reader", "Deaf", "Idle", "Http2Deaf"] {
+        assert!(told.contains(&format!("(\"{kind}\"")), "{kind} in {told}");
+    }
+}
+
+#[test]
+fn a_server_whose_memory_grows_with_slow_readers_is_noticed() {
+    let _alone = ALONE.lock();
+    let unbounded = siege([1000, 1000, 2000, 3000, 1 << 40], |_| {});
+    let told = unbounded.judge(SLOW, &LIMITS).unwrap_err();
+    assert!(told.contains("the memory grew beyond"), "{told}");
+}
+
+#[test]
+fn a_good_client_that_is_answered_wrongly_is_noticed() {
+    let _alone = ALONE.lock();
+    let overwritten = siege(AS_PROMISED, |larder| {
+        let mut other = larder_torture::client::Connection::new(larder.address());
+        for _ in 0..2000 {
+            other.post("/api/v1.kv.set", br#"{"key":"good-1","value":"bad"}"#).unwrap();
+        }
+    });
+    assert!(overwritten.judge(SLOW, &LIMITS).unwrap_err().contains("a good client read"));
+}
+
+#[test]
+fn a_good_client_that_is_not_answered_is_noticed() {
+    let _alone = ALONE.lock();
+    let killed = siege(AS_PROMISED, |larder| larder.signal(rustix::process::Signal::KILL));
+    assert!(killed.judge(SLOW, &LIMITS).unwrap_err().contains("was not answered"));
+}
