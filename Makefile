@@ -4,12 +4,13 @@ CARGO ?= cargo
 GUEST_TARGET := wasm32-wasip2
 GUEST_DIR := target/$(GUEST_TARGET)/guest
 VENV := target/venv
+DENY_VERSION := 0.20.2
 BENCH_RUN = $(CARGO) run --release --locked --package larder-bench --
 # Two jobs at a time is what small machines bear; raise it on larger ones.
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help run build quick setup guest examples test test-rust test-python lint bench bench-docs bench-peers bench-client torture clean
+.PHONY: help run build quick setup guest examples test test-rust test-python lint bench bench-docs bench-peers bench-client torture deny clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +52,16 @@ lint: guest ## Check formatting, lints and docs, warnings fatal
 	$(CARGO) clippy --profile guest --locked --target $(GUEST_TARGET) --package larder-api -- --deny warnings
 	$(CARGO) clippy --profile guest --locked --target $(GUEST_TARGET) --package larder-example-visits --package larder-test-guest -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --profile quick --locked --workspace --no-deps --document-private-items
+
+deny: ## Check dependencies: licences, sources, withdrawn versions, known faults
+	@$(CARGO) deny --version 2>/dev/null | grep -qx "cargo-deny $(DENY_VERSION)" || $(CARGO) install --locked cargo-deny --version $(DENY_VERSION)
+	$(CARGO) deny --locked check --hide-inclusion-graph bans licenses sources
+	CARGO=$(CARGO) python3 .ci/withdrawn.py
+	@if $(CARGO) deny --log-level off fetch db >/dev/null 2>&1; then \
+		$(CARGO) deny --locked check advisories; \
+	else \
+		echo "advisories: NOT CHECKED, for RustSec's database cannot be fetched from here"; \
+	fi
 
 bench: build ## Measure in alternating runs, some minutes; BENCH=full takes an hour and more
 	$(BENCH_RUN) run $(if $(filter full,$(BENCH)),--full)
