@@ -208,6 +208,27 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_held_is_told_where_it_stands() {
+        let place = |place: &str| (422, Some(place.to_owned()));
+        assert_eq!(fault(json(r#"{"a":1,"\ud800":1}"#)), place("."));
+        assert_eq!(fault(json(r#"{"a":1,"x":2,"b":1e999,"a":1}"#)), place("b"));
+        assert_eq!(json(r#"{"x":1e999,"y":"\ud800","b":["x",1e999]}"#), Ok(None));
+    }
+
+    #[test]
+    fn what_cannot_be_held_does_not_hide_what_is_malformed() {
+        for document in [
+            r#"{"a":1e999"#,
+            r#"{"a":1e999,}"#,
+            r#"{"a":"\ud800"]"#,
+            r#"{"a":1e999} x"#,
+            r#"{"\ud800":1,]"#,
+        ] {
+            assert_eq!(fault(json(document)), (400, None), "{document}");
+        }
+    }
+
+    #[test]
     fn nesting_has_no_limit_in_either_encoding() {
         const DEPTH: usize = 100_000;
         for field in [b'a', b'x'] {
