@@ -10,7 +10,7 @@ BENCH_RUN = $(CARGO) run --release --locked --package larder-bench --
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help run build quick setup guest examples test test-rust test-python lint bench bench-docs bench-peers bench-client torture deny clean
+.PHONY: help run build quick setup guest examples test test-rust test-python lint bench bench-docs bench-peers bench-client torture fuzz deny clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,16 @@ bench-client: build ## Compare the load client with wrk
 
 torture: quick examples ## Run torture tests for hours, from where they stopped; TRIAL=name SEED=n MINUTES=n
 	$(CARGO) run --profile quick --locked --package larder-torture -- $(TRIAL) $(SEED:%=--seed %) $(ROUNDS:%=--rounds %) $(MINUTES:%=--minutes %)
+
+# What libFuzzer needs of the compiler, which stable has; sanitizers, which it has not, are left out.
+FUZZ_HOST = $(shell rustc --print host-tuple)
+FUZZ_FLAGS := --cfg fuzzing -Ccodegen-units=1 -Cdebug-assertions -Coverflow-checks -Cpasses=sancov-module \
+	-Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+	-Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares
+
+fuzz: ## Fuzz what parses, from where it stopped; TARGET=name MINUTES=n for each
+	RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --profile quick --locked --target $(FUZZ_HOST) --target-dir target/fuzz/build --package larder-fuzz --features libfuzzer $(foreach target,$(or $(TARGET),json msgpack layout import config),--bin $(target))
+	$(CARGO) run --profile quick --locked --package larder-fuzz -- --programs target/fuzz/build/$(FUZZ_HOST)/quick $(TARGET) $(MINUTES:%=--minutes %)
 
 clean: ## Remove what was built, but no data
 	$(CARGO) clean
