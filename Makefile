@@ -4,12 +4,13 @@ CARGO ?= cargo
 GUEST_TARGET := wasm32-wasip2
 GUEST_DIR := target/$(GUEST_TARGET)/guest
 VENV := target/venv
+DENY_VERSION := 0.20.2
 BENCH_RUN = $(CARGO) run --release --locked --package larder-bench --
 # Two jobs at a time is what small machines bear; raise it on larger ones.
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help run build quick setup guest examples test test-rust test-python lint bench bench-docs bench-peers bench-client torture clean
+.PHONY: help run build quick setup guest examples test test-rust test-python lint bench bench-docs bench-peers bench-client torture fuzz deny clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +53,16 @@ lint: guest ## Check formatting, lints and docs, warnings fatal
 	$(CARGO) clippy --profile guest --locked --target $(GUEST_TARGET) --package larder-example-visits --package larder-test-guest -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --profile quick --locked --workspace --no-deps --document-private-items
 
+deny: ## Check dependencies: licences, sources, withdrawn versions, known faults
+	@$(CARGO) deny --version 2>/dev/null | grep -qx "cargo-deny $(DENY_VERSION)" || $(CARGO) install --locked cargo-deny --version $(DENY_VERSION)
+	$(CARGO) deny --locked check --hide-inclusion-graph bans licenses sources
+	CARGO=$(CARGO) python3 .ci/withdrawn.py
+	@if $(CARGO) deny --log-level off fetch db >/dev/null 2>&1; then \
+		$(CARGO) deny --locked check advisories; \
+	else \
+		echo "advisories: NOT CHECKED, for RustSec's database cannot be fetched from here"; \
+	fi
+
 bench: build ## Measure in alternating runs, some minutes; BENCH=full takes an hour and more
 	$(BENCH_RUN) run $(if $(filter full,$(BENCH)),--full)
 
@@ -66,6 +77,16 @@ bench-client: build ## Compare the load client with wrk
 
 torture: quick examples ## Run torture tests for hours, from where they stopped; TRIAL=name SEED=n MINUTES=n
 	$(CARGO) run --profile quick --locked --package larder-torture -- $(TRIAL) $(SEED:%=--seed %) $(ROUNDS:%=--rounds %) $(MINUTES:%=--minutes %)
+
+# What libFuzzer needs of the compiler, which stable has; sanitizers, which it has not, are left out.
+FUZZ_HOST = $(shell rustc --print host-tuple)
+FUZZ_FLAGS := --cfg fuzzing -Ccodegen-units=1 -Cdebug-assertions -Coverflow-checks -Cpasses=sancov-module \
+	-Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+	-Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares
+
+fuzz: ## Fuzz what parses, from where it stopped; TARGET=name MINUTES=n for each
+	RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --profile quick --locked --target $(FUZZ_HOST) --target-dir target/fuzz/build --package larder-fuzz --features libfuzzer $(foreach target,$(or $(TARGET),json msgpack layout import config),--bin $(target))
+	$(CARGO) run --profile quick --locked --package larder-fuzz -- --programs target/fuzz/build/$(FUZZ_HOST)/quick $(TARGET) $(MINUTES:%=--minutes %)
 
 clean: ## Remove what was built, but no data
 	$(CARGO) clean

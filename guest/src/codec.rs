@@ -203,9 +203,29 @@ mod tests {
         }
         assert_eq!(fault(json(r#"{"a":1e999}"#)), place("a"));
         assert_eq!(fault(json(r#"{"a":[1,1e999]}"#)), place("a"));
-        assert_eq!(fault(json(r#"{"a":1,"\ud800":1}"#)), place("."));
         assert_eq!(fault(json(r#"{"a":"\ud800"}"#)), place("a"));
         assert_eq!(fault(json(r#"{"a":"\ud800\u0061"}"#)), place("a"));
+    }
+
+    #[test]
+    fn what_cannot_be_held_is_told_where_it_stands() {
+        let place = |place: &str| (422, Some(place.to_owned()));
+        assert_eq!(fault(json(r#"{"a":1,"\ud800":1}"#)), place("."));
+        assert_eq!(fault(json(r#"{"a":1,"x":2,"b":1e999,"a":1}"#)), place("b"));
+        assert_eq!(json(r#"{"x":1e999,"y":"\ud800","b":["x",1e999]}"#), Ok(None));
+    }
+
+    #[test]
+    fn what_cannot_be_held_does_not_hide_what_is_malformed() {
+        for document in [
+            r#"{"a":1e999"#,
+            r#"{"a":1e999,}"#,
+            r#"{"a":"\ud800"]"#,
+            r#"{"a":1e999} x"#,
+            r#"{"\ud800":1,]"#,
+        ] {
+            assert_eq!(fault(json(document)), (400, None), "{document}");
+        }
     }
 
     #[test]

@@ -109,6 +109,20 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let token = check_variables(variables)?;
         let (file, file_dir) = read_file(args.config.as_deref())?;
+        Self::merge(args, token, file, &file_dir)
+    }
+
+    /// Resolves the text of a file alone, whose paths count from `dir`.
+    pub fn of_text(text: &str, dir: &Path) -> Result<Self, ConfigError> {
+        Self::merge(ServeArgs::default(), None, parse_file(text)?, dir)
+    }
+
+    fn merge(
+        args: ServeArgs,
+        token: Option<String>,
+        file: File,
+        file_dir: &Path,
+    ) -> Result<Self, ConfigError> {
         let at_file = |path: PathBuf| file_dir.join(path);
         // Both are checked, also the one that is overruled.
         let of_file = file.admin_token.map(|token| parse_token(&token, "admin_token"));
@@ -174,7 +188,7 @@ impl Config {
             mounts: mounts::resolve(
                 file.mount,
                 &Api { replaced_by: api, body_bytes_max },
-                &file_dir,
+                file_dir,
             )?,
         })
     }
@@ -265,10 +279,14 @@ fn read_file(named: Option<&Path>) -> Result<(File, PathBuf), ConfigError> {
         Err(error) => return fail(format!("{}: {error}", path.display())),
     };
     let dir = path.parent().unwrap_or(Path::new("")).to_owned();
-    match toml::from_str(&text) {
+    match parse_file(&text) {
         Ok(file) => Ok((file, dir)),
         Err(error) => fail(format!("{}: {error}", path.display())),
     }
+}
+
+fn parse_file(text: &str) -> Result<File, ConfigError> {
+    toml::from_str(text).map_err(|error| ConfigError(error.to_string()))
 }
 
 fn check(key: &str, value: u64, range: std::ops::RangeInclusive<u64>) -> Result<(), ConfigError> {

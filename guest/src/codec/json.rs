@@ -2,7 +2,6 @@
 
 use alloc::borrow::{Cow, ToOwned};
 use alloc::format;
-use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::fmt;
@@ -12,11 +11,6 @@ use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor
 
 use super::{BOOLEAN, Document, ELEMENTS_AHEAD_MAX, Found, MAP, NEGATIVE, NOT_WHOLE, Node};
 use crate::error::Error;
-
-/// Faults of values that the grammar of JSON allows but nothing here can hold: numbers beyond a
-/// double, and halves of surrogate pairs.
-const UNHOLDABLE: [&str; 3] =
-    ["number out of range", "unexpected end of hex escape", "lone leading surrogate"];
 
 /// Reads a document; only one that is malformed, or that nothing can hold, is an error.
 pub fn decode<'a, const N: usize>(
@@ -31,15 +25,20 @@ pub fn decode<'a, const N: usize>(
     let mut deserializer = serde_json::Deserializer::from_str(text);
     seed.deserialize(&mut deserializer)
         .and_then(|document| deserializer.end().map(|()| document))
-        .map_err(|error| {
-            let detail = error.to_string();
-            if UNHOLDABLE.iter().any(|fault| detail.starts_with(fault)) {
-                let place = place.get().unwrap_or(".");
-                Error::invalid_data(place, format!("The value is out of range: {detail}."))
-            } else {
-                Error::invalid_encoding(format!("The body is not JSON: {detail}."))
-            }
-        })
+        .map_err(|error| refusal(text, &error, place.get()))
+}
+
+/// What is wrong with a document that could not be read at `place`. The grammar of JSON allows values
+/// that nothing here can hold, numbers beyond a double and halves of surrogate pairs; reading ends
+/// there, so whether the document is JSON is known only when the rest was looked at too.
+fn refusal(text: &str, error: &serde_json::Error, place: Option<&'static str>) -> Error {
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Ok(_) => Error::invalid_data(
+            place.unwrap_or("."),
+            format!("The value is out of range: {error}."),
+        ),
+        Err(malformed) => Error::invalid_encoding(format!("The body is not JSON: {malformed}.")),
+    }
 }
 
 /// Visitor methods for values whose content does not matter.

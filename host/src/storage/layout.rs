@@ -164,6 +164,10 @@ impl<'a> Record<'a> {
 
     /// Decodes what stands under `key` and checks every byte of it.
     pub fn decode(key: &[u8], stored: &'a [u8]) -> Result<Self, Damaged> {
+        // A damaged file may hold keys that no record was ever written under.
+        if key.len() > NAMESPACE_ID_BYTES + NAME_BYTES_MAX {
+            return Err(Damaged);
+        }
         let (kind, rest) = stored.split_first().ok_or(Damaged)?;
         let (version, rest) = take_uint::<VERSION_BYTES>(rest)?;
         let (expiry, rest) = match *kind {
@@ -375,6 +379,15 @@ mod tests {
             assert_eq!(Record::decode(b"key", &good[..length]), Err(Damaged), "length {length}");
         }
         assert_eq!(Record::decode(b"kez", &good), Err(Damaged), "another key");
+    }
+
+    #[test]
+    fn a_record_under_a_key_that_is_too_long_is_damaged() {
+        let record = Record { version: Version(7), expiry: None, value: b"some bytes" };
+        let good = stored(b"key", &record);
+        for length in [261, 295, 511] {
+            assert_eq!(Record::decode(&vec![b'k'; length], &good), Err(Damaged), "{length}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@
 mod apply;
 mod env;
 mod error;
-mod layout;
+pub mod layout;
 mod namespaces;
 mod options;
 mod queue;

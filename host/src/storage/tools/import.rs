@@ -1,21 +1,17 @@
 //! Imports: text that an export wrote, into a data directory that holds nothing yet. Values and
-//! expiries come as they were; versions are new. Knows batches; the lines are `text`'s.
+//! expiries come as they were; versions are new. Knows batches; the lines are `lines`'s.
 
-use std::io::{BufRead, Read};
+use std::io::BufRead;
 use std::path::Path;
 
 use heed::RwTxn;
-use sha2::{Digest, Sha256};
 
-use super::text::{LINE_BYTES_MAX, Line};
+use super::lines::{Item, Reader};
 use super::{Findings, Incoming, ToolError, env, failed, jump};
 use crate::clock::{Clock, Millis};
-use crate::hex;
 use crate::storage::env::Database;
-use crate::storage::layout::{
-    self, EXPIRY_MAX, NAME_BYTES_MAX, NamespaceRow, Record, RecordKey, StateRow,
-};
-use crate::storage::{DEFAULT_NAMESPACE, NamespaceId, Options, Version};
+use crate::storage::layout::{self, NamespaceRow, Record, RecordKey, StateRow};
+use crate::storage::{DEFAULT_NAMESPACE, NamespaceId, Options};
 
 /// Bytes of lines in one transaction: bounds its dirty pages.
 const BATCH_BYTES_MAX: usize = 32 << 20;
@@ -35,18 +31,15 @@ pub struct Imported {
 /// # Errors
 /// The line that is wrong and why, or what could not be written.
 pub fn import(from: &mut dyn BufRead, dir: &Path, clock: &Clock) -> Result<Imported, ToolError> {
-    let mut lines = Lines { from, hash: Sha256::new(), line: Vec::new(), number: 0 };
-    lines.next()?;
-    let Line::Begin { version, instant } = lines.line()? else {
-        return Err(lines.wrong("it is no larder export"));
-    };
-    clock.raise_to(Millis(instant));
-    let version = jump(Version(version))?;
+    let mut lines = Reader::new(from)?;
+    let (version, instant) = lines.begin();
+    clock.raise_to(instant);
+    let version = jump(version)?;
     let incoming = Incoming::begin(dir)?;
     let (database, found) = env::open(&incoming.folder, &Options::default(), clock)?;
     let instant = clock.now();
     let state = StateRow { version, instant, ..found.state };
-    let mut filling = Filling { state, namespace: None, namespaces: 0, entries: 0, expired: 0 };
+    let mut filling = Filling { state, namespace: None, expired: 0 };
     while fill(&mut lines, &database, &mut filling)? == Batch::Full {}
     drop(database);
     let findings = incoming.publish()?;
@@ -64,14 +57,12 @@ enum Batch {
 struct Filling {
     state: StateRow,
     namespace: Option<NamespaceId>,
-    namespaces: u64,
-    entries: u64,
     expired: u64,
 }
 
 /// Reads lines into one transaction.
 fn fill(
-    lines: &mut Lines<'_>,
+    lines: &mut Reader<'_>,
     database: &Database,
     filling: &mut Filling,
 ) -> Result<Batch, ToolError> {
@@ -79,27 +70,12 @@ fn fill(
     let mut txn = database.env.write_txn().map_err(broken)?;
     let mut bytes = 0;
     let batch = loop {
-        let before = lines.hash.clone();
-        if !lines.next()? {
-            return Err(lines.wrong("the last line is missing: the export is not complete"));
-        }
-        bytes += lines.line.len();
-        match lines.line()? {
-            Line::End { namespaces, entries, sha256 } => {
-                let counted = (filling.namespaces, filling.entries + filling.expired);
-                if (namespaces, entries) != counted || *sha256 != hex::encode(&before.finalize()) {
-                    return Err(lines.wrong("what was read is not what was exported"));
-                }
-                if lines.next()? {
-                    return Err(lines.wrong("there is something behind the last line"));
-                }
-                break Batch::Last;
-            }
-            line => {
-                let put = filling.put(database, &mut txn, line);
-                put.map_err(broken)?.map_err(|error| lines.wrong(&error))?;
-            }
-        }
+        let Some(item) = lines.next_item()? else {
+            break Batch::Last;
+        };
+        let put = filling.put(database, &mut txn, item);
+        put.map_err(broken)?.map_err(|error| lines.wrong(&error))?;
+        bytes += lines.line_bytes();
         if bytes > BATCH_BYTES_MAX {
             break Batch::Full;
         }
@@ -110,32 +86,24 @@ fn fill(
 }
 
 impl Filling {
-    /// Stores what a line says: an error of the database, or why the line cannot be stored.
+    /// Stores an item: an error of the database, or why the item cannot be stored.
     fn put(
         &mut self,
         database: &Database,
         txn: &mut RwTxn<'_>,
-        line: Line<'_>,
+        item: Item<'_>,
     ) -> Result<Result<(), String>, heed::Error> {
-        match line {
-            Line::Namespace { name, created, updated } => {
-                let (created, updated) = (Millis(created), Millis(updated));
+        match item {
+            Item::Namespace { name, created, updated } => {
                 self.put_namespace(database, txn, &name, created, updated)
             }
-            Line::Entry { key, value, expiry, .. } => {
-                let expiry = expiry.map(Millis);
-                let Some(namespace) = self.namespace else {
-                    return Ok(Err("an entry comes before its namespace".to_owned()));
-                };
-                let Some(key) = RecordKey::new(namespace, &key) else {
-                    return Ok(Err("a key is 1 to 256 bytes".to_owned()));
-                };
-                if expiry.is_some_and(|expiry| expiry > EXPIRY_MAX) {
-                    return Ok(Err("the expiry is out of range".to_owned()));
+            Item::Entry { key, value, expiry, .. } => {
+                let key = self.namespace.and_then(|namespace| RecordKey::new(namespace, &key));
+                match key {
+                    Some(key) => self.put_entry(database, txn, &key, &value, expiry),
+                    None => Ok(Err("it has no valid key, or no namespace".to_owned())),
                 }
-                self.put_entry(database, txn, &key, &value, expiry)
             }
-            Line::Begin { .. } | Line::End { .. } => Ok(Err("it is out of place".to_owned())),
         }
     }
 
@@ -147,9 +115,6 @@ impl Filling {
         created: Millis,
         updated: Millis,
     ) -> Result<Result<(), String>, heed::Error> {
-        if name.is_empty() || name.len() > NAME_BYTES_MAX {
-            return Ok(Err("a name is 1 to 256 bytes".to_owned()));
-        }
         let id = if name == DEFAULT_NAMESPACE {
             layout::DEFAULT_ID
         } else if database.namespaces.get(txn, name.as_bytes())?.is_some() {
@@ -165,7 +130,6 @@ impl Filling {
         let row = NamespaceRow { id, created, updated }.encode(name.as_bytes());
         database.namespaces.put(txn, name.as_bytes(), &row)?;
         self.namespace = Some(id);
-        self.namespaces += 1;
         Ok(Ok(()))
     }
 
@@ -192,40 +156,6 @@ impl Filling {
         if let Some(expiry) = expiry {
             database.expiry.put(txn, &key.expiry_key(expiry), &[])?;
         }
-        self.entries += 1;
         Ok(Ok(()))
-    }
-}
-
-/// Reads lines, counts them and hashes them.
-struct Lines<'a> {
-    from: &'a mut dyn BufRead,
-    hash: Sha256,
-    line: Vec<u8>,
-    number: u64,
-}
-
-impl Lines<'_> {
-    /// Reads the next line and hashes it; false at the end.
-    fn next(&mut self) -> Result<bool, ToolError> {
-        self.line.clear();
-        self.number += 1;
-        let mut from = (&mut *self.from).take(LINE_BYTES_MAX);
-        let read = from.read_until(b'\n', &mut self.line);
-        let read = read.map_err(|error| failed(format!("line {}: {error}", self.number)))?;
-        if read > 0 && self.line.last() != Some(&b'\n') {
-            return Err(self.wrong("it is cut short, or longer than any line can be"));
-        }
-        self.hash.update(&self.line);
-        Ok(read > 0)
-    }
-
-    /// What the line that was read says.
-    fn line(&self) -> Result<Line<'_>, ToolError> {
-        Line::decode(&self.line).map_err(|error| self.wrong(&error))
-    }
-
-    fn wrong(&self, what: &str) -> ToolError {
-        failed(format!("line {}: {what}; nothing was imported", self.number))
     }
 }

@@ -6,6 +6,7 @@ mod backup;
 mod check;
 mod export;
 mod import;
+pub mod lines;
 mod pages;
 mod restore;
 pub mod text;

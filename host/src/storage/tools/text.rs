@@ -89,6 +89,20 @@ struct Fields<'a> {
     sha256: Option<Cow<'a, str>>,
 }
 
+impl Fields<'_> {
+    /// Whether the fields are those of one kind of line, `version` apart, which two of them have.
+    fn are_of_one_kind(&self) -> bool {
+        let begin = self.larder_export.is_some() || self.instant.is_some();
+        let namespace =
+            self.namespace.is_some() || self.created.is_some() || self.updated.is_some();
+        let bytes = [&self.key, &self.key_base64, &self.value, &self.value_base64];
+        let entry = bytes.into_iter().any(Option::is_some) || self.expiry.is_some();
+        let end = self.namespaces.is_some() || self.entries.is_some() || self.sha256.is_some();
+        let versioned = begin || entry || self.version.is_none();
+        versioned && [begin, namespace, entry, end].into_iter().filter(|kind| *kind).count() == 1
+    }
+}
+
 impl Line<'_> {
     /// Writes the line, its newline included.
     #[must_use]
@@ -140,8 +154,15 @@ impl<'a> Line<'a> {
     /// # Errors
     /// What is wrong with it.
     pub fn decode(line: &'a [u8]) -> Result<Self, String> {
+        // Else an array would be taken for the fields in their order.
+        if line.trim_ascii_start().first().is_some_and(|byte| *byte != b'{') {
+            return Err("it is no JSON object".to_owned());
+        }
         let fields: Fields<'a> = serde_json::from_slice(line).map_err(|error| error.to_string())?;
         match fields {
+            _ if !fields.are_of_one_kind() => {
+                Err("its fields are not those of one kind of line".to_owned())
+            }
             Fields { larder_export: Some(form), .. } if form != FORM => {
                 Err(format!("the form is {form}, this larder knows {FORM}"))
             }
@@ -164,7 +185,14 @@ impl<'a> Line<'a> {
                 ..
             } => Ok(Line::End { namespaces, entries, sha256 }),
             Fields {
-                key, key_base64, value, value_base64, version: Some(version), expiry, ..
+                larder_export: None,
+                key,
+                key_base64,
+                value,
+                value_base64,
+                version: Some(version),
+                expiry,
+                ..
             } => {
                 let key = as_bytes("key", key, key_base64)?;
                 let value = as_bytes("value", value, value_base64)?;
@@ -245,9 +273,15 @@ mod tests {
     fn lines_that_are_none_are_refused_with_the_reason() {
         for (line, reason) in [
             ("", "EOF"),
-            ("[]", "none of the lines"),
-            ("7", "invalid type"),
-            ("{}", "none of the lines"),
+            ("[]", "no JSON object"),
+            ("[1,null,null,null,null,null,null,null,7,8]", "no JSON object"),
+            ("7", "no JSON object"),
+            ("{}", "not those of one kind"),
+            (r#"{"version":1}"#, "not those of one kind"),
+            (r#"{"larder_export":1,"version":1}"#, "lacks a field"),
+            (r#"{"namespace":"n","created":1,"updated":1,"version":1}"#, "not those of one kind"),
+            (r#"{"larder_export":1,"version":1,"instant":1,"key":"k"}"#, "not those of one kind"),
+            (r#"{"key":"k","value":"v","version":1,"entries":1}"#, "not those of one kind"),
             (r#"{"larder_export":2,"version":1,"instant":1}"#, "form is 2"),
             (r#"{"key":"k","version":1}"#, "one of value and value_base64"),
             (r#"{"key":"k","key_base64":"aw==","value":"","version":1}"#, "one of key"),

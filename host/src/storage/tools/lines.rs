@@ -1,0 +1,282 @@
+//! A whole export as lines: written with its digest, read with everything checked that the lines
+//! alone can tell. Knows nothing of data directories, so that any bytes can be tried.
+
+use std::borrow::Cow;
+use std::io::{BufRead, Read, Write};
+
+use sha2::{Digest, Sha256};
+
+use super::text::{LINE_BYTES_MAX, Line};
+use super::{ToolError, failed};
+use crate::clock::Millis;
+use crate::hex;
+use crate::storage::Version;
+use crate::storage::layout::{EXPIRY_MAX, NAME_BYTES_MAX};
+
+/// What stands between the first line and the last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item<'a> {
+    /// A namespace, to which the entries up to the next one belong.
+    Namespace {
+        /// Its name: 1 to 256 bytes.
+        name: Cow<'a, str>,
+        /// When it was first configured.
+        created: Millis,
+        /// When it was last configured.
+        updated: Millis,
+    },
+    /// An entry.
+    Entry {
+        /// Its key: 1 to 256 bytes.
+        key: Cow<'a, [u8]>,
+        /// Its value.
+        value: Cow<'a, [u8]>,
+        /// The version that it had.
+        version: Version,
+        /// When it expires, [`EXPIRY_MAX`] at most.
+        expiry: Option<Millis>,
+    },
+}
+
+/// Reads an export, counts it and hashes it.
+pub struct Reader<'a> {
+    from: &'a mut dyn BufRead,
+    hash: Sha256,
+    line: Vec<u8>,
+    number: u64,
+    namespaces: u64,
+    entries: u64,
+    begin: (Version, Millis),
+}
+
+impl<'a> Reader<'a> {
+    /// Reads the first line.
+    ///
+    /// # Errors
+    /// That it is none, or what could not be read.
+    pub fn new(from: &'a mut dyn BufRead) -> Result<Self, ToolError> {
+        let mut reader = Self {
+            from,
+            hash: Sha256::new(),
+            line: Vec::new(),
+            number: 0,
+            namespaces: 0,
+            entries: 0,
+            begin: (Version::ABSENT, Millis(0)),
+        };
+        reader.advance()?;
+        let line = Line::decode(&reader.line).map_err(|error| reader.wrong(&error))?;
+        let Line::Begin { version, instant } = line else {
+            return Err(reader.wrong("it is no larder export"));
+        };
+        let instant = Millis(instant);
+        // A server's time never falls: one that began so late could never write an expiry again.
+        if instant > EXPIRY_MAX {
+            return Err(reader.wrong("the instant is out of range"));
+        }
+        reader.begin = (Version(version), instant);
+        Ok(reader)
+    }
+
+    /// The newest version of the server that was exported, and the highest instant that it had seen.
+    #[must_use]
+    pub fn begin(&self) -> (Version, Millis) {
+        self.begin
+    }
+
+    /// Bytes of the line that was read last.
+    #[must_use]
+    pub fn line_bytes(&self) -> usize {
+        self.line.len()
+    }
+
+    /// Reads up to the next item; None after a last line that fits all before it.
+    ///
+    /// # Errors
+    /// The line that is wrong and why, or what could not be read.
+    pub fn next_item(&mut self) -> Result<Option<Item<'_>>, ToolError> {
+        let before = self.hash.clone();
+        if !self.advance()? {
+            return Err(self.wrong("the last line is missing: the export is not complete"));
+        }
+        let number = self.number;
+        let line = Line::decode(&self.line).map_err(|error| wrong(number, &error))?;
+        if let Line::End { namespaces, entries, sha256 } = line {
+            let counted = (self.namespaces, self.entries);
+            if (namespaces, entries) != counted || *sha256 != hex::encode(&before.finalize()) {
+                return Err(wrong(number, "what was read is not what was exported"));
+            }
+            let rest = self.from.fill_buf();
+            let rest = rest.map_err(|error| wrong(number + 1, &error.to_string()))?;
+            if rest.is_empty() {
+                return Ok(None);
+            }
+            return Err(wrong(number + 1, "there is something behind the last line"));
+        }
+        let item = item(line, self.namespaces == 0).map_err(|error| wrong(number, &error))?;
+        match item {
+            Item::Namespace { .. } => self.namespaces += 1,
+            Item::Entry { .. } => self.entries += 1,
+        }
+        Ok(Some(item))
+    }
+
+    /// Reads the next line and hashes it; false at the end.
+    fn advance(&mut self) -> Result<bool, ToolError> {
+        self.line.clear();
+        self.number += 1;
+        let mut from = (&mut *self.from).take(LINE_BYTES_MAX);
+        let read = from.read_until(b'\n', &mut self.line);
+        let read = read.map_err(|error| failed(format!("line {}: {error}", self.number)))?;
+        if read > 0 && self.line.last() != Some(&b'\n') {
+            return Err(self.wrong("it is cut short, or longer than any line can be"));
+        }
+        self.hash.update(&self.line);
+        Ok(read > 0)
+    }
+
+    /// An error that names the line that was read last.
+    #[must_use]
+    pub fn wrong(&self, what: &str) -> ToolError {
+        wrong(self.number, what)
+    }
+}
+
+fn wrong(number: u64, what: &str) -> ToolError {
+    failed(format!("line {number}: {what}; nothing was imported"))
+}
+
+/// What a line says, if it can stand there: `first` where there is no namespace before it.
+fn item(line: Line<'_>, first: bool) -> Result<Item<'_>, String> {
+    let fault = |what: &str| Err(what.to_owned());
+    match line {
+        Line::Namespace { name, .. } if name.is_empty() || name.len() > NAME_BYTES_MAX => {
+            fault("a name is 1 to 256 bytes")
+        }
+        Line::Namespace { created, updated, .. } if created.max(updated) > EXPIRY_MAX.0 => {
+            fault("an instant is out of range")
+        }
+        Line::Namespace { name, created, updated } => {
+            Ok(Item::Namespace { name, created: Millis(created), updated: Millis(updated) })
+        }
+        Line::Entry { .. } if first => fault("an entry comes before its namespace"),
+        Line::Entry { key, .. } if key.is_empty() || key.len() > NAME_BYTES_MAX => {
+            fault("a key is 1 to 256 bytes")
+        }
+        Line::Entry { expiry: Some(expiry), .. } if expiry > EXPIRY_MAX.0 => {
+            fault("the expiry is out of range")
+        }
+        Line::Entry { key, value, version, expiry } => {
+            Ok(Item::Entry { key, value, version: Version(version), expiry: expiry.map(Millis) })
+        }
+        Line::Begin { .. } | Line::End { .. } => fault("it is out of place"),
+    }
+}
+
+/// Writes an export and hashes what was written.
+pub struct Writer<'a> {
+    to: &'a mut dyn Write,
+    hash: Sha256,
+    namespaces: u64,
+    entries: u64,
+}
+
+impl<'a> Writer<'a> {
+    /// Writes the first line: the newest version, and the highest instant.
+    ///
+    /// # Errors
+    /// What could not be written.
+    pub fn new(
+        to: &'a mut dyn Write,
+        version: Version,
+        instant: Millis,
+    ) -> Result<Self, ToolError> {
+        let mut writer = Self { to, hash: Sha256::new(), namespaces: 0, entries: 0 };
+        writer.line(&Line::Begin { version: version.0, instant: instant.0 })?;
+        Ok(writer)
+    }
+
+    /// Writes an item.
+    ///
+    /// # Errors
+    /// What could not be written.
+    pub fn item(&mut self, item: Item<'_>) -> Result<(), ToolError> {
+        match item {
+            Item::Namespace { name, created, updated } => {
+                self.namespaces += 1;
+                self.line(&Line::Namespace { name, created: created.0, updated: updated.0 })
+            }
+            Item::Entry { key, value, version, expiry } => {
+                self.entries += 1;
+                let (version, expiry) = (version.0, expiry.map(|expiry| expiry.0));
+                self.line(&Line::Entry { key, value, version, expiry })
+            }
+        }
+    }
+
+    /// Writes the last line; returns the namespaces and the entries that were written.
+    ///
+    /// # Errors
+    /// What could not be written.
+    pub fn end(mut self) -> Result<(u64, u64), ToolError> {
+        let sha256 = hex::encode(&std::mem::take(&mut self.hash).finalize());
+        let (namespaces, entries) = (self.namespaces, self.entries);
+        self.line(&Line::End { namespaces, entries, sha256: sha256.into() })?;
+        self.to.flush().map_err(|error| unwritten(&error))?;
+        Ok((namespaces, entries))
+    }
+
+    fn line(&mut self, line: &Line<'_>) -> Result<(), ToolError> {
+        let line = line.encode();
+        self.hash.update(&line);
+        self.to.write_all(&line).map_err(|error| unwritten(&error))
+    }
+}
+
+fn unwritten(error: &std::io::Error) -> ToolError {
+    failed(format!("cannot write the export: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(lines: &[&str]) -> String {
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let mut bytes = text.as_bytes();
+        let mut reader = match Reader::new(&mut bytes) {
+            Ok(reader) => reader,
+            Err(error) => return error.to_string(),
+        };
+        loop {
+            match reader.next_item() {
+                Ok(Some(_)) => {}
+                Ok(None) => return String::new(),
+                Err(error) => return error.to_string(),
+            }
+        }
+    }
+
+    #[test]
+    fn instants_that_no_server_can_have_seen_are_refused() {
+        const BEGIN: &str = r#"{"larder_export":1,"version":1,"instant":1}"#;
+        for (lines, said) in [
+            (
+                vec![r#"{"larder_export":1,"version":1,"instant":253402207201000}"#],
+                "line 1: the instant is out of range",
+            ),
+            (
+                vec![BEGIN, r#"{"namespace":"n","created":253402207201000,"updated":1}"#],
+                "line 2: an instant is out of range",
+            ),
+            (
+                vec![BEGIN, r#"{"namespace":"n","created":1,"updated":18446744073709551615}"#],
+                "line 2: an instant is out of range",
+            ),
+        ] {
+            assert!(refusal(&lines).starts_with(said), "{lines:?}: {}", refusal(&lines));
+        }
+        let last = [BEGIN, r#"{"namespace":"n","created":1,"updated":253402207200999}"#];
+        assert!(refusal(&last).contains("the last line is missing"), "{}", refusal(&last));
+    }
+}

@@ -1,0 +1,184 @@
+//! The short forms of the targets: the corpus, and 20,000 mutations of it that a seed determines; each
+//! with controls that plant what the target must notice.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::path::Path;
+
+use fastrand::Rng;
+use larder::config::{Config, ConfigError};
+use larder::storage::layout::{Damaged, Record};
+use larder::storage::tools::lines::Item;
+use larder_api::codec::{Field, Node};
+use larder_api::error::Error;
+use larder_fuzz::fields::{self, FIELDS};
+use larder_fuzz::{Target, config, corpus, import, json, layout, msgpack, mutate};
+use larder_wire::Encoding;
+
+const MUTATIONS: usize = 20_000;
+
+/// The inputs of the short form: of the corpus first, then mutations of it.
+fn inputs(target: &Target) -> impl Iterator<Item = Vec<u8>> {
+    let corpus = corpus(target).unwrap();
+    assert!(corpus.len() > 20, "{} files for {}", corpus.len(), target.name);
+    let (mut rng, bytes_max) = (Rng::with_seed(1), target.input_bytes_max);
+    let begin = corpus.clone();
+    let mutations = (0..MUTATIONS).map(move |_| mutate::mutated(&mut rng, &corpus, bytes_max));
+    begin.into_iter().chain(mutations)
+}
+
+fn holds(target: &Target) {
+    for input in inputs(target) {
+        let told = (target.judge)(&input);
+        assert_eq!(told, Ok(()), "{}: {}", target.name, input.escape_ascii());
+    }
+}
+
+/// What a judge with a fault planted says first.
+fn first_fault(target: &Target, judge: impl Fn(&[u8]) -> Result<(), String>) -> String {
+    inputs(target).find_map(|input| judge(&input).err()).unwrap_or_default()
+}
+
+#[test]
+fn json_is_read_as_the_oracles_read_it() {
+    holds(&json::TARGET);
+}
+
+#[test]
+fn msgpack_is_read_as_the_oracles_read_it() {
+    holds(&msgpack::TARGET);
+}
+
+#[test]
+fn stored_bytes_come_back_and_changes_are_told() {
+    holds(&layout::TARGET);
+}
+
+#[test]
+fn imports_are_refused_or_written_again_alike() {
+    holds(&import::TARGET);
+}
+
+#[test]
+fn configurations_are_refused_or_within_their_ranges() {
+    holds(&config::TARGET);
+}
+
+type Decoded<'a> = Result<[Field<'a>; FIELDS], Error>;
+
+/// Takes a document for well-formed though a byte follows it.
+fn trailing_byte_taken(body: &[u8], encoding: Encoding) -> Decoded<'_> {
+    let found = fields::decode(body, encoding);
+    match body.split_last() {
+        Some((_, shorter)) if found.is_err() => fields::decode(shorter, encoding).or(found),
+        _ => found,
+    }
+}
+
+/// Takes the second of two equal fields for the one that counts.
+fn place_told_wrong(body: &[u8], encoding: Encoding) -> Decoded<'_> {
+    fields::decode(body, encoding).map_err(|error| match error.location.as_deref() {
+        Some("version") => Error::invalid_data("key", "The field is there twice."),
+        _ => error,
+    })
+}
+
+/// Reads one number wrongly.
+fn number_misread(body: &[u8], encoding: Encoding) -> Decoded<'_> {
+    let mut found = fields::decode(body, encoding)?;
+    for field in &mut found {
+        if field.node == Some(Node::Unsigned(u64::MAX)) {
+            field.node = Some(Node::Unsigned(u64::MAX - 1));
+        }
+    }
+    Ok(found)
+}
+
+#[test]
+fn decoders_that_are_wrong_are_noticed() {
+    type Planted = (fn(&[u8], Encoding) -> Decoded<'_>, &'static str);
+    let planted: [Planted; 3] = [
+        (trailing_byte_taken, "wanted Malformed, found fields"),
+        (place_told_wrong, "version"),
+        (number_misread, "18446744073709551614"),
+    ];
+    for (decoder, said) in planted {
+        let told = first_fault(&json::TARGET, |body| json::judge(body, &decoder));
+        assert!(told.contains(said), "json, {said}: {told}");
+        let told = first_fault(&msgpack::TARGET, |body| msgpack::judge(body, &decoder));
+        assert!(told.contains(said), "msgpack, {said}: {told}");
+    }
+}
+
+/// A reader of records that does not look at the checksum.
+fn checksum_not_looked_at<'a>(key: &[u8], stored: &'a [u8]) -> Result<Record<'a>, Damaged> {
+    let good = Record::decode(key, stored);
+    let header = if stored.first() == Some(&0x11) { 22 } else { 16 };
+    match stored.get(header..) {
+        Some(value) if good.is_err() && key.len() <= 260 && matches!(stored[0], 1 | 0x11) => {
+            let number =
+                |bytes: &[u8]| bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+            let expiry = (header == 22).then(|| larder::clock::Millis(number(&stored[8..14])));
+            let version = larder::storage::Version(number(&stored[1..8]));
+            Ok(Record { version, expiry, value })
+        }
+        _ => good,
+    }
+}
+
+#[test]
+fn a_record_whose_checksum_is_not_looked_at_is_noticed() {
+    let flipped = |told: &String| told.contains("was flipped, and it was not told");
+    let told = inputs(&layout::TARGET)
+        .find_map(|input| layout::judge(&input, &checksum_not_looked_at).err().filter(flipped));
+    assert!(told.is_some());
+}
+
+#[test]
+fn imports_that_lose_or_take_too_much_are_noticed() {
+    let lossy = |text: &[u8]| {
+        let mut export = import::read(text)?;
+        export.items.retain(|item| !matches!(item, Item::Entry { expiry: Some(_), .. }));
+        Ok(export)
+    };
+    let told = first_fault(&import::TARGET, |input| import::judge(input, &lossy));
+    assert!(told.contains("lines became"), "{told}");
+    let credulous = |text: &[u8]| {
+        import::read(text).or_else(|error| {
+            // What stands before the last line, with a digest that fits.
+            let lines = text.trim_ascii_end();
+            let body = lines.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            if error.contains("not what was exported") {
+                import::read(&import::sealed(&text[..body]))
+            } else {
+                Err(error)
+            }
+        })
+    };
+    let told = first_fault(&import::TARGET, |input| import::judge(input, &credulous));
+    assert!(told.contains("without a digest that fits"), "{told}");
+}
+
+fn resolve(text: &str) -> Result<Config, ConfigError> {
+    Config::of_text(text, Path::new("dir"))
+}
+
+#[test]
+fn configurations_out_of_their_ranges_are_noticed() {
+    let unchecked = |text: &str| {
+        resolve(text).or_else(|error| {
+            let lax = text.replace("calls_max = 0", "calls_max = 1");
+            let mut config = resolve(&lax).map_err(|_| error)?;
+            config.http.calls_max -= 1;
+            Ok(config)
+        })
+    };
+    let told = first_fault(&config::TARGET, |text| config::judge(text, &unchecked));
+    assert!(told.contains("calls_max is 0, not from 1"), "{told}");
+    let exposed = |text: &str| {
+        let mut config = resolve(text)?;
+        config.tls = None;
+        Ok(config)
+    };
+    let told = first_fault(&config::TARGET, |text| config::judge(text, &exposed));
+    assert!(told.contains("in the clear"), "{told}");
+}
