@@ -1,5 +1,6 @@
 //! What a guest does that means harm, beyond what Rust alone makes easy in `lib.rs`: floods of each
 //! import, answers that cannot be sent, and abuse of WASI. The query says which.
+#![expect(clippy::disallowed_methods, reason = "a guest has no clock but WASI's")]
 
 use std::time::{Duration, Instant};
 
