@@ -37,6 +37,8 @@ const OPERATION_BYTES_MAX: usize = 64;
 /// The built-in API keeps nothing between calls; a new instance now and then keeps memory tidy.
 const API_INSTANCE_CALLS_MAX: u32 = 1_000_000;
 const API_MEMORY_BYTES_MAX: usize = 128 << 20;
+/// Without a cap a few endless loops leave their neighbours too little to be served at all.
+const FILE_CPU_PERCENT_MAX: u32 = 50;
 
 /// A guest to be mounted.
 #[derive(Clone, Debug)]
@@ -194,7 +196,8 @@ fn resolve_one(mount: FileMount, api: &Api, file_dir: &Path) -> Result<Mount, Co
         let path = file_dir.join(&mount.component);
         let name =
             path.file_stem().map_or(String::new(), |stem| stem.to_string_lossy().into_owned());
-        let (component, limits) = (Component::File(path), Limits::default());
+        let limits = Limits { cpu_percent_max: FILE_CPU_PERCENT_MAX, ..Limits::default() };
+        let component = Component::File(path);
         let (namespaces, health, operations) = (BTreeMap::new(), Vec::new(), Vec::new());
         Mount {
             name,
