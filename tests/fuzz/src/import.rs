@@ -82,9 +82,13 @@ pub fn judge(input: &[u8], read: &Read) -> Result<(), String> {
     nothing_left_out(&text, &written)
 }
 
-/// The body, and a last line that fits it.
+/// The body, its last line ended, and a line after it that fits it all.
 #[must_use]
 pub fn sealed(body: &[u8]) -> Vec<u8> {
+    let mut body = body.to_vec();
+    if !body.ends_with(b"\n") {
+        body.push(b'\n');
+    }
     let (mut namespaces, mut entries) = (0, 0);
     for line in body.split_inclusive(|byte| *byte == b'\n') {
         match Line::decode(line) {
@@ -93,8 +97,8 @@ pub fn sealed(body: &[u8]) -> Vec<u8> {
             _ => {}
         }
     }
-    let sha256 = hex(&Sha256::digest(body)).into();
-    [body, &Line::End { namespaces, entries, sha256 }.encode()].concat()
+    let sha256 = hex(&Sha256::digest(&body)).into();
+    [body, Line::End { namespaces, entries, sha256 }.encode()].concat()
 }
 
 /// A refusal names a line that is there, or the one that is missing.
