@@ -213,6 +213,8 @@ mod tests {
         assert_eq!(fault(json(r#"{"a":1,"\ud800":1}"#)), place("."));
         assert_eq!(fault(json(r#"{"a":1,"x":2,"b":1e999,"a":1}"#)), place("b"));
         assert_eq!(json(r#"{"x":1e999,"y":"\ud800","b":["x",1e999]}"#), Ok(None));
+        assert_eq!(json(r#"{"a":{"\ud800":1}}"#), Ok(Some(MAP)));
+        assert_eq!(json(r#"{"a":[1,{"\ud800":{"\ud800":1}}]}"#), Ok(Some(Node::OtherArray(1))));
     }
 
     #[test]
@@ -223,6 +225,8 @@ mod tests {
             r#"{"a":"\ud800"]"#,
             r#"{"a":1e999} x"#,
             r#"{"\ud800":1,]"#,
+            "{\"a\":{\"\n\":1}}",
+            "{\"a\":[{\"\n\":1}]}",
         ] {
             assert_eq!(fault(json(document)), (400, None), "{document}");
         }

@@ -20,25 +20,34 @@ pub fn decode<'a, const N: usize>(
     // What is not UTF-8 is no JSON, wherever it stands.
     let text = core::str::from_utf8(body)
         .map_err(|error| Error::invalid_encoding(format!("The body is not JSON: {error}.")))?;
-    let place = Cell::new(None);
-    let seed = DocumentSeed { names, place: &place };
+    let (place, passed) = (Cell::new(None), Cell::new(false));
+    let seed = DocumentSeed { names, place: &place, passed: &passed };
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    seed.deserialize(&mut deserializer)
+    let document = seed
+        .deserialize(&mut deserializer)
         .and_then(|document| deserializer.end().map(|()| document))
-        .map_err(|error| refusal(text, &error, place.get()))
+        .map_err(|error| refusal(text, &error, place.get()))?;
+    if passed.get() {
+        well_formed(text)?;
+    }
+    Ok(document)
+}
+
+/// Whether all of a document is JSON, whatever it holds.
+fn well_formed(text: &str) -> Result<(), Error> {
+    let read = serde_json::from_str::<IgnoredAny>(text);
+    read.map(drop)
+        .map_err(|error| Error::invalid_encoding(format!("The body is not JSON: {error}.")))
 }
 
 /// What is wrong with a document that could not be read at `place`. The grammar of JSON allows values
 /// that nothing here can hold, numbers beyond a double and halves of surrogate pairs; reading ends
 /// there, so whether the document is JSON is known only when the rest was looked at too.
 fn refusal(text: &str, error: &serde_json::Error, place: Option<&'static str>) -> Error {
-    match serde_json::from_str::<IgnoredAny>(text) {
-        Ok(_) => Error::invalid_data(
-            place.unwrap_or("."),
-            format!("The value is out of range: {error}."),
-        ),
-        Err(malformed) => Error::invalid_encoding(format!("The body is not JSON: {malformed}.")),
-    }
+    well_formed(text).err().unwrap_or_else(|| {
+        let place = place.unwrap_or(".");
+        Error::invalid_data(place, format!("The value is out of range: {error}."))
+    })
 }
 
 /// Visitor methods for values whose content does not matter.
@@ -52,6 +61,8 @@ struct DocumentSeed<'p, const N: usize> {
     names: &'static [&'static str; N],
     /// The field that is being read, for errors.
     place: &'p Cell<Option<&'static str>>,
+    /// Whether names were passed over that nobody has looked at.
+    passed: &'p Cell<bool>,
 }
 
 impl<'a, const N: usize> DeserializeSeed<'a> for DocumentSeed<'_, N> {
@@ -74,7 +85,7 @@ impl<'a, const N: usize> Visitor<'a> for DocumentSeed<'_, N> {
         while let Some(at) = map.next_key_seed(NameSeed { names: self.names })? {
             self.place.set(at.map(|at| self.names[at]));
             match at {
-                Some(at) => found.put(at, map.next_value_seed(NodeSeed)?),
+                Some(at) => found.put(at, map.next_value_seed(NodeSeed { passed: self.passed })?),
                 None => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -124,9 +135,11 @@ impl<const N: usize> Visitor<'_> for NameSeed<N> {
 }
 
 /// Reads any value into a [`Node`].
-struct NodeSeed;
+struct NodeSeed<'p> {
+    passed: &'p Cell<bool>,
+}
 
-impl<'a> DeserializeSeed<'a> for NodeSeed {
+impl<'a> DeserializeSeed<'a> for NodeSeed<'_> {
     type Value = Node<'a>;
 
     fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -134,7 +147,7 @@ impl<'a> DeserializeSeed<'a> for NodeSeed {
     }
 }
 
-impl<'a> Visitor<'a> for NodeSeed {
+impl<'a> Visitor<'a> for NodeSeed<'_> {
     type Value = Node<'a>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -167,7 +180,7 @@ impl<'a> Visitor<'a> for NodeSeed {
     fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let ahead = seq.size_hint().unwrap_or(0).min(ELEMENTS_AHEAD_MAX);
         let mut bytes = Vec::with_capacity(ahead);
-        while let Some(element) = seq.next_element_seed(ByteSeed)? {
+        while let Some(element) = seq.next_element_seed(ByteSeed { passed: self.passed })? {
             let Some(byte) = element else {
                 while seq.next_element::<IgnoredAny>()?.is_some() {}
                 return Ok(Node::OtherArray(bytes.len()));
@@ -178,14 +191,16 @@ impl<'a> Visitor<'a> for NodeSeed {
     }
 
     fn visit_map<A: MapAccess<'a>>(self, map: A) -> Result<Self::Value, A::Error> {
-        IgnoredAny.visit_map(map).map(|_| MAP)
+        ignore_map(map, self.passed).map(|()| MAP)
     }
 }
 
 /// Reads an element of a byte array: Some for a whole number from 0 to 255.
-struct ByteSeed;
+struct ByteSeed<'p> {
+    passed: &'p Cell<bool>,
+}
 
-impl<'a> DeserializeSeed<'a> for ByteSeed {
+impl<'a> DeserializeSeed<'a> for ByteSeed<'_> {
     type Value = Option<u8>;
 
     fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -193,7 +208,7 @@ impl<'a> DeserializeSeed<'a> for ByteSeed {
     }
 }
 
-impl<'a> Visitor<'a> for ByteSeed {
+impl<'a> Visitor<'a> for ByteSeed<'_> {
     type Value = Option<u8>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -213,7 +228,7 @@ impl<'a> Visitor<'a> for ByteSeed {
     }
 
     fn visit_map<A: MapAccess<'a>>(self, map: A) -> Result<Self::Value, A::Error> {
-        IgnoredAny.visit_map(map).map(|_| None)
+        ignore_map(map, self.passed).map(|()| None)
     }
 
     fn visit_seq<A: SeqAccess<'a>>(self, seq: A) -> Result<Self::Value, A::Error> {
@@ -221,4 +236,35 @@ impl<'a> Visitor<'a> for ByteSeed {
     }
 
     visit_all_as!(None; visit_bool: bool, visit_f64: f64, visit_str: &str);
+}
+
+/// Passes over a map whose content does not matter, and over its names without a look: who passes
+/// them has to see to it that they are JSON.
+fn ignore_map<'a, A: MapAccess<'a>>(mut map: A, passed: &Cell<bool>) -> Result<(), A::Error> {
+    passed.set(true);
+    while map.next_key_seed(AnyName)?.is_some() {
+        map.next_value::<IgnoredAny>()?;
+    }
+    Ok(())
+}
+
+/// Any name, as bytes: text would have to be held, and halves of surrogate pairs cannot be.
+struct AnyName;
+
+impl<'a> DeserializeSeed<'a> for AnyName {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_bytes(self)
+    }
+}
+
+impl Visitor<'_> for AnyName {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    visit_all_as!((); visit_bytes: &[u8]);
 }

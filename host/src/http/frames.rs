@@ -86,9 +86,9 @@ impl Frames {
         let earned_before = std::mem::replace(&mut self.earned, earned);
         let now = now();
         let time = self.judged.replace(now).map_or(Duration::ZERO, |before| now - before);
-        let forgotten = FRAMES_PER_S
-            * u64::try_from(time.as_millis()).unwrap_or(u64::MAX / FRAMES_PER_S)
-            / 1000;
+        // No more than a burst: what has just come is not excused by how long nothing came before.
+        let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX / FRAMES_PER_S);
+        let forgotten = (FRAMES_PER_S * ms / 1000).min(IDLE_FRAMES_MAX);
         self.idle = self.idle.saturating_sub((earned - earned_before).saturating_add(forgotten));
         self.idle > IDLE_FRAMES_MAX
     }
@@ -139,8 +139,7 @@ mod tests {
             assert!(!frames.is_flood(0, 0, || begun + Duration::from_secs(2 * second)));
         }
         // What was not used up is not kept.
-        frames.read(&many);
-        frames.read(&many);
+        (0..3).for_each(|_| frames.read(&many));
         assert!(frames.is_flood(0, 0, || begun + Duration::from_secs(3600)));
     }
 }
