@@ -200,11 +200,13 @@ async fn misbehave(larder: &mut Larder, action: &str, status: u16, code: &str) {
 
 #[tokio::test]
 async fn a_guest_that_misbehaves_gives_a_clear_5xx_and_harms_nobody() {
-    let limits = "namespaces = { own = 'write' }\ncall_ms_max = 300\nhost_calls_max = 5000\ninstance_calls_max = 100";
-    let mut larder = test_guest(limits);
+    let limits = "namespaces = { own = 'write' }\nhost_calls_max = 5000\ninstance_calls_max = 100";
+    let mut hasty = test_guest(&format!("{limits}\ncall_ms_max = 300"));
     for action in ["loop", "sleep"] {
-        misbehave(&mut larder, action, 504, "timeout").await;
+        misbehave(&mut hasty, action, 504, "timeout").await;
     }
+    // What runs into another limit has all the time that it needs, however busy the machine is.
+    let mut larder = test_guest(limits);
     for action in [
         "panic",
         "memory",
@@ -218,7 +220,7 @@ async fn a_guest_that_misbehaves_gives_a_clear_5xx_and_harms_nobody() {
     ] {
         misbehave(&mut larder, action, 500, "internal-error").await;
     }
-    let log = larder.log();
+    let log = hasty.log() + &larder.log();
     for said in ["missed its deadline", "host_calls_max", "answer_bytes_max", "asked to"] {
         assert!(log.contains(said), "{said} in {log}");
     }
