@@ -96,9 +96,14 @@ impl<'a> Parser<'a> {
             }
             Some(b'-' | b'0'..=b'9') => number(self.number()?),
             Some(b'[') => return self.array(),
+            // No map is a valid value. Whether one with a name that nothing can hold is told as
+            // that or as a map, in its array's place or in its own, is nobody's promise.
             Some(b'{') => {
-                self.skip()?;
-                Value::Node(Node::Other("a map"))
+                if self.map()? {
+                    Value::Node(Node::Other("a map"))
+                } else {
+                    Value::Either
+                }
             }
             Some(b'n') => {
                 self.word(b"null")?;
@@ -137,6 +142,20 @@ impl<'a> Parser<'a> {
             }
         }
         Ok(other.unwrap_or(Value::Node(Node::ByteArray(bytes))))
+    }
+
+    /// Passes over a map; whether all of its own names can be held.
+    fn map(&mut self) -> Result<bool, Malformed> {
+        self.expect(b'{')?;
+        let (mut held, mut first) = (true, true);
+        while !self.closes(b'}', &mut first)? {
+            held &= self.string()?.is_some();
+            self.blanks();
+            self.expect(b':')?;
+            self.blanks();
+            self.skip()?;
+        }
+        Ok(held)
     }
 
     /// Passes over a value, however deep.
