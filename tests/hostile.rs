@@ -179,6 +179,20 @@ async fn a_connection_that_rested_serves_on_and_one_that_is_stuck_loses_nothing(
 }
 
 #[tokio::test]
+async fn a_slow_head_is_closed_also_after_a_rest() {
+    let larder = Larder::start_with(Options::flags(&["--log", "debug", "--header-ms-max", "500"]));
+    let mut stream = TcpStream::connect(larder.address()).await.unwrap();
+    stream.write_all(b"GET /api/v1.health.ping HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut answer = [0; 1024];
+    let read = stream.read(&mut answer).await.unwrap();
+    assert!(answer[..read].starts_with(b"HTTP/1.1 200"));
+    rests(&larder, 1).await;
+    stream.write_all(b"GET /api").await.unwrap();
+    // Long before it would be for being idle.
+    assert_eq!(read_to_close(&mut stream).await, "");
+}
+
+#[tokio::test]
 async fn a_truncated_body_ends_the_request_and_nothing_else() {
     let larder = start();
     for (framing, body) in [

@@ -267,9 +267,11 @@ impl Watch {
     async fn expired(&mut self) -> Expired {
         let ConnectionLimits { header_time_max, idle_time_max, answer_time_max } = self.limits;
         let mut idle_since = Instant::now();
-        let mut head_since = None;
+        // What has arrived before is the beginning of a head.
+        let is_head = self.traffic.is_partial() && !self.is_http2;
+        let mut head_since = is_head.then_some(idle_since);
         let mut answered = self.traffic.answered.get();
-        let mut next_end = idle_since + idle_time_max;
+        let mut next_end = idle_since + if is_head { header_time_max } else { idle_time_max };
         loop {
             let look = Instant::now() + LOOK_INTERVAL.min(header_time_max);
             tokio::time::sleep_until(look.min(next_end)).await;

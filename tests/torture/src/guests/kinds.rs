@@ -10,7 +10,7 @@ const ACTIONS: [(&str, Expected); 66] = [
     // Time.
     ("loop", Timeout),
     ("sleep", Timeout),
-    ("late?400", Timeout),
+    ("late?4000", Timeout),
     ("flood?random", Timeout),
     ("flood?clock", Timeout),
     ("flood?print", Timeout),
