@@ -45,7 +45,7 @@ pub struct Promise {
     pub health: Duration,
 }
 
-/// What docs/reliability.md says, for machines that do nothing else.
+/// What docs/security.md says, for machines that do nothing else.
 pub const PROMISE: Promise = Promise {
     goodput: 0.9,
     refusal_p999: Duration::from_millis(50),
