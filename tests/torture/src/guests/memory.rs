@@ -6,10 +6,8 @@ use std::time::Duration;
 
 use larder_bench::system::Process;
 
-/// Memory may end so much above where it was: in percent, or in KiB where that is more, which is what
-/// the allocator may keep for next time.
+/// Memory may end so much above where it was, in percent.
 const ABOVE_PERCENT_MAX: u64 = 5;
-const ABOVE_KIB_MAX: u64 = 8 << 10;
 /// How often it is looked at, and how often it must be found the same to be at rest.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 const SAME_LOOKS: u32 = 10;
@@ -40,7 +38,7 @@ pub fn at_rest(process: Process) -> Result<u64, String> {
 /// # Errors
 /// What it still is when patience ends.
 pub fn comes_back(process: Process, was: u64, looks_max: u32) -> Result<u64, String> {
-    let most = was + (was * ABOVE_PERCENT_MAX / 100).max(ABOVE_KIB_MAX);
+    let most = was + was * ABOVE_PERCENT_MAX / 100;
     let mut kib = resident(process)?;
     for _ in 0..looks_max {
         if kib <= most {
