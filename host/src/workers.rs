@@ -1,6 +1,6 @@
 //! Worker threads: takes connections, hands each to the thread with the fewest, has idle ones make
-//! room when there are too many, and winds them down. Each thread runs a loop of its own, so that nothing in it needs a lock. What is answered
-//! is the [`Handler`]'s.
+//! room when there are too many, and winds them down. Each thread runs a loop of its own, so that
+//! nothing in it needs a lock. What is answered is the [`Handler`]'s.
 
 use std::future::Future;
 use std::io;
@@ -272,10 +272,11 @@ async fn room(
     None
 }
 
-/// A connection that panicked took nobody with it, but is a fault to be mended.
+/// A connection that panicked took nobody with it, but is a fault to be mended; one that made room is
+/// none.
 fn report(ended: Result<(), JoinError>) {
-    if let Err(error) =
-        ended.or_else(|error| if error.is_cancelled() { Ok(()) } else { Err(error) })
+    if let Err(error) = ended
+        && !error.is_cancelled()
     {
         tracing::error!(%error, "a connection ended with a panic");
     }

@@ -208,9 +208,7 @@ impl Opened {
         let (first, frames) = (first.freeze(), is_http2.then(Frames::default));
         Ok(Self { stream, first, traffic, is_http2, lingering: None, frames })
     }
-}
 
-impl Opened {
     /// The same connection between two requests, with what has arrived of the next.
     #[must_use]
     pub fn rested(self, first: Bytes) -> Self {

@@ -1,6 +1,7 @@
-//! Torture tests of the promises in docs/reliability.md and docs/security.md: each a [`Trial`] that one seed determines as
-//! far as threads and disks allow, run in rounds. Short forms are this crate's tests, long forms
-//! the program `larder-torture`. They see the server from outside, over HTTP and its files.
+//! Torture tests of the promises in docs/reliability.md and docs/security.md: each a [`Trial`] that
+//! one seed determines as far as threads and disks allow, run in rounds. Short forms are this crate's
+//! tests, long forms the program `larder-torture`. They see the server from outside, over HTTP and
+//! its files.
 
 pub mod backup;
 pub mod client;
