@@ -2,31 +2,14 @@
 //! misbehave.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use larder_tests::{Client, Larder, Metrics, Options, TOKEN, guest_file};
+use larder_tests::{BEARER, Client, Larder, Options, TOKEN, guest_file, test_guest, text};
 use serde_json::json;
-
-const BEARER: (&str, &str) = ("authorization", "Bearer test-token-0123456789");
 
 fn visits() -> Larder {
     let component = guest_file("larder_example_visits");
     Larder::start_with(Options::config(format!(
         "[[mount]]\nprefix = '/visits'\ncomponent = {component:?}\nnamespaces = {{ visits = 'write' }}\nauth = 'none'\n"
     )))
-}
-
-/// The test guest at `/test`, with more lines for its mount. One worker, so that all requests find
-/// the same pool of instances.
-fn test_guest(lines: &str) -> Larder {
-    let component = guest_file("larder_test_guest");
-    Larder::start_with(Options::config(format!(
-        "workers = 1\n[[mount]]\nprefix = '/test'\ncomponent = {component:?}\n{lines}\n"
-    )))
-}
-
-async fn text(client: &Client, path: &str) -> String {
-    let reply = client.send("GET", path, &[BEARER], "").await;
-    assert_eq!(reply.status, 200, "{path}: {reply:?}");
-    String::from_utf8(reply.body.to_vec()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -372,79 +355,4 @@ async fn overload_is_503_at_once_and_health_answers_on() {
     assert!(!first.is_finished());
     assert_eq!(first.await.unwrap().status, 504);
     assert_eq!(client.post("/api/v1.kv.get", &json!({"key": "k"})).await.status, 200);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn calls_beyond_a_mount_s_own_are_503_at_once_and_others_have_theirs() {
-    let component = guest_file("larder_test_guest");
-    let config = format!(
-        "calls_max = 2\ncall_wait_ms_max = 10000\n[[mount]]\nprefix = '/test'\ncomponent = {component:?}\ncall_ms_max = 3000\ncalls_max = 1\nhealth = ['/test/calls']\n"
-    );
-    let larder = Larder::start_with(Options::config(config));
-    let client = Client::new(larder.address());
-    let first = tokio::spawn(async move { client.send("GET", "/test/sleep", &[BEARER], "").await });
-    while !larder.log().contains("sleeping") {
-        tokio::task::yield_now().await;
-    }
-    for _ in 0..10 {
-        let refused = client.send("GET", "/test/echo", &[BEARER], "").await;
-        assert_eq!((refused.status, refused.code().as_str()), (503, "unavailable"));
-        assert_eq!(refused.header("retry-after"), Some("1"));
-        let reply = client.post("/api/v1.kv.get", &json!({"key": "k"})).await;
-        assert_eq!(reply.status, 200);
-    }
-    assert_eq!(text(&client, "/test/calls").await, "1");
-    let metrics = Metrics::of(&client).await;
-    let refused = |reason| metrics.sum("larder_http_refused_total", &[("reason", reason)]);
-    assert_eq!(
-        (refused("mount-calls"), refused("call-wait"), refused("call-queue")),
-        (10.0, 0.0, 0.0)
-    );
-    assert!(!first.is_finished());
-    assert_eq!(first.await.unwrap().status, 504);
-    assert!(text(&client, "/test/echo").await.contains("method"));
-}
-
-/// The processor time that endless loops on one worker thread get within their deadline of two
-/// seconds, in milliseconds.
-async fn loops_use_ms(lines: &str) -> u64 {
-    let larder = test_guest(&format!("call_ms_max = 2000\n{lines}"));
-    let client = Client::new(larder.address());
-    // Whatever is done once is done.
-    text(&client, "/test/echo").await;
-    let used_ms = || {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", larder.id())).unwrap();
-        let mut fields = stat.rsplit_once(") ").unwrap().1.split(' ').skip(11);
-        let mut ticks = || fields.next().unwrap().parse::<u64>().unwrap();
-        10 * (ticks() + ticks())
-    };
-    let before = used_ms();
-    let loops: Vec<_> = (0..4)
-        .map(|_| tokio::spawn(async move { client.send("GET", "/test/loop", &[BEARER], "").await }))
-        .collect();
-    for task in loops {
-        assert_eq!(task.await.unwrap().status, 504);
-    }
-    used_ms() - before
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_mount_gets_no_more_of_a_thread_than_its_share() {
-    // An account counts all time that passes while a call runs, so that a busy machine gives less.
-    let capped = loops_use_ms("cpu_percent_max = 10").await;
-    assert!(capped <= 450, "{capped} ms of 2000");
-    let free = loops_use_ms("cpu_percent_max = 100").await;
-    assert!(free > 2 * capped.max(100), "{free} ms of 2000, {capped} with a share of 10 %");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn calls_that_wait_for_their_share_are_all_answered() {
-    let larder = test_guest("cpu_percent_max = 20\ninstance_calls_max = 100");
-    let client = Client::new(larder.address());
-    let calls: Vec<_> = (0..8)
-        .map(|_| tokio::spawn(async move { text(&client, "/test/work?5000000").await }))
-        .collect();
-    for call in calls {
-        assert_eq!(call.await.unwrap(), "2500000");
-    }
 }

@@ -58,6 +58,7 @@ fn what_cannot_be_is_refused_with_its_key() {
             "[[mount]]\nprefix = '/x'\ncomponent = 'c'\ncpu_percent_max = 101",
             "mount.cpu_percent_max = 101",
         ),
+        ("[[mount]]\nprefix = '/x'\ncomponent = 'c'\npriority = 'high'", "`usual`, `low`, `idle`"),
         (
             "[[mount]]\nprefix = '/x'\ncomponent = 'a'\n[[mount]]\nprefix = '/x'\ncomponent = 'b'",
             "\"b\" cannot be mounted where \"a\" is already",

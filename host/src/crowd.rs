@@ -4,15 +4,15 @@
 //! sent one, stays. Knows no protocol.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use tokio::task::AbortHandle;
 
 use crate::http::stream::Traffic;
 
-/// One in so many connections goes at a time, so that looking for them costs each newcomer little.
-const SHARE: usize = 64;
+/// One in so many connections is chosen at a look, so that looking costs each newcomer little.
+const SHARE: usize = 16;
 
 /// Connections by their number, which rises with time.
 #[derive(Default)]
@@ -21,6 +21,8 @@ pub struct Crowd {
     /// since, and reading it costs a request nothing.
     arrivals: Rc<Cell<u64>>,
     members: RefCell<HashMap<u64, Member>>,
+    /// Who goes next, as it was at the last look: numbers, and when they had been active.
+    next: RefCell<VecDeque<(u64, u64)>>,
 }
 
 struct Member {
@@ -61,23 +63,43 @@ impl Crowd {
         self.members.borrow_mut().insert(number, Member { traffic, task });
     }
 
-    /// Closes a few idle connections, and says how many.
-    pub fn make_room(&self) -> u64 {
+    /// Closes the connection that can be spared most, and says whether there was one.
+    pub fn make_room(&self) -> bool {
         let mut members = self.members.borrow_mut();
-        let idle = members.iter().filter(|(_, member)| member.traffic.is_idle());
-        let mut idle: Vec<_> = idle.map(|(number, member)| (rank(member), *number)).collect();
-        let count = (1 + members.len() / SHARE).min(idle.len());
-        if count > 0 {
-            idle.select_nth_unstable(count - 1);
+        let mut next = self.next.borrow_mut();
+        if let Some(number) = pop_idle(&mut next, &members).or_else(|| {
+            look(&mut next, &members);
+            pop_idle(&mut next, &members)
+        }) {
+            tracing::debug!("an idle connection makes room");
+            return members.remove(&number).map(|member| member.task.abort()).is_some();
         }
-        for (_, number) in &idle[..count] {
-            if let Some(member) = members.remove(number) {
-                member.task.abort();
-            }
-        }
-        tracing::debug!(count, "idle connections make room");
-        count as u64
+        false
     }
+}
+
+/// The next one that has been idle since it was chosen.
+fn pop_idle(next: &mut VecDeque<(u64, u64)>, members: &HashMap<u64, Member>) -> Option<u64> {
+    let is_idle = |number: &u64, since| {
+        let traffic = members.get(number).map(|member| &member.traffic);
+        traffic.is_some_and(|traffic| traffic.is_idle() && traffic.active_at.get() == since)
+    };
+    std::iter::from_fn(|| next.pop_front())
+        .find(|(number, since)| is_idle(number, *since))
+        .map(|(number, _)| number)
+}
+
+/// Chooses those that go next, in order.
+fn look(next: &mut VecDeque<(u64, u64)>, members: &HashMap<u64, Member>) {
+    let idle = members.iter().filter(|(_, member)| member.traffic.is_idle());
+    let mut idle: Vec<_> = idle.map(|(number, member)| (rank(member), *number)).collect();
+    let count = (1 + members.len() / SHARE).min(idle.len());
+    if count > 0 {
+        idle.select_nth_unstable(count - 1);
+    }
+    idle.truncate(count);
+    idle.sort_unstable();
+    next.extend(idle.into_iter().map(|((_, since), number)| (number, since)));
 }
 
 /// Who goes first.

@@ -266,6 +266,7 @@ fn guest_config(mount: &Mount, program: Option<&Path>) -> Result<GuestConfig, Se
         compiler,
         grants: Grants::new(mount.namespaces.clone()),
         limits: mount.limits.clone(),
+        priority: mount.priority,
     })
 }
 

@@ -140,7 +140,8 @@ impl Workers {
             LocalSet::new().block_on(&runtime, async {
                 while let Some(message) = arriving.recv().await {
                     let Message::Arrival(stream, permit) = message else {
-                        serving.evicted.fetch_add(crowd.make_room(), Ordering::Relaxed);
+                        let evicted = u64::from(crowd.make_room());
+                        serving.evicted.fetch_add(evicted, Ordering::Relaxed);
                         continue;
                     };
                     // Those that have ended need not be kept until the shutdown.
@@ -180,7 +181,7 @@ impl Workers {
 enum Message {
     /// To serve a connection.
     Arrival(TcpStream, OwnedSemaphorePermit),
-    /// To close idle connections, since there are too many.
+    /// To close an idle connection, since there are too many.
     MakeRoom,
 }
 

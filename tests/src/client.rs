@@ -10,7 +10,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-use crate::TOKEN;
+use crate::{BEARER, TOKEN};
 
 /// Long enough for any answer; what takes longer hangs.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -155,4 +155,14 @@ impl Client {
         let body = body.collect().await?.to_bytes();
         Ok(Reply { status: parts.status.as_u16(), headers: parts.headers, body })
     }
+}
+
+/// What an administrator's GET of a path is answered, with 200, as text.
+///
+/// # Panics
+/// When the answer is another.
+pub async fn text(client: &Client, path: &str) -> String {
+    let reply = client.send("GET", path, &[BEARER], "").await;
+    assert_eq!(reply.status, 200, "{path}: {reply:?}");
+    String::from_utf8_lossy(&reply.body).into_owned()
 }

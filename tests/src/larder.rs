@@ -12,6 +12,8 @@ use tempfile::TempDir;
 
 /// The admin token of every server under test.
 pub const TOKEN: &str = "test-token-0123456789";
+/// The header that carries it.
+pub const BEARER: (&str, &str) = ("authorization", "Bearer test-token-0123456789");
 
 /// How a server is started.
 #[derive(Default)]
@@ -294,6 +296,19 @@ pub fn guest_file(name: &str) -> PathBuf {
     let path = root().join(format!("target/wasm32-wasip2/guest/{name}.wasm"));
     path.canonicalize()
         .unwrap_or_else(|_| panic!("run `make examples` first: no {}", path.display()))
+}
+
+/// A server with the test guest at `/test`, and more lines for its mount. It has one worker, so that
+/// all requests find the same pool of instances.
+///
+/// # Panics
+/// When either has not been built.
+#[must_use]
+pub fn test_guest(lines: &str) -> Larder {
+    let component = guest_file("larder_test_guest");
+    Larder::start_with(Options::config(format!(
+        "workers = 1\n[[mount]]\nprefix = '/test'\ncomponent = {component:?}\n{lines}\n"
+    )))
 }
 
 /// The built program, as the tests' profile makes it.

@@ -7,6 +7,6 @@ mod larder;
 mod metrics;
 
 pub use crate::cases::{Case, Variant, load_cases, run_scenario};
-pub use crate::client::{Client, Protocol, Reply};
-pub use crate::larder::{Larder, Options, TOKEN, guest_file, program};
+pub use crate::client::{Client, Protocol, Reply, text};
+pub use crate::larder::{BEARER, Larder, Options, TOKEN, guest_file, program, test_guest};
 pub use crate::metrics::Metrics;

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::{CALLS_MAX, ConfigError, check, duration, fail};
 use crate::http::Auth;
-use crate::runtime::{Access, COMPONENT_BYTES_MAX, Limits, PERCENT_ALL};
+use crate::runtime::{Access, COMPONENT_BYTES_MAX, Limits, PERCENT_ALL, Priority};
 use crate::storage;
 
 /// Names the built-in API where a component's file could stand.
@@ -37,8 +37,6 @@ const OPERATION_BYTES_MAX: usize = 64;
 /// The built-in API keeps nothing between calls; a new instance now and then keeps memory tidy.
 const API_INSTANCE_CALLS_MAX: u32 = 1_000_000;
 const API_MEMORY_BYTES_MAX: usize = 128 << 20;
-/// Without a cap a few endless loops leave their neighbours too little to be served at all.
-const FILE_CPU_PERCENT_MAX: u32 = 50;
 
 /// A guest to be mounted.
 #[derive(Clone, Debug)]
@@ -61,6 +59,8 @@ pub struct Mount {
     pub calls_max: Option<usize>,
     /// The guest's limits.
     pub limits: Limits,
+    /// Whose processor time it takes.
+    pub priority: Priority,
 }
 
 /// Where a component is.
@@ -115,6 +115,7 @@ pub struct FileMount {
     instance_calls_max: Option<u32>,
     calls_max: Option<usize>,
     cpu_percent_max: Option<u32>,
+    priority: Option<Priority>,
 }
 
 /// What the API's mount depends on.
@@ -175,6 +176,7 @@ fn api_mount(api: &Api) -> Mount {
         operations: API_OPERATIONS.map(str::to_owned).into(),
         calls_max: None,
         limits,
+        priority: Priority::Usual,
     }
 }
 
@@ -196,7 +198,6 @@ fn resolve_one(mount: FileMount, api: &Api, file_dir: &Path) -> Result<Mount, Co
         let path = file_dir.join(&mount.component);
         let name =
             path.file_stem().map_or(String::new(), |stem| stem.to_string_lossy().into_owned());
-        let limits = Limits { cpu_percent_max: FILE_CPU_PERCENT_MAX, ..Limits::default() };
         let component = Component::File(path);
         let (namespaces, health, operations) = (BTreeMap::new(), Vec::new(), Vec::new());
         Mount {
@@ -208,7 +209,8 @@ fn resolve_one(mount: FileMount, api: &Api, file_dir: &Path) -> Result<Mount, Co
             health,
             operations,
             calls_max: None,
-            limits,
+            limits: Limits::default(),
+            priority: Priority::Low,
         }
     };
     for name in mount.namespaces.keys() {
@@ -231,6 +233,7 @@ fn resolve_one(mount: FileMount, api: &Api, file_dir: &Path) -> Result<Mount, Co
         operations: if mount.operations.is_empty() { base.operations } else { mount.operations },
         calls_max: mount.calls_max,
         limits,
+        priority: mount.priority.unwrap_or(base.priority),
     })
 }
 

@@ -8,6 +8,7 @@ mod frames;
 mod meter;
 mod operator;
 mod page;
+mod place;
 mod refusal;
 mod socket;
 pub mod stream;
@@ -28,12 +29,13 @@ use self::body::{Received, Reply};
 use self::connection::SMALL_ANSWER_BYTES;
 use self::meter::{Counting, GuestNames, Meter};
 pub use self::operator::{Exposure, Operator};
+use self::place::{Kept, Place};
 use self::refusal::{Reason, Refusal};
 use crate::auth::Authenticator;
 use crate::config::{HOST_PATHS, is_under};
 use crate::deadline::within;
 use crate::metrics::{Own, PerThread};
-use crate::runtime::{Answer, Body, CallError, Caller, Guest, Head, Pool, Request};
+use crate::runtime::{Answer, Body, CallError, Caller, Guest, Head, Held, Pool, Request};
 use crate::workers::Handler;
 
 /// How a mount wants callers to be judged.
@@ -153,17 +155,17 @@ impl Gate {
         &'a self,
         route: &'a Route,
         health: bool,
-    ) -> Result<(Permits<'a>, bool), Refusal> {
+    ) -> Result<(Place<'a>, bool), Refusal> {
         if health {
             let permit = self.health.try_acquire();
             let overloaded = |_| Refusal::overloaded(Reason::HealthCalls);
-            return Ok(((permit.map_err(overloaded)?, None), false));
+            return Ok((Place { call: permit.map_err(overloaded)?, own: None }, false));
         }
         // Before the server's: beyond its own a mount's calls take no place that others could have.
         let own = route.calls.as_ref().map(Semaphore::try_acquire).transpose();
         let own = own.map_err(|_| Refusal::overloaded(Reason::MountCalls))?;
-        if let Ok(permit) = self.calls.try_acquire() {
-            return Ok(((permit, own), false));
+        if let Ok(call) = self.calls.try_acquire() {
+            return Ok((Place { call, own }, false));
         }
         if self.calls_waiting.fetch_add(1, Ordering::AcqRel) >= self.limits.calls_waiting_max {
             self.calls_waiting.fetch_sub(1, Ordering::AcqRel);
@@ -171,7 +173,7 @@ impl Gate {
         }
         let _waiting = Waiting(&self.calls_waiting);
         match within(self.limits.call_wait_max, self.calls.acquire()).await {
-            Some(Ok(permit)) => Ok(((permit, own), true)),
+            Some(Ok(call)) => Ok((Place { call, own }, true)),
             _ => Err(Refusal::overloaded(Reason::CallWait)),
         }
     }
@@ -213,9 +215,6 @@ fn units(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX)
 }
 
-/// A call's place among all of the server, and among those of its mount if that has a limit.
-type Permits<'a> = (SemaphorePermit<'a>, Option<SemaphorePermit<'a>>);
-
 /// Counts a waiting request down, also when it is given up.
 struct Waiting<'a>(&'a AtomicUsize);
 
@@ -234,6 +233,15 @@ pub trait Calls: 'static {
         guest: &Arc<Guest>,
         request: Request,
     ) -> impl Future<Output = Result<Answer, CallError>>;
+
+    /// The same for a guest that runs beside the workers; what is `held` is let go when its call has
+    /// ended.
+    fn call_aside(
+        &self,
+        guest: &Arc<Guest>,
+        request: Request,
+        held: Held,
+    ) -> impl Future<Output = Result<Answer, CallError>>;
 }
 
 impl Calls for Pool {
@@ -243,6 +251,15 @@ impl Calls for Pool {
         request: Request,
     ) -> impl Future<Output = Result<Answer, CallError>> {
         self.call(guest, request)
+    }
+
+    fn call_aside(
+        &self,
+        guest: &Arc<Guest>,
+        request: Request,
+        held: Held,
+    ) -> impl Future<Output = Result<Answer, CallError>> {
+        self.call_aside(guest, request, held)
     }
 }
 
@@ -285,8 +302,8 @@ impl<C: Calls> Handler for Worker<C> {
         let names = (place, &gate.names[place]);
         let mut counting = meter.begin(&gate.operator.clock, names, &head.method, path);
         let answered = match gate.routes.get(place) {
-            Some(route) => {
-                let answered = self.call(route, Arc::clone(&head), incoming, &mut counting).await;
+            Some(_) => {
+                let answered = self.call(place, Arc::clone(&head), incoming, &mut counting).await;
                 answered.and_then(|answer| gate.reply(answer))
             }
             None => match tokens::id_of(path) {
@@ -310,12 +327,12 @@ impl<C: Calls> Handler for Worker<C> {
 impl<C: Calls> Worker<C> {
     async fn call(
         &self,
-        route: &Route,
+        place: usize,
         head: Arc<Head>,
         incoming: Incoming,
         counting: &mut Counting<'_>,
     ) -> Result<Answer, Refusal> {
-        let gate = &*self.gate;
+        let (gate, route) = (&*self.gate, &self.gate.routes[place]);
         let caller = match route.auth {
             Auth::None => Caller::Anonymous,
             Auth::Required | Auth::Guest => gate.authenticator.judge(&head.headers),
@@ -325,7 +342,7 @@ impl<C: Calls> Worker<C> {
             body::discard_little(incoming).await;
             return Err(Refusal::unauthorized(&caller));
         }
-        let (body, _room) = if principal || route.auth == Auth::None {
+        let (body, room) = if principal || route.auth == Auth::None {
             self.receive(incoming, head.headers.contains_key(EXPECT)).await?
         } else {
             body::discard_little(incoming).await;
@@ -333,10 +350,16 @@ impl<C: Calls> Worker<C> {
         };
         counting.arrive();
         let health = route.health.iter().any(|path| path == head.uri.path());
-        let (_permit, waited) = gate.permit(route, health).await?;
+        let (held, waited) = gate.permit(route, health).await?;
         counting.begin_call(waited);
         let request = Request { head, caller, body };
-        let answered = self.own.calls.call(&route.guest, request).await;
+        let (calls, guest) = (&self.own.calls, &route.guest);
+        let answered = if guest.is_aside() {
+            let held = Kept::new(&self.gate, place, health, held, room);
+            calls.call_aside(guest, request, Box::new(held)).await
+        } else {
+            calls.call(guest, request).await
+        };
         counting.end_call(&answered);
         answered.map_err(|error| told(&route.guest, &error))
     }

@@ -1,4 +1,4 @@
-//! Instances, and calls in them: takes one from the worker's pool or makes one, runs one call
+//! Instances, and calls in them: takes one from the thread's pool or makes one, runs one call
 //! under its deadline, and keeps or drops it. A trap, a missed deadline or a caller that goes away
 //! drops it.
 
@@ -9,6 +9,7 @@ use wasmtime::{Store, UpdateDeadline};
 
 use super::Guest;
 use super::answer::{Answer, CallError, lift};
+use super::aside::{Aside, Held};
 use super::bindings::Handler;
 use super::bindings::larder::guest::requests as wit;
 use super::express::{self, Avoided};
@@ -34,41 +35,48 @@ struct Instance<H> {
     calls: u32,
 }
 
-/// A guest's idle instances on one worker thread, by lane. Needs no lock, because it never leaves
+/// A guest's idle instances on one thread, by lane. Needs no lock, because it never leaves
 /// the thread.
 struct Idle {
     express: RefCell<Vec<Instance<express::Handler>>>,
     usual: RefCell<Vec<Instance<Handler>>>,
     avoided: Avoided,
-    /// Its share of this thread's time; None when it may take all of it.
+    /// Its share of this thread's time; None when it may take all of it at any time.
     share: Option<Share>,
     /// Instances that this thread has made.
     made: Arc<Own<Counter>>,
 }
 
-/// The idle instances of one worker thread.
+/// The idle instances of one thread.
 pub struct Pool {
     idle: Vec<Idle>,
     idle_max: usize,
     storage: Storage,
+    aside: Aside,
 }
 
 impl Pool {
-    /// An empty pool.
-    pub(super) fn new(guests: &[Arc<Guest>], idle_max: usize, storage: Storage) -> Self {
+    /// An empty pool, and those of the threads beside this one that guests need.
+    pub(super) fn of_worker(guests: &[Arc<Guest>], idle_max: usize, storage: &Storage) -> Self {
+        let (of_them, storage) = (guests.to_vec(), storage.clone());
+        let pool = move || Self::new(&of_them, idle_max, storage.clone());
+        Self { aside: Aside::start(guests, pool.clone()), ..pool() }
+    }
+
+    fn new(guests: &[Arc<Guest>], idle_max: usize, storage: Storage) -> Self {
         let clock = Clock::system();
         let idle = |guest: &Arc<Guest>| Idle {
             express: RefCell::default(),
             usual: RefCell::default(),
             avoided: Avoided::default(),
-            share: Share::new(guest.limits.cpu_percent_max, &clock),
+            share: Share::new(guest.limits.cpu_percent_max, guest.is_aside(), &clock),
             made: guest.instances.join(Counter::default()),
         };
         let idle = guests.iter().map(idle).collect();
-        Self { idle, idle_max, storage }
+        Self { idle, idle_max, storage, aside: Aside::default() }
     }
 
-    /// Has `guest` answer one request.
+    /// Has `guest` answer one request, on this thread.
     pub async fn call(&self, guest: &Arc<Guest>, request: Request) -> Result<Answer, CallError> {
         let time_max = guest.limits.call_time_max;
         let answered = match &self.idle[guest.index].share {
@@ -77,6 +85,16 @@ impl Pool {
             Some(share) => within(time_max, share.run(self.run(guest, &request))).await,
         };
         answered.unwrap_or(Err(CallError::Deadline))
+    }
+
+    /// Has `guest` answer one request, on a thread beside this one.
+    pub async fn call_aside(
+        &self,
+        guest: &Arc<Guest>,
+        request: Request,
+        held: Held,
+    ) -> Result<Answer, CallError> {
+        self.aside.call(guest, request, held).await
     }
 
     async fn run(&self, guest: &Arc<Guest>, request: &Request) -> Result<Answer, CallError> {

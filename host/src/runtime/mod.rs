@@ -6,6 +6,7 @@
 //! the guest says.
 
 mod answer;
+mod aside;
 mod bindings;
 mod blobs;
 mod cache;
@@ -28,6 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use self::answer::{Answer, CallError};
+pub use self::aside::{Held, Priority};
 pub use self::compiler::{COMMAND as COMPILE_COMMAND, Compiler, run as compile};
 pub use self::component::{COMPONENT_BYTES_MAX, LoadError};
 pub use self::engine::EngineOptions;
@@ -61,6 +63,8 @@ pub struct GuestConfig {
     pub grants: Grants,
     /// Its limits.
     pub limits: Limits,
+    /// Whose processor time it takes.
+    pub priority: Priority,
 }
 
 /// A loaded guest: compiled, checked and linked, ready to be instantiated.
@@ -70,6 +74,7 @@ pub struct Guest {
     prefix: String,
     grants: Grants,
     limits: Limits,
+    priority: Priority,
     pace: Arc<Pace>,
     pre: HandlerPre<State>,
     express: express::HandlerPre<State>,
@@ -81,6 +86,12 @@ impl Guest {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether its calls run on threads beside the workers'.
+    #[must_use]
+    pub fn is_aside(&self) -> bool {
+        self.priority != Priority::Usual
     }
 
     /// How many instances of it were made.
@@ -114,7 +125,7 @@ impl Runtime {
         let loader = Loader::new(engine, cache).map_err(LoadError::Engine)?;
         let load = |(index, config): (usize, GuestConfig)| {
             let (pre, express) = loader.load(&config.name, &config.component, &config.compiler)?;
-            let GuestConfig { name, prefix, grants, limits, .. } = config;
+            let GuestConfig { name, prefix, grants, limits, priority, .. } = config;
             let name = name.into();
             let (pace, instances) = (Arc::clone(&pace), PerThread::default());
             Ok(Arc::new(Guest {
@@ -123,6 +134,7 @@ impl Runtime {
                 prefix,
                 grants,
                 limits,
+                priority,
                 pace,
                 pre,
                 express,
@@ -139,9 +151,9 @@ impl Runtime {
         &self.guests
     }
 
-    /// A pool of instances for one worker thread.
+    /// A pool of instances for one worker thread, with the threads beside it that guests need.
     #[must_use]
     pub fn pool(&self) -> Pool {
-        Pool::new(&self.guests, self.idle_max, self.storage.clone())
+        Pool::of_worker(&self.guests, self.idle_max, &self.storage)
     }
 }

@@ -1,14 +1,16 @@
-//! A guest's share of one worker thread's time, where its mount has a cap: an account that fills
-//! at the allowed pace and that calls draw on while they run. Who finds it overdrawn waits, in the
-//! order of arrival. Knows nothing of instances; guests without a cap have no account.
+//! A guest's share of one thread's time: its calls take turns, so that it is one among the thread's
+//! guests however many calls it has; and where its mount has a cap there is an account that fills at
+//! the allowed pace and that calls draw on while they run. Who finds it overdrawn waits, in the order
+//! of arrival. Knows nothing of instances.
 
 use std::cell::Cell;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::Poll;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use crate::clock::Clock;
 
@@ -19,62 +21,99 @@ pub const PERCENT_ALL: u32 = 100;
 
 /// The share of one guest on one thread.
 pub struct Share {
-    account: Cell<Account>,
+    /// None without a cap.
+    account: Option<Cell<Account>>,
     /// Held by the first of those that wait, and by the one that runs.
     turn: Semaphore,
+    /// How many wait for their turn.
+    waiting: Cell<usize>,
     clock: Clock,
 }
 
 impl Share {
-    /// An account that fills with `percent` of the time; None when that is all of it.
-    pub fn new(percent: u32, clock: &Clock) -> Option<Self> {
+    /// A share of `percent` of the time; None when that is all of it and calls need not take turns.
+    pub fn new(percent: u32, in_turn: bool, clock: &Clock) -> Option<Self> {
         let capped = percent < PERCENT_ALL;
-        capped.then(|| Self {
-            account: Cell::new(Account::new(percent, clock.monotonic())),
+        let account = || Cell::new(Account::new(percent, clock.monotonic()));
+        (capped || in_turn).then(|| Self {
+            account: capped.then(account),
             turn: Semaphore::new(1),
+            waiting: Cell::new(0),
             clock: clock.clone(),
         })
     }
 
-    /// Runs `future`, and lets it go on only while the account is not overdrawn.
+    /// Runs `future`, and lets it go on only in its turn, while the account is not overdrawn.
     pub async fn run<F: Future>(&self, future: F) -> F::Output {
         let mut future = pin!(future);
+        let alarm = Arc::new(Alarm::default());
+        let waker = Waker::from(Arc::clone(&alarm));
         loop {
-            // Kept until it gives way: of many that wait one runs before the account is looked at again.
             let turn = self.turn().await;
-            let polled = poll_fn(|context| {
-                let began = self.clock.monotonic();
-                let polled = future.as_mut().poll(context);
-                self.account.set(self.account.get().after(began, self.clock.monotonic()));
-                Poll::Ready(polled)
-            });
-            let polled = polled.await;
+            let polled = self.poll(future.as_mut(), &mut Context::from_waker(&waker));
+            if polled.is_pending() || self.waiting.get() > 0 {
+                // The turn is kept meanwhile: other guests come before this one's other calls.
+                tokio::task::yield_now().await;
+            }
             drop(turn);
             match polled {
                 Poll::Ready(output) => return output,
-                Poll::Pending => woken().await,
+                Poll::Pending => alarm.0.notified().await,
             }
         }
     }
 
+    fn poll<F: Future>(&self, future: Pin<&mut F>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let Some(account) = &self.account else { return future.poll(context) };
+        let began = self.clock.monotonic();
+        let polled = future.poll(context);
+        account.set(account.get().after(began, self.clock.monotonic()));
+        polled
+    }
+
     /// Waits until it may be gone on, which no other may then.
     async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        // Nobody closes it.
-        let turn = self.turn.acquire().await.ok();
-        while let Some(wait) = self.account.get().even_in(self.clock.monotonic()) {
-            tokio::time::sleep(wait).await;
+        let turn = match self.turn.try_acquire() {
+            Ok(turn) => Some(turn),
+            Err(_) => {
+                let _waiting = Waiting::one_more(&self.waiting);
+                // Nobody closes it.
+                self.turn.acquire().await.ok()
+            }
+        };
+        if let Some(account) = &self.account {
+            while let Some(wait) = account.get().even_in(self.clock.monotonic()) {
+                tokio::time::sleep(wait).await;
+            }
         }
         turn
     }
 }
 
-/// Ready when the task is woken, by what it has polled before.
-async fn woken() {
-    let mut was_asked = false;
-    poll_fn(
-        |_| if std::mem::replace(&mut was_asked, true) { Poll::Ready(()) } else { Poll::Pending },
-    )
-    .await;
+/// Rings when a call may go on, and is still heard by one that looks later.
+#[derive(Default)]
+struct Alarm(Notify);
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
+}
+
+/// Counts one that waits, also when it is given up.
+struct Waiting<'a>(&'a Cell<usize>);
+
+impl<'a> Waiting<'a> {
+    fn one_more(count: &'a Cell<usize>) -> Self {
+        count.set(count.get() + 1);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }
 
 /// Time that is left to use, or owed when it is negative, at an instant.
@@ -119,6 +158,10 @@ fn nanos(duration: Duration) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
+    use tokio::task::LocalSet;
+
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
@@ -161,7 +204,13 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_runs_in_turn_and_all_come_to_their_end() {
-        let share = Share::new(50, &Clock::system()).unwrap();
+        for percent in [50, PERCENT_ALL] {
+            three_take_turns(percent).await;
+        }
+    }
+
+    async fn three_take_turns(percent: u32) {
+        let share = Share::new(percent, true, &Clock::system()).unwrap();
         let order = std::cell::RefCell::new(Vec::new());
         let call = |name: usize| {
             let (share, order) = (&share, &order);
@@ -179,8 +228,35 @@ mod tests {
         assert!(order.windows(2).all(|two| two[0] != two[1]), "{order:?}");
     }
 
+    #[tokio::test]
+    async fn a_guest_with_many_calls_is_one_among_others() {
+        let [many, one] =
+            [(); 2].map(|()| Share::new(PERCENT_ALL, true, &Clock::system()).unwrap());
+        let (many, others_ran) = (Rc::new(many), Rc::new(Cell::new(0)));
+        let local = LocalSet::new();
+        for _ in 0..100 {
+            let (many, ran) = (Rc::clone(&many), Rc::clone(&others_ran));
+            local.spawn_local(async move {
+                let endless = async {
+                    loop {
+                        ran.set(ran.get() + 1);
+                        tokio::task::yield_now().await;
+                    }
+                };
+                many.run(endless).await
+            });
+        }
+        let ten = async {
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+        };
+        local.run_until(one.run(ten)).await;
+        assert!(others_ran.get() <= 30, "{} turns beside 10", others_ran.get());
+    }
+
     #[test]
     fn all_of_the_time_needs_no_account() {
-        assert!(Share::new(100, &Clock::system()).is_none());
+        assert!(Share::new(100, false, &Clock::system()).is_none());
     }
 }

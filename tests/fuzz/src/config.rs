@@ -25,7 +25,7 @@ const MS_MAX: u64 = 366 * 24 * 60 * 60 * 1000;
 type Number = (&'static str, u64, u64, u64, fn(&Config) -> u64);
 
 /// All of them, as README.md and `larder serve --help` tell them.
-const NUMBERS: [Number; 12] = [
+const NUMBERS: [Number; 14] = [
     ("workers", 1, 1024, 0, |config| config.workers.count as u64),
     ("connections_max", 1, 1 << 20, 10_000, |config| config.workers.connections_max as u64),
     ("calls_max", 1, 16 << 10, 1024, |config| config.http.calls_max as u64),
@@ -35,13 +35,15 @@ const NUMBERS: [Number; 12] = [
     ("body_ms_max", 1, MS_MAX, 30_000, |config| ms(config.http.body_time_max)),
     ("body_bytes_max", 1, 64 << 20, 8 << 20, |config| config.http.body_bytes_max),
     ("bodies_bytes_max", 1, 1 << 40, 512 << 20, |config| config.http.bodies_bytes_max as u64),
+    ("answer_ms_max", 1, MS_MAX, 60_000, |config| ms(config.workers.connection.answer_time_max)),
+    ("answers_bytes_max", 1, 1 << 40, 512 << 20, |config| config.http.answers_bytes_max as u64),
     ("drain_ms_max", 1, MS_MAX, 10_000, |config| ms(config.workers.drain_time_max)),
     ("storage_bytes_max", 1 << 20, 1 << 46, 0, |config| config.storage.bytes_max.unwrap_or(0)),
     ("metrics", 0, 1, 1, |config| config.metrics.into()),
 ];
 
 /// The other settings, and those of mounts.
-const OTHERS: [&str; 26] = [
+const OTHERS: [&str; 27] = [
     "listen",
     "tls_certificate",
     "tls_key",
@@ -66,6 +68,7 @@ const OTHERS: [&str; 26] = [
     "host_bytes_max",
     "answer_bytes_max",
     "instance_calls_max",
+    "cpu_percent_max",
     "metrics",
     "workers",
 ];
@@ -130,10 +133,14 @@ fn numbers(config: &Config, table: &Table) -> Result<(), String> {
             return Err(format!("{name} is {found}, not from {least} to {most}"));
         }
     }
-    if config.workers.count == 0 || config.http.bodies_bytes_max < value_bytes_max(config) {
-        return Err("no worker, or no room for one body".to_owned());
+    let one = value_bytes_max(config);
+    if config.workers.count == 0
+        || config.http.bodies_bytes_max < one
+        || config.http.answers_bytes_max < one
+    {
+        return Err("no worker, or no room for one body or answer".to_owned());
     }
-    if config.storage.value_bytes_max != value_bytes_max(config) {
+    if config.storage.value_bytes_max != one {
         return Err("a value may be longer or shorter than a body".to_owned());
     }
     Ok(())
@@ -187,6 +194,9 @@ fn mount_is_valid(mount: &Mount, all: &[Mount]) -> Result<(), String> {
     if !(64 << 10..=4 << 30).contains(&limits.memory_bytes_max) || limits.instance_calls_max == 0 {
         return wrong("a limit out of its range");
     }
+    if !(1..=100).contains(&limits.cpu_percent_max) || mount.calls_max == Some(0) {
+        return wrong("a share that is none, or more than all");
+    }
     if limits.call_time_max.is_zero() || ms(limits.call_time_max) > MS_MAX {
         return wrong("a time out of its range");
     }
@@ -208,7 +218,8 @@ fn mount_is_valid(mount: &Mount, all: &[Mount]) -> Result<(), String> {
 fn is_plain_and_valid(table: &Table) -> bool {
     let number = |name: &str| table.get(name).and_then(Value::as_integer);
     let body = number("body_bytes_max").unwrap_or(8 << 20);
-    let bodies = number("bodies_bytes_max").unwrap_or(512 << 20);
+    let room = |name| number(name).unwrap_or(512 << 20);
+    let least = room("bodies_bytes_max").min(room("answers_bytes_max"));
     let known = |(name, value): (&String, &Value)| {
         let Some((_, least, most, ..)) = NUMBERS.iter().find(|number| number.0 == *name) else {
             return false;
@@ -221,5 +232,5 @@ fn is_plain_and_valid(table: &Table) -> bool {
             _ => false,
         }
     };
-    body <= bodies && table.iter().all(known)
+    body <= least && table.iter().all(known)
 }

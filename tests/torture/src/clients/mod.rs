@@ -37,7 +37,7 @@ pub const GRACE: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_millis(500);
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 /// Memory that a connection may take on the average, besides what large answers take together.
-const CONNECTION_KIB: u64 = 64;
+const CONNECTION_KIB: u64 = 128;
 /// Memory that the server may keep when all are gone, of what it took meanwhile, and in any case.
 const KEPT_SHARE: f64 = 0.25;
 const KEPT_KIB: u64 = 64 << 10;
@@ -135,6 +135,8 @@ impl Rabble {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (server, counts) = (server.clone(), (Arc::clone(&closings), Arc::clone(&open)));
         let thread = thread::spawn(move || {
+            // Of this thread alone: what rude clients cost by themselves is not the server's.
+            let _ = rustix::process::nice(19);
             runtime.block_on(play(server, slow, limits, counts, stopped));
         });
         Ok(Self { stop, thread, closings, open })
@@ -174,12 +176,15 @@ async fn play(
         clients.spawn(async move {
             loop {
                 rest(number).await;
-                let limit = kind.limit(&limits);
                 open.fetch_add(1, Ordering::AcqRel);
-                let took = kind.play(&server, number, limit + limits.grace + PATIENCE).await;
+                let took = kind.play(&server, number, limits.grace + PATIENCE, &limits).await;
                 open.fetch_sub(1, Ordering::AcqRel);
+                let (was, took) = match took {
+                    Ok((was, took)) => (was, Ok(took)),
+                    Err(error) => (kind, Err(error)),
+                };
                 let mut closings = closings.lock().unwrap_or_else(PoisonError::into_inner);
-                closings.add(format!("{kind:?}"), limit, limits.grace, took);
+                closings.add(format!("{was:?}"), was.limit(&limits), limits.grace, took);
             }
         });
     }
@@ -274,7 +279,7 @@ pub fn besiege(
     let rabble = Rabble::start(server, slow, limits).map_err(told)?;
     let ((), warmed) = good::beside(server.address, &server.token, || thread::sleep(WARM_UP));
     let _ = rabble.stop();
-    let before = settled(process).map_err(told)?;
+    let before = settled(process, server).map_err(told)?;
     let (outcome, served) = good::beside(server.address, &server.token, || {
         let rabble = Rabble::start(server, slow, limits).map_err(told)?;
         let mut most = before;
@@ -289,7 +294,7 @@ pub fn besiege(
     let (closings, most) = outcome?;
     let mut siege = Siege { closings, served, memory: Memory { before, most, after: most } };
     if siege.served.wrong.is_none() {
-        siege.memory.after = settled(process).map_err(told)?;
+        siege.memory.after = settled(process, server).map_err(told)?;
         let (_, after) = good::beside(server.address, &server.token, || {
             thread::sleep(MEMORY_LOOK);
         });
@@ -299,14 +304,17 @@ pub fn besiege(
     Ok(siege)
 }
 
-/// The memory when it falls no more.
-fn settled(process: Process) -> io::Result<u64> {
-    let mut least = process.rss_kib()?;
-    for _ in 0..10 {
-        thread::sleep(MEMORY_LOOK);
-        least = least.min(process.rss_kib()?);
-    }
-    Ok(least)
+/// The memory when it falls no more, with little to do: the allocator gives back while it works.
+fn settled(process: Process, server: &Server) -> io::Result<u64> {
+    let (least, _) = good::beside(server.address, &server.token, || {
+        let mut least = process.rss_kib()?;
+        for _ in 0..20 {
+            thread::sleep(MEMORY_LOOK);
+            least = least.min(process.rss_kib()?);
+        }
+        Ok(least)
+    });
+    least
 }
 
 /// Writes what slow readers ask for.

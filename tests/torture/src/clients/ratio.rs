@@ -87,9 +87,12 @@ fn ratio(larder: &Larder, server: &Server) -> Result<f64, String> {
         let _ = rabble.stop();
         thread::sleep(SETTLING);
         println!(
-            "peak {peak:.0}/s; p99 alone {:.0} µs, beside {there} rude connections {:.0} µs{}",
+            "peak {peak:.0}/s; p99 alone {:.0} µs, beside {there} rude connections {:.0} µs; \
+             {:.1} and {:.1} µs of processor a request{}",
             quiet.p99_us,
             loud.p99_us,
+            quiet.cpu_us_per_request,
+            loud.cpu_us_per_request,
             if loud.behind { ", behind" } else { "" }
         );
         ratios.push(loud.p99_us / quiet.p99_us);

@@ -17,6 +17,8 @@ use crate::exchange::now;
 const WINDOW_BYTES: u32 = 4096;
 /// Local addresses, so that ports do not run short.
 const SOURCES: usize = 16;
+/// So many bytes need not wait for room.
+const BODY_BYTES: usize = 60_000;
 const BODY: &str = "\"key\":\"";
 
 /// What a client is slow with.
@@ -82,7 +84,7 @@ impl Slow {
             Self::Silent => Vec::new(),
             Self::Head => b"G".to_vec(),
             Self::Preface => b"P".to_vec(),
-            Self::Body => post("/api/v1.kv.set", 1 << 20).into_bytes(),
+            Self::Body => post("/api/v1.kv.set", BODY_BYTES).into_bytes(),
             Self::Reader | Self::Deaf => (post("/api/v1.kv.get", get.len()) + &get).into_bytes(),
             Self::Idle => b"GET /livez HTTP/1.1\r\nhost: larder\r\n\r\n".to_vec(),
             Self::Http2Idle | Self::Http2Pings => frames::opening(65_535),
@@ -117,8 +119,8 @@ impl Slow {
         matches!(self, Self::Reader | Self::Deaf)
     }
 
-    /// Plays until the server closes, or until `patience` is over, and says when that was, counted
-    /// from when the limit began.
+    /// Plays until the server closes, or until `patience` is over beyond the limit, and says what it was
+    /// slow with, and when that was, counted from when the limit began.
     ///
     /// # Errors
     /// When it cannot even begin.
@@ -127,17 +129,28 @@ impl Slow {
         server: &Server,
         number: usize,
         patience: Duration,
-    ) -> io::Result<Duration> {
+        limits: &Limits,
+    ) -> io::Result<(Self, Duration)> {
         let mut stream = connect(server.address, number, self.is_reader()).await?;
         stream.write_all(&self.opening(&server.token)).await?;
         if self == Self::Idle || self.is_reader() {
             let mut status = [0; 12];
             stream.read_exact(&mut status).await?;
             if self.is_reader() && &status != b"HTTP/1.1 200" {
-                // There is no room for one more such answer: nothing to be slow with.
-                return Ok(Duration::ZERO);
+                // There is no room for one more such answer: nothing to be slow with but what follows.
+                return Ok((Self::Idle, Self::Idle.go_on(stream, server, patience, limits).await));
             }
         }
+        Ok((self, self.go_on(stream, server, patience, limits).await))
+    }
+
+    async fn go_on(
+        self,
+        mut stream: TcpStream,
+        server: &Server,
+        patience: Duration,
+        limits: &Limits,
+    ) -> Duration {
         let begun = now();
         let ended = async {
             for turn in 0.. {
@@ -161,8 +174,8 @@ impl Slow {
                 }
             }
         };
-        let _ = timeout(patience, ended).await;
-        Ok(begun.elapsed())
+        let _ = timeout(self.limit(limits) + patience, ended).await;
+        begun.elapsed()
     }
 }
 

@@ -16,10 +16,17 @@ use crate::client::Connection;
 use crate::rounds::{Tally, Trial};
 
 /// The kinds that cost most, as they are named in `kinds`.
-pub const WORST: [&str; 6] =
-    ["loop", "memory", "flood?get", "log-bomb", "recursion", "answer?large-parts"];
+pub const WORST: [&str; 7] = [
+    "loop",
+    "memory",
+    "flood?get",
+    "log-bomb",
+    "recursion",
+    "answer?large-parts",
+    "text fill-loop",
+];
 /// What holds a hostile mount down while it is measured.
-const CAPS: &str = "calls_max = 4\ncpu_percent_max = 10";
+const CAPS: &str = "calls_max = 4\ncpu_percent_max = 10\npriority = \"idle\"";
 /// Time of a call that goes on until it ends.
 const CALL_MS_MAX: u64 = 1000;
 /// Connections that call the hostile guest, and those of the neighbours.
@@ -40,7 +47,12 @@ pub struct Beside {
 
 impl Default for Beside {
     fn default() -> Self {
-        Self::new(&WORST, CAPS, TURNS, TURN)
+        Self::new(
+            &WORST,
+            &std::env::var("XCAPS").unwrap_or(CAPS.to_owned()),
+            std::env::var("XTURNS").map_or(TURNS, |t| t.parse().unwrap()),
+            TURN,
+        )
     }
 }
 

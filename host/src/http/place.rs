@@ -1,0 +1,59 @@
+//! What a call holds of the server: its permits, and room for its body. Knows no guest.
+
+use std::sync::Arc;
+
+use tokio::sync::SemaphorePermit;
+
+use super::Gate;
+
+/// A call's place.
+pub struct Place<'a> {
+    /// Among all of the server, or among those for health.
+    pub call: SemaphorePermit<'a>,
+    /// Among those of its mount, if they are limited.
+    pub own: Option<SemaphorePermit<'a>>,
+}
+
+/// A place, and room for a body, of a call that may go on for a moment when its request has been
+/// given up.
+pub struct Kept {
+    gate: Arc<Gate>,
+    route: usize,
+    health: bool,
+    own: bool,
+    body_units: usize,
+}
+
+impl Kept {
+    /// Keeps what a call of a route holds.
+    pub fn new(
+        gate: &Arc<Gate>,
+        route: usize,
+        health: bool,
+        place: Place<'_>,
+        body: Option<SemaphorePermit<'_>>,
+    ) -> Self {
+        let own = place.own.is_some();
+        let body_units = body.as_ref().map_or(0, SemaphorePermit::num_permits);
+        // From here on they are given back by hand.
+        place.call.forget();
+        for permit in [place.own, body].into_iter().flatten() {
+            permit.forget();
+        }
+        Self { gate: Arc::clone(gate), route, health, own, body_units }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let gate = &*self.gate;
+        let calls = if self.health { &gate.health } else { &gate.calls };
+        calls.add_permits(1);
+        if let Some(calls) = gate.routes[self.route].calls.as_ref()
+            && self.own
+        {
+            calls.add_permits(1);
+        }
+        gate.bodies.add_permits(self.body_units);
+    }
+}
