@@ -140,9 +140,12 @@ async fn run(pool: &Pool, call: Call) {
     }
 }
 
-/// Lowers the priority of this thread alone.
+/// Gives this thread, and no other, the place in the system's scheduler that guests of a priority have.
+///
+/// # Errors
+/// What the system answers.
 #[cfg(target_os = "linux")]
-fn give_way(priority: Priority) -> io::Result<()> {
+pub fn give_way(priority: Priority) -> io::Result<()> {
     match priority {
         Priority::Usual => Ok(()),
         Priority::Low => Ok(rustix::process::nice(LOW_NICE).map(drop)?),
@@ -151,8 +154,11 @@ fn give_way(priority: Priority) -> io::Result<()> {
 }
 
 /// Elsewhere there is no such thing for a thread.
+///
+/// # Errors
+/// None.
 #[cfg(not(target_os = "linux"))]
-fn give_way(_: Priority) -> io::Result<()> {
+pub fn give_way(_: Priority) -> io::Result<()> {
     Ok(())
 }
 

@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use self::answer::{Answer, CallError};
-pub use self::aside::{Held, Priority};
+pub use self::aside::{Held, Priority, give_way};
 pub use self::compiler::{COMMAND as COMPILE_COMMAND, Compiler, run as compile};
 pub use self::component::{COMPONENT_BYTES_MAX, LoadError};
 pub use self::engine::EngineOptions;

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use larder::runtime::{Priority, give_way};
 use larder_bench::system::{Process, raise_open_files};
 use larder_tests::Larder;
 use tokio::sync::watch;
@@ -135,8 +136,8 @@ impl Rabble {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (server, counts) = (server.clone(), (Arc::clone(&closings), Arc::clone(&open)));
         let thread = thread::spawn(move || {
-            // Of this thread alone: what rude clients cost by themselves is not the server's.
-            let _ = rustix::process::nice(19);
+            // What rude clients cost by themselves is not the server's. Without this they are harsher.
+            let _ = give_way(Priority::Idle);
             runtime.block_on(play(server, slow, limits, counts, stopped));
         });
         Ok(Self { stop, thread, closings, open })

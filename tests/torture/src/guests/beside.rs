@@ -47,12 +47,7 @@ pub struct Beside {
 
 impl Default for Beside {
     fn default() -> Self {
-        Self::new(
-            &WORST,
-            &std::env::var("XCAPS").unwrap_or(CAPS.to_owned()),
-            std::env::var("XTURNS").map_or(TURNS, |t| t.parse().unwrap()),
-            TURN,
-        )
+        Self::new(&WORST, CAPS, TURNS, TURN)
     }
 }
 
