@@ -14,7 +14,7 @@ use larder_torture::guests::{
 #[test]
 fn every_kind_of_hostile_guest_is_contained_beside_a_neighbour() {
     let mut tally = Tally::default();
-    assert_eq!(contained(1, 3, 3, &mut tally), Ok(()));
+    assert_eq!(contained(1, 3, &mut tally), Ok(()));
     assert!(tally.get("kinds") >= 100 && tally.get("neighbour's requests") > 1000, "{tally}");
     println!("{tally}");
 }
