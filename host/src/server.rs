@@ -28,6 +28,9 @@ use crate::workers::Workers;
 /// The built-in guest, as the build put it into this program.
 const BUILTIN_API: &[u8] = include_bytes!(env!("LARDER_API_WASM"));
 const TOKEN_BYTES: usize = 32;
+/// Threads that read the store and keep a reader's slot: a worker and two beside it, and all others.
+const THREADS_A_WORKER: u32 = 3;
+const OTHER_READERS: u32 = 256;
 const COMMIT_TIME_MAX: Duration = Duration::from_secs(60);
 const COMMIT_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -101,6 +104,9 @@ impl Server {
         workers.connections_max = descriptors::fit(workers.connections_max, workers.count);
         // Before the data, so that nothing is touched when it is refused.
         config.workers.tls = config.tls.map(Tls::open).transpose()?;
+        let workers = u32::try_from(config.workers.count).unwrap_or(u32::MAX);
+        let threads = workers.saturating_mul(THREADS_A_WORKER).saturating_add(OTHER_READERS);
+        config.storage.readers_max = config.storage.readers_max.max(threads);
         let storage = Storage::open(&config.data, config.storage, clock.clone())?;
         let tokens = Tokens::load(storage.clone(), clock.clone())
             .map_err(|error| ServeError::Failed(format!("the tokens: {error}")))?;

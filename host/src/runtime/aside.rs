@@ -8,6 +8,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
@@ -17,11 +18,15 @@ use super::Guest;
 use super::answer::{Answer, CallError};
 use super::instance::Pool;
 use super::requests::Request;
+use crate::deadline::within;
 
 /// How much threads of low priority give way: where both want all of a core, workers get three
 /// quarters of it.
 #[cfg(target_os = "linux")]
 const LOW_NICE: i32 = 5;
+
+/// How long a thread has nothing new to do before it gives memory back.
+const REST: Duration = Duration::from_secs(1);
 
 /// Whose processor time a guest's calls take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -102,7 +107,7 @@ impl Thread {
             }
             LocalSet::new().block_on(&runtime, async {
                 let pool = Rc::new(pool());
-                while let Some(call) = arriving.recv().await {
+                while let Some(call) = next(&mut arriving).await {
                     let pool = Rc::clone(&pool);
                     tokio::task::spawn_local(async move { run(&pool, call).await });
                 }
@@ -122,6 +127,23 @@ impl Drop for Thread {
             tracing::error!("a thread of guests had panicked");
         }
     }
+}
+
+/// The next call, or None when there will be none. Memory is given back when it is long in coming.
+async fn next(arriving: &mut mpsc::UnboundedReceiver<Call>) -> Option<Call> {
+    if let Some(next) = within(REST, arriving.recv()).await {
+        return next;
+    }
+    give_back();
+    arriving.recv().await
+}
+
+/// Has the allocator give back what this thread has used. By itself it would do so only while the
+/// thread goes on to allocate; and what guests answer is freed by other threads.
+#[expect(unsafe_code, reason = "a call of the allocator that no safe function stands for")]
+fn give_back() {
+    // SAFETY: it may be called at any time, and finds nothing where another allocator is in use.
+    unsafe { libmimalloc_sys::mi_collect(true) }
 }
 
 /// Runs a call until it ends, or its caller has gone away.
