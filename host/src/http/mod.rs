@@ -3,6 +3,7 @@
 //! any API.
 
 pub mod body;
+mod calls;
 pub mod connection;
 mod frames;
 mod meter;
@@ -14,7 +15,6 @@ mod socket;
 pub mod stream;
 mod tokens;
 
-use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,6 +26,7 @@ use hyper::body::Incoming;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use self::body::{Received, Reply};
+pub use self::calls::Calls;
 use self::connection::SMALL_ANSWER_BYTES;
 use self::meter::{Counting, GuestNames, Meter};
 pub use self::operator::{Exposure, Operator};
@@ -35,7 +36,7 @@ use crate::auth::Authenticator;
 use crate::config::{HOST_PATHS, is_under};
 use crate::deadline::within;
 use crate::metrics::{Own, PerThread};
-use crate::runtime::{Answer, Body, CallError, Caller, Guest, Head, Held, Pool, Request};
+use crate::runtime::{Answer, Body, CallError, Caller, Guest, Head, Request};
 use crate::workers::Handler;
 
 /// How a mount wants callers to be judged.
@@ -221,45 +222,6 @@ struct Waiting<'a>(&'a AtomicUsize);
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// Has guests answer requests, on one worker thread. The pool of instances does it; benches have
-/// something without a sandbox in its place.
-pub trait Calls: 'static {
-    /// Has `guest` answer one request.
-    fn call(
-        &self,
-        guest: &Arc<Guest>,
-        request: Request,
-    ) -> impl Future<Output = Result<Answer, CallError>>;
-
-    /// The same for a guest that runs beside the workers; what is `held` is let go when its call has
-    /// ended.
-    fn call_aside(
-        &self,
-        guest: &Arc<Guest>,
-        request: Request,
-        held: Held,
-    ) -> impl Future<Output = Result<Answer, CallError>>;
-}
-
-impl Calls for Pool {
-    fn call(
-        &self,
-        guest: &Arc<Guest>,
-        request: Request,
-    ) -> impl Future<Output = Result<Answer, CallError>> {
-        self.call(guest, request)
-    }
-
-    fn call_aside(
-        &self,
-        guest: &Arc<Guest>,
-        request: Request,
-        held: Held,
-    ) -> impl Future<Output = Result<Answer, CallError>> {
-        self.call_aside(guest, request, held)
     }
 }
 
