@@ -343,9 +343,7 @@ async fn overload_is_503_at_once_and_health_answers_on() {
     let larder = Larder::start_with(Options::config(config));
     let client = Client::new(larder.address());
     let first = tokio::spawn(async move { client.send("GET", "/test/sleep", &[BEARER], "").await });
-    while !larder.log().contains("sleeping") {
-        tokio::task::yield_now().await;
-    }
+    larder.until_logged("sleeping", 1).await;
     let refused = client.post("/api/v1.kv.get", &json!({"key": "k"})).await;
     assert_eq!((refused.status, refused.code().as_str()), (503, "unavailable"));
     assert_eq!(refused.header("retry-after"), Some("1"));

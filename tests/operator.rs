@@ -44,15 +44,6 @@ async fn until(client: &Client, said: impl Fn(&Metrics) -> bool) -> Metrics {
     timeout(PATIENCE, seen).await.expect("the metrics never said so")
 }
 
-async fn until_logged(larder: &Larder, text: &str) {
-    let logged = async {
-        while !larder.log().contains(text) {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(PATIENCE, logged).await.unwrap_or_else(|_| panic!("{text:?} was never logged"));
-}
-
 #[tokio::test]
 async fn every_family_is_documented_and_no_other() {
     let larder = Larder::start();
@@ -334,9 +325,9 @@ async fn a_shutdown_is_told_on_connections_that_are_still_open() {
     connection.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
     // Keeps the connection open: what runs is finished.
     connection.write_all(&ask(1, "/test/sleep")).await.unwrap();
-    until_logged(&larder, "sleeping").await;
+    larder.until_logged("sleeping", 1).await;
     larder.signal(Signal::TERM);
-    until_logged(&larder, "shutting down").await;
+    larder.until_logged("shutting down", 1).await;
     let asked = [ask(3, "/readyz"), ask(5, "/livez")].concat();
     connection.write_all(&asked).await.unwrap();
     let mut answers = String::new();
@@ -358,7 +349,7 @@ async fn overload_leaves_the_operator_s_paths_alone_and_is_counted() {
     let mut sleeper = TcpStream::connect(larder.address()).await.unwrap();
     let head = format!("GET /test/sleep HTTP/1.1\r\nhost: x\r\n{}: {}\r\n\r\n", BEARER.0, BEARER.1);
     sleeper.write_all(head.as_bytes()).await.unwrap();
-    until_logged(&larder, "sleeping").await;
+    larder.until_logged("sleeping", 1).await;
     let waiting = tokio::spawn(async move { client.post(GET, &json!({"key": "k"})).await });
     let metrics =
         until(&client, |metrics| metrics.sum("larder_http_requests_waiting", &[]) == 1.0).await;

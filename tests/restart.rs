@@ -5,7 +5,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use larder_tests::{Client, Larder, Options, TOKEN, guest_file};
 use rustix::process::Signal;
@@ -143,9 +142,7 @@ async fn running_call(larder: &Larder) -> tokio::task::JoinHandle<Option<u16>> {
         let reply = client.try_send("GET", "/test/sleep", &[], "".into()).await.ok()?;
         Some(reply.status)
     });
-    while !larder.log().contains("sleeping") {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    larder.until_logged("sleeping", 1).await;
     call
 }
 
@@ -171,9 +168,7 @@ async fn a_second_signal_exits_at_once() {
     let mut larder = slow_guest(60_000);
     let call = running_call(&larder).await;
     larder.signal(Signal::TERM);
-    while !larder.log().contains("shutting down") {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    larder.until_logged("shutting down", 1).await;
     larder.signal(Signal::INT);
     let exited = tokio::task::block_in_place(|| larder.wait());
     assert_eq!((exited.code(), call.await.unwrap()), (Some(130), None));
@@ -202,9 +197,7 @@ async fn a_shutdown_cuts_no_answer_short_while_the_client_sends_on() {
     let next = format!("{}{}", head(300_000), " ".repeat(300_000));
     tokio::spawn(async move { sending.write_all(next.as_bytes()).await });
     larder.signal(Signal::TERM);
-    while !larder.log().contains("shutting down") {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    larder.until_logged("shutting down", 1).await;
     let read = reading.read_to_end(&mut answer).await;
     let exited = tokio::task::block_in_place(|| larder.wait());
     assert!(read.is_ok() && answer.len() > 6 << 20, "{read:?} after {} bytes", answer.len());

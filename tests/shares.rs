@@ -17,9 +17,7 @@ async fn calls_beyond_a_mount_s_own_are_503_at_once_and_others_have_theirs() {
     let larder = Larder::start_with(Options::config(config));
     let client = Client::new(larder.address());
     let first = tokio::spawn(async move { client.send("GET", "/test/sleep", &[BEARER], "").await });
-    while !larder.log().contains("sleeping") {
-        tokio::task::yield_now().await;
-    }
+    larder.until_logged("sleeping", 1).await;
     for _ in 0..10 {
         let refused = client.send("GET", "/test/echo", &[BEARER], "").await;
         assert_eq!((refused.status, refused.code().as_str()), (503, "unavailable"));
@@ -151,9 +149,7 @@ async fn a_call_whose_caller_goes_away_gives_its_place_back() {
         let client = Client::new(larder.address());
         let first =
             tokio::spawn(async move { client.send("GET", "/test/sleep", &[BEARER], "").await });
-        while !larder.log().contains("sleeping") {
-            tokio::task::yield_now().await;
-        }
+        larder.until_logged("sleeping", 1).await;
         first.abort();
         // Well before its deadline of ten seconds.
         let began = tokio::time::Instant::now();

@@ -131,16 +131,6 @@ async fn ping(stream: &mut TlsStream<TcpStream>) -> String {
     String::from_utf8_lossy(&answer[..length]).into_owned()
 }
 
-async fn until_logged(larder: &Larder, text: &str, times: usize) {
-    let logged = async {
-        while larder.log().matches(text).count() < times {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let told = timeout(PATIENCE, logged).await;
-    told.unwrap_or_else(|_| panic!("{text:?} was never logged {times} times"));
-}
-
 #[tokio::test]
 async fn a_connection_that_rested_serves_on_inside_tls() {
     let identity = Identity::new();
@@ -148,7 +138,7 @@ async fn a_connection_that_rested_serves_on_inside_tls() {
     let mut stream = connect(&larder, &identity.certificate, b"http/1.1").await.unwrap();
     for times in 1..=3 {
         assert!(ping(&mut stream).await.starts_with("HTTP/1.1 200"));
-        until_logged(&larder, "a connection rests", times).await;
+        larder.until_logged("a connection rests", times).await;
     }
 }
 
@@ -160,7 +150,7 @@ async fn certificates_are_read_anew_on_sighup_and_bad_ones_are_left() {
     assert!(ping(&mut old).await.starts_with("HTTP/1.1 200"));
     let renewed = renew(identity.dir.path());
     larder.signal(Signal::HUP);
-    until_logged(&larder, "the certificate was read anew", 1).await;
+    larder.until_logged("the certificate was read anew", 1).await;
     let mut new = connect(&larder, &renewed, b"http/1.1").await.unwrap();
     assert!(ping(&mut new).await.starts_with("HTTP/1.1 200"));
     assert!(connect(&larder, &identity.certificate, b"http/1.1").await.is_err());
@@ -170,7 +160,7 @@ async fn certificates_are_read_anew_on_sighup_and_bad_ones_are_left() {
     let other = rcgen::KeyPair::generate().unwrap();
     fs::write(identity.file("key.pem"), other.serialize_pem()).unwrap();
     larder.signal(Signal::HUP);
-    until_logged(&larder, "the one of before stays", 1).await;
+    larder.until_logged("the one of before stays", 1).await;
     let mut new = connect(&larder, &renewed, b"http/1.1").await.unwrap();
     assert!(ping(&mut new).await.starts_with("HTTP/1.1 200"));
     assert!(larder.terminate().success());

@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -14,6 +15,10 @@ use tempfile::TempDir;
 pub const TOKEN: &str = "test-token-0123456789";
 /// The header that carries it.
 pub const BEARER: (&str, &str) = ("authorization", "Bearer test-token-0123456789");
+
+/// How often its log is looked at, and when that ends.
+const LOG_INTERVAL: Duration = Duration::from_millis(5);
+const LOG_PATIENCE: Duration = Duration::from_secs(20);
 
 /// How a server is started.
 #[derive(Default)]
@@ -202,6 +207,20 @@ impl Larder {
         let read = File::open(self.log_file()).and_then(|mut file| file.read_to_string(&mut log));
         read.expect("a readable log");
         log
+    }
+
+    /// Waits until it has logged `text` so many times.
+    ///
+    /// # Panics
+    /// When that does not come.
+    pub async fn until_logged(&self, text: &str, times: usize) {
+        let logged = async {
+            while self.log().matches(text).count() < times {
+                tokio::time::sleep(LOG_INTERVAL).await;
+            }
+        };
+        let told = tokio::time::timeout(LOG_PATIENCE, logged).await;
+        told.unwrap_or_else(|_| panic!("{text:?} was never logged {times} times"));
     }
 
     fn log_file(&self) -> PathBuf {

@@ -178,7 +178,7 @@ async fn play(
             loop {
                 rest(number).await;
                 open.fetch_add(1, Ordering::AcqRel);
-                let took = kind.play(&server, number, limits.grace + PATIENCE, &limits).await;
+                let took = kind.play(&server, number, &limits).await;
                 open.fetch_sub(1, Ordering::AcqRel);
                 let (was, took) = match took {
                     Ok((was, took)) => (was, Ok(took)),

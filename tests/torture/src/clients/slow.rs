@@ -10,7 +10,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
 use super::frames::{self, DATA, END_HEADERS, END_STREAM, HEADERS, PING};
-use super::{LARGE_KEY, Limits, Server};
+use super::{LARGE_KEY, Limits, PATIENCE, Server};
 use crate::exchange::now;
 
 /// The receive window of clients that do not read.
@@ -119,7 +119,7 @@ impl Slow {
         matches!(self, Self::Reader | Self::Deaf)
     }
 
-    /// Plays until the server closes, or until `patience` is over beyond the limit, and says what it was
+    /// Plays until the server closes, or until patience is over beyond the limit, and says what it was
     /// slow with, and when that was, counted from when the limit began.
     ///
     /// # Errors
@@ -128,7 +128,6 @@ impl Slow {
         self,
         server: &Server,
         number: usize,
-        patience: Duration,
         limits: &Limits,
     ) -> io::Result<(Self, Duration)> {
         let mut stream = connect(server.address, number, self.is_reader()).await?;
@@ -138,19 +137,13 @@ impl Slow {
             stream.read_exact(&mut status).await?;
             if self.is_reader() && &status != b"HTTP/1.1 200" {
                 // There is no room for one more such answer: nothing to be slow with but what follows.
-                return Ok((Self::Idle, Self::Idle.go_on(stream, server, patience, limits).await));
+                return Ok((Self::Idle, Self::Idle.go_on(stream, server, limits).await));
             }
         }
-        Ok((self, self.go_on(stream, server, patience, limits).await))
+        Ok((self, self.go_on(stream, server, limits).await))
     }
 
-    async fn go_on(
-        self,
-        mut stream: TcpStream,
-        server: &Server,
-        patience: Duration,
-        limits: &Limits,
-    ) -> Duration {
+    async fn go_on(self, mut stream: TcpStream, server: &Server, limits: &Limits) -> Duration {
         let begun = now();
         let ended = async {
             for turn in 0.. {
@@ -174,7 +167,7 @@ impl Slow {
                 }
             }
         };
-        let _ = timeout(self.limit(limits) + patience, ended).await;
+        let _ = timeout(self.limit(limits) + limits.grace + PATIENCE, ended).await;
         begun.elapsed()
     }
 }
