@@ -93,6 +93,22 @@ async fn flags_overrule_variables_and_variables_the_file() {
     assert_eq!(status(options).await, 200);
 }
 
+/// A first byte in a huge page takes 2 MiB, and guests and connections have many first bytes.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_server_takes_small_pages_only() {
+    let larder = Larder::start();
+    let told = |file: &str, name: &str| {
+        let text = std::fs::read_to_string(format!("/proc/{}/{file}", larder.id())).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap().trim().to_owned()
+    };
+    // It may not, wherever the system would.
+    assert_eq!(told("status", "THP_enabled:"), "0");
+    // Nor did it before it said so.
+    assert_eq!(told("smaps_rollup", "AnonHugePages:"), "0 kB");
+}
+
 #[test]
 fn a_second_server_on_the_same_data_is_refused() {
     let larder = Larder::start();

@@ -4,8 +4,8 @@
 //! From the outside in: [`cli`] and [`config`] say what to do, [`server`] opens and
 //! closes, [`workers`] owns threads and shutdown, [`http`] turns requests into calls, [`auth`] says who calls, [`runtime`] runs guests,
 //! [`storage`] keeps their data, [`metrics`] counts what happens, and [`clock`] alone reads time.
-//! [`tools`] are the commands for data without a server, and [`faults`] ends the process when the data
-//! file is damaged where it is mapped.
+//! [`tools`] are the commands for data without a server, [`memory`] is how the process takes memory, and
+//! [`faults`] ends it when the data file is damaged where it is mapped.
 
 pub mod auth;
 pub mod cli;
@@ -19,6 +19,7 @@ pub mod faults;
 mod hex;
 pub mod http;
 pub mod logging;
+pub mod memory;
 pub mod metrics;
 pub mod runtime;
 pub mod server;

@@ -10,7 +10,7 @@ use larder::clock::Clock;
 use larder::config::Config;
 use larder::server::{self, Server};
 use larder::tls::Tls;
-use larder::{faults, logging, runtime, tools};
+use larder::{faults, logging, memory, runtime, tools};
 use mimalloc::MiMalloc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -24,6 +24,7 @@ const EXIT_FAILURE: u8 = 1;
 const EXIT_INTERRUPTED: i32 = 130;
 
 fn main() -> ExitCode {
+    memory::take_small_pages();
     let Cli { command } = Cli::parse();
     if matches!(command, Command::Compile) {
         // What faults there is no fault of the data.

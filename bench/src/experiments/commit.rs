@@ -2,13 +2,12 @@
 //! a commit log as one would stand before LMDB, with nothing behind it: a ceiling. Uses LMDB itself
 //! and no side, because the store keeps its promises and has no switch for this.
 
-use std::fs::{self, File};
-use std::io::{Seek, SeekFrom, Write};
 use std::time::Duration;
 
 use heed::types::Bytes;
 use heed::{CommitOrAbort, Env, EnvFlags, EnvOpenOptions};
 
+use super::log::{Log, RECORD_BYTES};
 use super::{Bench, rounds};
 use crate::Failure;
 use crate::clock::now_ns;
@@ -16,9 +15,7 @@ use crate::load::keys;
 use crate::report::results::{Finding, Spread};
 
 const KEYS: u32 = 100_000;
-const RECORD_BYTES: usize = 16 + 1024;
 const MAP_BYTES: usize = 4 << 30;
-const LOG_BYTES: u64 = 256 << 20;
 const FILL_LIST: usize = 2000;
 /// Sets in one commit.
 const GROUPS: [usize; 3] = [16, 64, 256];
@@ -41,21 +38,14 @@ const WAYS: [Way; 4] = [Way::Usual, Way::OneSync, Way::Neighbours, Way::Log];
 struct Bed {
     env: Env,
     tree: heed::Database<'static, Bytes, Bytes>,
-    log: File,
-    logged: u64,
+    log: Log,
     random: fastrand::Rng,
 }
 
 impl Bed {
     fn make(bench: &Bench) -> Result<Self, Failure> {
         let dir = bench.stores().join("commit");
-        fs::create_dir_all(&dir)?;
-        let mut log = File::create(dir.join("log"))?;
-        let zeros = vec![0; 1 << 20];
-        for _ in 0..LOG_BYTES >> 20 {
-            log.write_all(&zeros)?;
-        }
-        log.sync_all()?;
+        let log = Log::make(&dir)?;
         let env = open(&dir)?;
         let txn = env.write_txn()?;
         let made = env.create_databases_and_commit(txn, |opener, txn| {
@@ -63,7 +53,7 @@ impl Bed {
             Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(tree))
         })?;
         let tree = made.unwrap_commit();
-        let mut bed = Self { env, tree, log, logged: 0, random: fastrand::Rng::with_seed(1) };
+        let mut bed = Self { env, tree, log, random: fastrand::Rng::with_seed(1) };
         let numbers: Vec<u32> = (0..KEYS).collect();
         for list in numbers.chunks(FILL_LIST) {
             bed.put(list.iter().copied())?;
@@ -79,17 +69,6 @@ impl Bed {
         Ok(txn.commit()?)
     }
 
-    fn append(&mut self, sets: usize) -> Result<(), Failure> {
-        let group = vec![b'v'; sets * (keys::KEY_BYTES + RECORD_BYTES)];
-        if self.logged + group.len() as u64 > LOG_BYTES {
-            self.log.seek(SeekFrom::Start(0))?;
-            self.logged = 0;
-        }
-        self.log.write_all(&group)?;
-        self.logged += group.len() as u64;
-        Ok(self.log.sync_data()?)
-    }
-
     fn commit(&mut self, way: Way, sets: usize) -> Result<(), Failure> {
         match way {
             Way::Usual | Way::OneSync => {
@@ -100,7 +79,7 @@ impl Bed {
                 let first = self.random.u32(0..KEYS - sets as u32);
                 self.put(first..first + sets as u32)
             }
-            Way::Log => self.append(sets),
+            Way::Log => self.log.append(sets),
         }
     }
 

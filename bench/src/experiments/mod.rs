@@ -3,6 +3,7 @@
 
 mod commit;
 mod large;
+mod log;
 mod open;
 mod program;
 mod rates;

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use super::log::Log;
 use super::rounds::{filling, one, start};
 use super::{Bench, Measured};
 use crate::Failure;
 use crate::clock;
+use crate::load::latency::Figure;
 use crate::load::{Pace, Stream, Work};
 use crate::report::results::{Finding, Goal, Measurement, Spread};
 use crate::sides::Side;
+use crate::sides::child::Running;
 use crate::sides::fill::Filling;
 
 const CONNECTIONS: usize = 64;
@@ -48,44 +51,71 @@ pub fn set(bench: &mut Bench) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Gets at a third of their peak, alone and while sets come at a third of theirs.
+/// Gets at a third of their peak, alone and while sets come at a third of theirs. Beside it the
+/// control: the same of a server that answers constants, beside a log that is synced for the sets.
 pub fn get_beside_set(bench: &mut Bench) -> Result<(), Failure> {
     let (gets, sets) = (Stream::new(Work::Get, CONNECTIONS), Stream::new(Work::Set, CONNECTIONS));
-    let named = |stream: &Stream, note| Measurement::new("open-get", "reused", stream, note);
-    let mut sides = start(&[Side::Reused], &filling(&gets), &bench.plan.dir)?;
-    let side = &mut sides[0];
+    let named =
+        |side: Side, stream: &Stream, note| Measurement::new("open-get", side.name(), stream, note);
+    let mut sides = start(&[Side::Reused, Side::Floor], &filling(&gets), &bench.plan.dir)?;
+    let mut log = Log::make(&bench.stores().join("open-get"))?;
     let mut kept = [
-        named(&gets, "get peak"),
-        named(&sets, "set peak"),
-        named(&gets, "gets alone"),
-        named(&gets, "gets beside sets"),
-        named(&sets, "sets beside gets"),
+        named(Side::Reused, &gets, "get peak"),
+        named(Side::Reused, &sets, "set peak"),
+        named(Side::Reused, &gets, "gets alone"),
+        named(Side::Reused, &gets, "gets beside sets"),
+        named(Side::Reused, &sets, "sets beside gets"),
+        named(Side::Floor, &gets, "get peak"),
+        named(Side::Floor, &gets, "gets alone"),
+        named(Side::Floor, &gets, "gets beside a log"),
+        named(Side::Floor, &sets, "constants for sets"),
     ];
-    let (time, longer) = (bench.plan.time, LONGER * bench.plan.time);
+    let time = bench.plan.time;
     for round in 0..bench.plan.rounds {
-        let get_peak = one(side, &gets, time)?;
-        let set_peak = one(side, &sets, time)?;
-        let slow_gets = at(Work::Get, get_peak.requests_per_s * SHARE);
+        let set_peak = one(&mut sides[0], &sets, time)?;
         let slow_sets = at(Work::Set, set_peak.requests_per_s * SHARE);
-        let both = [slow_gets.clone(), slow_sets];
-        // Which comes first changes with the round.
-        let (alone, beside) = if round % 2 == 0 {
-            let alone = one(side, &slow_gets, longer)?;
-            (alone, side.run(&both, longer)?)
-        } else {
-            let beside = side.run(&both, longer)?;
-            (one(side, &slow_gets, longer)?, beside)
-        };
-        let figures = [get_peak, set_peak, alone].into_iter().chain(beside);
-        for (measurement, figure) in kept.iter_mut().zip(figures) {
+        let reused = beside_sets(&mut sides[0], &gets, &slow_sets, round, time, None)?;
+        let floor = beside_sets(&mut sides[1], &gets, &slow_sets, round, time, Some(&mut log))?;
+        let [get_peak, alone, gets_beside, sets_beside] = reused;
+        let figures = [get_peak, set_peak, alone, gets_beside, sets_beside];
+        for (measurement, figure) in kept.iter_mut().zip(figures.into_iter().chain(floor)) {
             measurement.rounds.push(figure);
         }
     }
-    let ratio = kept[3].ratio_to(&kept[2], |figure| figure.p99_us);
-    bench.keep_all("get of 1 KiB, open loop, at a third of the peak", &Measured(kept.to_vec()));
+    let ratio = |beside: usize, alone: usize| kept[beside].ratio_to(&kept[alone], |it| it.p99_us);
     let name = "get at a third of the peak, p99 beside sets : p99 alone";
-    bench.find(Finding::ratio(name, ratio, Some(Goal::AtMost(2.0))));
+    let of_all = Finding::ratio(name, ratio(3, 2), Some(Goal::AtMost(2.0)));
+    let name = "the same of `floor`, beside a log for the sets";
+    let of_floor = Finding::ratio(name, ratio(7, 6), None);
+    bench.keep_all("get of 1 KiB, open loop, at a third of the peak", &Measured(kept.to_vec()));
+    bench.find(of_all);
+    bench.find(of_floor);
     Ok(())
+}
+
+/// The peak of gets, and at a third of it gets alone, gets beside sets and those sets. Which comes
+/// first changes with the round. For a side that does not write, a log takes the sets.
+fn beside_sets(
+    side: &mut Running,
+    gets: &Stream,
+    slow_sets: &Stream,
+    round: usize,
+    time: Duration,
+    log: Option<&mut Log>,
+) -> Result<[Figure; 4], Failure> {
+    let longer = LONGER * time;
+    let peak = one(side, gets, time)?;
+    let slow_gets = at(Work::Get, peak.requests_per_s * SHARE);
+    let before = if round.is_multiple_of(2) { Some(one(side, &slow_gets, longer)?) } else { None };
+    let both = [slow_gets.clone(), slow_sets.clone()];
+    let beside = match (log, slow_sets.pace) {
+        (Some(log), Pace::Rate(per_s)) => log.beside(per_s, || side.run(&both, longer))?,
+        _ => side.run(&both, longer)?,
+    };
+    let alone = before.map_or_else(|| one(side, &slow_gets, longer), Ok)?;
+    let [gets_beside, sets_beside] = <[Figure; 2]>::try_from(beside)
+        .map_err(|figures| format!("two streams have {} figures", figures.len()))?;
+    Ok([peak, alone, gets_beside, sets_beside])
 }
 
 /// Gets at a third of their peak, alone and while a great many keys that expired at once are swept.

@@ -19,6 +19,7 @@ use super::answer::{Answer, CallError};
 use super::instance::Pool;
 use super::requests::Request;
 use crate::deadline::within;
+use crate::memory;
 
 /// How much threads of low priority give way: where both want all of a core, workers get three
 /// quarters of it.
@@ -134,16 +135,8 @@ async fn next(arriving: &mut mpsc::UnboundedReceiver<Call>) -> Option<Call> {
     if let Some(next) = within(REST, arriving.recv()).await {
         return next;
     }
-    give_back();
+    memory::give_back();
     arriving.recv().await
-}
-
-/// Has the allocator give back what this thread has used. By itself it would do so only while the
-/// thread goes on to allocate; and what guests answer is freed by other threads.
-#[expect(unsafe_code, reason = "a call of the allocator that no safe function stands for")]
-fn give_back() {
-    // SAFETY: it may be called at any time, and finds nothing where another allocator is in use.
-    unsafe { libmimalloc_sys::mi_collect(true) }
 }
 
 /// Runs a call until it ends, or its caller has gone away.

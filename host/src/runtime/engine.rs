@@ -23,6 +23,10 @@ const LANES: usize = 2;
 const TABLE_ELEMENTS_MAX: usize = 20_000;
 /// Touched memory that a slot keeps for its next instance instead of giving it back.
 const MEMORY_KEPT_BYTES: usize = 256 << 10;
+/// Slots that nothing uses and that keep what their last instance touched, for the next instance of
+/// the same guest. Beyond them the one that was not used for longest changes guests, so that what is
+/// kept does not grow with the number of guests.
+const WARM_SLOTS_MAX: u32 = 32;
 const STACK_BYTES: usize = 512 << 10;
 const STACK_KEPT_BYTES: usize = 64 << 10;
 const WASM_STACK_BYTES_MAX: usize = 256 << 10;
@@ -92,6 +96,7 @@ fn pool(options: &EngineOptions, reused: usize) -> PoolingAllocationConfig {
         .max_memories_per_component(MEMORIES_PER_COMPONENT_MAX)
         .max_memory_size(options.memory_bytes_max)
         .table_elements(TABLE_ELEMENTS_MAX)
+        .max_unused_warm_slots(WARM_SLOTS_MAX)
         .linear_memory_keep_resident(MEMORY_KEPT_BYTES)
         .table_keep_resident(4 << 10)
         .async_stack_keep_resident(STACK_KEPT_BYTES)
