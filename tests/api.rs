@@ -99,6 +99,55 @@ fn msgpack_set(key: &str, value: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
+async fn a_large_value_does_not_enter_the_guest_wherever_it_stands() {
+    let (_larder, client) = start();
+    // No value fits through what this one's guest may move.
+    let mount = "[[mount]]\nprefix = '/api'\ncomponent = 'builtin:api'\nhost_bytes_max = 100000\n";
+    let narrow = Larder::start_with(Options::config(mount));
+    let value: Vec<u8> = (0..4_000_000_u32).map(|n| n.to_le_bytes()[1]).collect();
+    let bin = [&b"\xa5value\xc6"[..], &4_000_000_u32.to_be_bytes(), &value].concat();
+    for (key, head, tail) in [
+        ("a", &b"\x82\xa3key\xa1a"[..], &b""[..]),
+        ("b", b"\x83", b"\xa3key\xa1b\xa7version\x00"),
+        ("c", b"\x83\xa6ignore\x91\xc4\x01x\xa3key\xa1c", b""),
+    ] {
+        let body = [head, &bin, tail].concat();
+        for client in [client, Client::new(narrow.address())] {
+            let reply = raw(&client, SET, "application/msgpack", &body).await;
+            assert_eq!(reply.status, 200, "{key}: {}", String::from_utf8_lossy(&reply.body));
+        }
+        let asked = [&b"\x81\xa3key\xa1"[..], key.as_bytes()].concat();
+        let reply = raw(&client, GET, "application/msgpack", &asked).await;
+        assert!(reply.body.windows(value.len()).any(|bytes| bytes == value), "{key}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_beside_a_large_value_is_told_as_of_a_small_one() {
+    let (_larder, client) = start();
+    let bin = [&b"\xa5value\xc6"[..], &100_000_u32.to_be_bytes(), &[7; 100_000]].concat();
+    for (head, tail, status, said) in [
+        (&b"\x82"[..], &b"\xa3key\x05"[..], 422, "\"location\":\"key\""),
+        (b"\x83\xa3key\xa1k", b"\xa5value\xc4\x01x", 422, "\"location\":\"value\""),
+        (b"\x81", b"", 422, "\"location\":\".\""),
+        (b"\x82\xa3key\xa1k", b"\x05", 400, "Something follows"),
+        (b"\x83\xa3key\xa1k", b"\xa3ttl", 400, "before byte 100"),
+        (b"\x83\xa3key\xa1k", b"\xa6ttl_ms\xc1", 400, "before byte 100"),
+    ] {
+        let body = [head, &bin, tail].concat();
+        let authorization = format!("Bearer {TOKEN}");
+        let headers = [
+            ("authorization", authorization.as_str()),
+            ("content-type", "application/msgpack"),
+            ("accept", "application/json"),
+        ];
+        let reply = client.send("POST", SET, &headers, body).await;
+        let told = String::from_utf8_lossy(&reply.body);
+        assert!(reply.status == status && told.contains(said), "{said}: {} {told}", reply.status);
+    }
+}
+
+#[tokio::test]
 async fn something_after_the_document_is_malformed() {
     let (_larder, client) = start();
     for (content_type, body) in [

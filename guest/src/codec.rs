@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 
 use larder_wire::Encoding;
 
+pub use self::msgpack::{EMPTY_BIN, LongBin, long_bin};
 use crate::error::Error;
 
 /// Array elements that room is made for before they are seen.

@@ -14,6 +14,8 @@ use crate::bindings::larder::guest::types::{Conflict, ConflictKind, Error as Sto
 /// Seconds after which a caller may try again when writes cannot be served.
 const RETRY_AFTER_S: &str = "1";
 
+const INVALID_ENCODING: &str = "invalid-encoding";
+
 /// A refusal, ready to become a response. Kept apart, so that results stay small and cheap to move:
 /// nearly all of them are good ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +100,12 @@ impl Error {
 
     /// A document that is not well-formed.
     pub fn invalid_encoding(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::input(400, "invalid-encoding", detail)
+        Self::input(400, INVALID_ENCODING, detail)
+    }
+
+    /// Whether it says that the document is not well-formed.
+    pub fn is_malformed(&self) -> bool {
+        self.code == INVALID_ENCODING
     }
 
     /// A well-formed document that is wrong at `location`.

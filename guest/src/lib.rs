@@ -19,6 +19,7 @@ pub mod bindings {
     wit_bindgen::generate!({ path: "../wit", world: "handler", generate_all, pub_export_macro: true });
 }
 
+pub mod abridged;
 mod answer;
 pub mod codec;
 pub mod endpoint;

@@ -1,24 +1,41 @@
 //! From a request to its endpoint: path, then caller, then method, then the body's form. Owns the
 //! order in which these are judged; what an endpoint does with its body is the endpoint's.
 
+use alloc::borrow::Cow;
+
 use larder_wire::Encoding;
 
+use crate::abridged::{self, Gap};
 use crate::answer;
 use crate::bindings::larder::guest::blobs::{Blob, Content};
 use crate::bindings::larder::guest::requests::{Body, Caller, Method, Request, Response};
 use crate::endpoint::{configure_namespace, delete, get, get_namespace, health, set};
 use crate::error::Error;
+use crate::options::Value;
 
 /// A call of a key-value endpoint whose caller, method and content type are in order.
 pub struct Call<'a> {
-    /// The body's bytes.
+    /// The body's bytes, but for the gap.
     pub body: &'a [u8],
-    /// The same body as the host holds it, when it is large.
+    /// What was left out of them.
+    pub gap: Option<Gap>,
+    /// The whole body as the host holds it, when it is large.
     pub blob: Option<&'a Blob>,
     /// How the body is encoded.
     pub received: Encoding,
     /// How the answer is to be encoded.
     pub answer: Encoding,
+}
+
+impl Call<'_> {
+    /// A large value as the host holds it, when it stands in the body as it is.
+    pub fn held(&self, value: &Value<'_>) -> Option<Blob> {
+        let (Some(blob), Cow::Borrowed(value)) = (self.blob, &value.0) else {
+            return None;
+        };
+        let (offset, length) = abridged::place(self.body, self.gap, value)?;
+        Some(blob.slice(offset, length))
+    }
 }
 
 type Endpoint = fn(&Call<'_>) -> Result<Response, Error>;
@@ -86,15 +103,34 @@ fn run(endpoint: Endpoint, request: &Request, answer: Encoding) -> Result<Respon
         Encoding::of_content_type(content_type).ok_or_else(Error::invalid_content_type)?;
     match &request.body {
         Body::Complete(Content::Bytes(body)) => {
-            endpoint(&Call { body, blob: None, received, answer })
+            endpoint(&Call { body, gap: None, blob: None, received, answer })
         }
-        Body::Complete(Content::Blob(blob)) => {
-            let body = blob.read(0, blob.length());
-            endpoint(&Call { body: &body, blob: Some(blob), received, answer })
-        }
+        Body::Complete(Content::Blob(blob)) => run_held(endpoint, blob, received, answer),
         Body::TooLarge(limit) => Err(Error::payload_too_large(*limit)),
         Body::Unread => Err(Error::internal("The server kept back the body.")),
     }
+}
+
+/// Runs an endpoint with a body that the host holds, of which a large binary stays there.
+fn run_held(
+    endpoint: Endpoint,
+    blob: &Blob,
+    received: Encoding,
+    answer: Encoding,
+) -> Result<Response, Error> {
+    let (length, read) = (blob.length(), |offset, length| blob.read(offset, length));
+    let blob = Some(blob);
+    if received == Encoding::MessagePack
+        && let Some(short) = abridged::abridge(length, abridged::HEAD_BYTES, read)
+    {
+        let (body, gap) = (&short.bytes, Some(short.gap));
+        match endpoint(&Call { body, gap, blob, received, answer }) {
+            // Nothing has been done yet, and where the fault stands is told of the whole.
+            Err(error) if error.is_malformed() => {}
+            outcome => return outcome,
+        }
+    }
+    endpoint(&Call { body: &read(0, length), gap: None, blob, received, answer })
 }
 
 #[cfg(test)]

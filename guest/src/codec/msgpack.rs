@@ -28,6 +28,40 @@ pub fn decode<'a, const N: usize>(
     }
 }
 
+/// An empty binary.
+pub const EMPTY_BIN: [u8; 2] = [0xc4, 0];
+
+/// A field's binary that ends beyond the beginning of a document.
+pub struct LongBin {
+    /// Where its first byte of all stands.
+    pub marker: usize,
+    /// Where its content begins.
+    pub start: usize,
+    /// Bytes of its content.
+    pub length: usize,
+}
+
+/// Finds the first one, given the first bytes of a document.
+pub fn long_bin(head: &[u8]) -> Option<LongBin> {
+    let mut reader = Reader { rest: head };
+    let Head::Map(fields) = reader.head().ok()? else {
+        return None;
+    };
+    for _ in 0..fields {
+        let name = reader.head().ok()?;
+        reader.skip(name).ok()?;
+        let marker = head.len() - reader.rest.len();
+        let value = reader.head().ok()?;
+        match value {
+            Head::Bin(length) if length > reader.rest.len() => {
+                return Some(LongBin { marker, start: head.len() - reader.rest.len(), length });
+            }
+            _ => reader.skip(value).ok()?,
+        }
+    }
+    None
+}
+
 /// What makes a document malformed.
 type Fault = &'static str;
 

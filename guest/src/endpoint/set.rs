@@ -1,6 +1,5 @@
 //! `v1.kv.set`: writes one key, under conditions and for a time if asked to.
 
-use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use larder_wire::{Encoding, Value as Field};
@@ -12,9 +11,6 @@ use crate::codec;
 use crate::error::Error;
 use crate::options::{Behavior, Expected, Key, Namespace, Parse, Ttl, Value, required};
 use crate::router::Call;
-
-/// Values from this size on are handed to the host as a slice of the body that it holds.
-const BY_REFERENCE_BYTES_MIN: usize = 64 << 10;
 
 /// A valid request.
 pub struct Set<'a> {
@@ -56,26 +52,13 @@ pub fn encode(version: u64, encoding: Encoding) -> Vec<u8> {
 pub fn run(call: &Call<'_>) -> Result<Response, Error> {
     let Set { namespace, key, value, options } = decode(call.body, call.received)?;
     let namespace = Namespace::resolve(namespace.as_ref())?;
-    let set = match (call.blob, offset_in(call.body, &value)) {
-        (Some(blob), Some(offset)) => {
-            let slice = blob.slice(offset as u64, value.0.len() as u64);
-            kv::set_blob(namespace, &key.0, &slice, options)
-        }
-        _ => kv::set(namespace, &key.0, &value.0, options),
+    let set = match call.held(&value) {
+        Some(held) => kv::set_blob(namespace, &key.0, &held, options),
+        None => kv::set(namespace, &key.0, &value.0, options),
     };
     let version = set.map_err(|error| Error::of_store(error, "set", namespace))?;
     let response = answer::encoded(200, call.answer, encode(version, call.answer));
     Ok(answer::with_mutation_version(response, version))
-}
-
-/// Where in the body a large value stands, when it was taken from it as it is.
-fn offset_in(body: &[u8], value: &Value<'_>) -> Option<usize> {
-    match value.0 {
-        Cow::Borrowed(value) if value.len() >= BY_REFERENCE_BYTES_MIN => {
-            (value.as_ptr() as usize).checked_sub(body.as_ptr() as usize)
-        }
-        _ => None,
-    }
 }
 
 #[cfg(test)]
@@ -128,16 +111,5 @@ mod tests {
             assert!(decode(key(good).as_bytes(), Encoding::Json).is_ok(), "{good}");
         }
         assert_eq!(place(r#"{"key":"k","value":"v","namespace":"a:b"}"#), "namespace");
-    }
-
-    #[test]
-    fn a_value_is_located_in_the_body_it_was_taken_from() {
-        let mut body = b"\x82\xa3key\xa1k\xa5value\xc6\x00\x01\x00\x00".to_vec();
-        let start = body.len();
-        body.extend_from_slice(&[7; 1 << 16]);
-        let set = decode(&body, Encoding::MessagePack).expect("valid");
-        assert_eq!(offset_in(&body, &set.value), Some(start));
-        let small = decode(b"\x82\xa3key\xa1k\xa5value\xc4\x01v", Encoding::MessagePack);
-        assert_eq!(offset_in(&body, &small.expect("valid").value), None);
     }
 }

@@ -8,6 +8,7 @@ use fastrand::Rng;
 use larder::config::{Config, ConfigError};
 use larder::storage::layout::{Damaged, Record};
 use larder::storage::tools::lines::Item;
+use larder_api::abridged::{Abridged, Gap};
 use larder_api::codec::{Field, Node};
 use larder_api::error::Error;
 use larder_fuzz::fields::{self, FIELDS};
@@ -106,6 +107,30 @@ fn decoders_that_are_wrong_are_noticed() {
         assert!(told.contains(said), "json, {said}: {told}");
         let told = first_fault(&msgpack::TARGET, |body| msgpack::judge(body, &decoder));
         assert!(told.contains(said), "msgpack, {said}: {told}");
+    }
+}
+
+/// Finds the large binary a byte too late.
+fn gap_misplaced(body: &[u8], head: u64) -> Option<Abridged> {
+    let found = msgpack::abridge(body, head)?;
+    Some(Abridged { gap: Gap { offset: found.gap.offset + 1, ..found.gap }, ..found })
+}
+
+/// Forgets what follows the large binary.
+fn rest_forgotten(body: &[u8], head: u64) -> Option<Abridged> {
+    let mut found = msgpack::abridge(body, head)?;
+    found.bytes.truncate(found.gap.at);
+    Some(found)
+}
+
+#[test]
+fn abridgers_that_are_wrong_are_noticed() {
+    type Planted = (fn(&[u8], u64) -> Option<Abridged>, &'static str);
+    let planted: [Planted; 2] =
+        [(gap_misplaced, "with Gap"), (rest_forgotten, "Something follows")];
+    for (abridger, said) in planted {
+        let told = first_fault(&msgpack::TARGET, |body| msgpack::judge_abridged(body, &abridger));
+        assert!(told.contains(said), "{said}: {told}");
     }
 }
 

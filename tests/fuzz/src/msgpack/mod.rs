@@ -1,8 +1,13 @@
 //! The target `msgpack`: bodies in MessagePack, held against a reader of our own, written from the
-//! specification with nothing shared, and against rmpv.
+//! specification with nothing shared, and against rmpv; and what is left of bodies without their large
+//! binary, held against the whole.
 
 mod oracle;
 
+use std::borrow::Cow;
+
+use larder_api::abridged::{self, Abridged};
+use larder_api::codec::Node;
 use larder_wire::Encoding;
 
 use self::oracle::Fault;
@@ -13,8 +18,17 @@ use crate::fields::{self, Decoder, Verdict};
 const DEPTH_MAX: usize = 500;
 
 /// The target.
-pub const TARGET: Target =
-    Target { name: "msgpack", input_bytes_max: 512, judge: |body| judge(body, &fields::decode) };
+pub const TARGET: Target = Target {
+    name: "msgpack",
+    input_bytes_max: 512,
+    judge: |body| {
+        judge(body, &fields::decode)?;
+        judge_abridged(body, &abridge)
+    },
+};
+
+/// Beginnings that are looked through for a large binary, in bytes: so short that small bodies have some.
+const HEADS: [u64; 2] = [8, 32];
 
 /// Holds a decoder against the oracles.
 ///
@@ -38,4 +52,59 @@ pub fn judge(body: &[u8], decoder: &Decoder) -> Result<(), String> {
     }
     let wanted = wanted.unwrap_or(Verdict::Malformed);
     fields::judge(body, Encoding::MessagePack, &wanted, decoder)
+}
+
+/// What abridges a body, of which it looks through so many bytes.
+pub type Abridger = dyn Fn(&[u8], u64) -> Option<Abridged>;
+
+/// Abridges as the guest does.
+#[must_use]
+pub fn abridge(body: &[u8], head: u64) -> Option<Abridged> {
+    let read = |offset: u64, length: u64| body[offset as usize..][..length as usize].to_vec();
+    abridged::abridge(body.len() as u64, head, read)
+}
+
+/// Holds what an abridged body is taken for against what the whole is taken for.
+///
+/// # Errors
+/// Where they differ.
+pub fn judge_abridged(body: &[u8], abridger: &Abridger) -> Result<(), String> {
+    for head in HEADS {
+        let Some(Abridged { bytes, gap }) = abridger(body, head) else {
+            continue;
+        };
+        let [short, whole] =
+            [&bytes[..], body].map(|body| fields::decode(body, Encoding::MessagePack));
+        let (short, whole) = match (short, whole) {
+            (Ok(short), Ok(whole)) => (short, whole),
+            (Err(short), Err(whole))
+                if (short.status, &short.location) == (whole.status, &whole.location) =>
+            {
+                continue;
+            }
+            (short, whole) => {
+                return Err(format!("abridged {:?}, whole {:?}", short.err(), whole.err()));
+            }
+        };
+        for (short, whole) in short.iter().zip(&whole) {
+            let place = match &short.node {
+                Some(Node::Bin(Cow::Borrowed(value))) => abridged::place(&bytes, Some(gap), value),
+                _ => None,
+            };
+            let left_out = place
+                .and_then(|(offset, length)| body.get(offset as usize..)?.get(..length as usize));
+            let same = match (left_out, &whole.node) {
+                (Some(left_out), Some(Node::Bin(value))) => left_out == &value[..],
+                (Some(_), _) => false,
+                (None, node) => short.node == *node,
+            };
+            if !same {
+                return Err(format!(
+                    "abridged {:?} with {gap:?}, whole {:?}",
+                    short.node, whole.node
+                ));
+            }
+        }
+    }
+    Ok(())
 }
