@@ -10,7 +10,7 @@ use mimalloc::MiMalloc;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    larder::memory::take_small_pages();
+    larder::memory::prepare();
     match larder_bench::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

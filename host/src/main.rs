@@ -24,7 +24,7 @@ const EXIT_FAILURE: u8 = 1;
 const EXIT_INTERRUPTED: i32 = 130;
 
 fn main() -> ExitCode {
-    memory::take_small_pages();
+    memory::prepare();
     let Cli { command } = Cli::parse();
     if matches!(command, Command::Compile) {
         // What faults there is no fault of the data.

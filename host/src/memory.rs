@@ -1,13 +1,42 @@
 //! How the process takes memory from the system and gives it back. Knows nothing of what it is for.
 
+/// What the C library's allocator keeps at the end of a heap instead of giving it back. LMDB takes from
+/// it, for each large value of a transaction, and gives back at each commit.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const KEPT_BYTES: libc::c_int = 32 << 20;
+
+/// Prepares both allocators. For this process, and as to pages for those that it starts; to be called
+/// before threads are.
+pub fn prepare() {
+    take_small_pages();
+    keep_for_transactions();
+}
+
 /// Has the system map memory by small pages only. By huge ones, which the allocator asks for and some
 /// systems give everywhere, a first byte takes 2 MiB, also in each guest's memory; they made no request
-/// faster. For this process and those that it starts; to be called before threads are.
-pub fn take_small_pages() {
+/// faster.
+fn take_small_pages() {
     // A system that cannot be told maps as it likes.
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
+
+/// Has the C library's allocator keep what a transaction used for the next one. By itself it may give
+/// that back to the system and take it anew each time, page by page: that depends on what happens to
+/// lie behind it.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "a call of the C library that no safe function stands for")]
+fn keep_for_transactions() {
+    // SAFETY: it may be called at any time. What is refused stays as it was.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, KEPT_BYTES);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT_BYTES);
+    }
+}
+
+/// Elsewhere it does as it likes.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn keep_for_transactions() {}
 
 /// Has the allocator give back what this thread has used. By itself it would do so only while the
 /// thread goes on to allocate; and what guests answer is freed by other threads.
