@@ -13,8 +13,8 @@ pub fn prepare() {
 }
 
 /// Has the system map memory by small pages only. By huge ones, which the allocator asks for and some
-/// systems give everywhere, a first byte takes 2 MiB, also in each guest's memory; they made no request
-/// faster.
+/// systems give everywhere, a first byte takes 2 MiB, also in each guest's memory. They made no request of
+/// the API faster; answers of tens of MiB disturb their neighbours less with them.
 fn take_small_pages() {
     // A system that cannot be told maps as it likes.
     #[cfg(target_os = "linux")]
