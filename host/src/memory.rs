@@ -13,9 +13,9 @@ pub fn prepare() {
 }
 
 /// Has the system map memory by small pages only. By huge ones, which some systems give everywhere, a
-/// first byte takes 2 MiB, also in each guest's memory. They made no request of the API faster; answers of
-/// tens of MiB disturb their neighbours less with them. The allocator would ask for them itself: it is
-/// built not to (`no_thp`), for the sake of what it maps before this is called.
+/// first byte takes 2 MiB, also in each guest's memory, and they made no request of the API faster. The
+/// allocator would ask for them itself: it is built not to (`no_thp`), for the sake of what it maps before
+/// this is called.
 fn take_small_pages() {
     // A system that cannot be told maps as it likes.
     #[cfg(target_os = "linux")]

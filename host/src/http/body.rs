@@ -14,7 +14,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::stream::{Sending, Traffic};
+use super::traffic::{Sending, Traffic};
 use crate::deadline::within;
 
 /// How much of a refused body is read on, so that a client that sends first and reads then gets

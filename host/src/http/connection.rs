@@ -19,7 +19,8 @@ use tokio::time::{Instant, timeout};
 
 use super::body::Reply;
 use super::socket::Socket;
-use super::stream::{Opened, Running, Traffic};
+use super::stream::Opened;
+use super::traffic::{Running, Traffic};
 use crate::tls::Tls;
 use crate::workers::Handler;
 

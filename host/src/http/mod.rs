@@ -14,6 +14,8 @@ mod refusal;
 mod socket;
 pub mod stream;
 mod tokens;
+pub mod traffic;
+mod turn;
 
 use std::rc::Rc;
 use std::sync::Arc;

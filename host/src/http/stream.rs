@@ -1,8 +1,6 @@
 //! A connection's bytes on their way in and out: tells HTTP/1 from HTTP/2 by the first of them,
 //! counts, and closes in a way that lets the last of them arrive. Knows no request's content.
 
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -12,11 +10,12 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::frames::Frames;
 use super::socket::Socket;
+use super::traffic::Traffic;
+use super::turn::{self, Turn};
 
 /// What HTTP/2 begins with.
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -29,113 +28,6 @@ const LINGER_BYTES_MIN: u64 = 16 << 10;
 const LINGER_SILENCE: Duration = Duration::from_secs(2);
 const LINGER_TIME_MAX: Duration = Duration::from_secs(30);
 const LINGER_READ_BYTES: usize = 4 << 10;
-
-/// What a connection has done so far, and what it is doing.
-#[derive(Default)]
-pub struct Traffic {
-    /// Bytes that have arrived.
-    pub read_bytes: Cell<u64>,
-    /// Bytes that were sent.
-    pub written_bytes: Cell<u64>,
-    /// Whether bytes wait for the client to take them.
-    pub is_stuck: Cell<bool>,
-    /// Whether the connection is to be reset when it ends: what the client has not taken is thrown
-    /// away, also by the system, which would otherwise go on offering it for minutes.
-    pub is_cut: Cell<bool>,
-    /// Requests that are being answered.
-    pub running: Cell<u32>,
-    /// Requests that were answered.
-    pub answered: Cell<u64>,
-    /// Bytes that had been read when the last request was answered.
-    pub answered_at_bytes: Cell<u64>,
-    /// When the last request was answered, or the connection came, on the clock of its worker's
-    /// connections.
-    pub active_at: Cell<u64>,
-    clock: Rc<Cell<u64>>,
-    /// Answers that the client has not taken yet, with the time since when; only those that are
-    /// watched.
-    sending: RefCell<BTreeMap<u64, Instant>>,
-    answers_watched: Cell<u64>,
-}
-
-impl Traffic {
-    /// Of a connection that came now, on a clock that somebody else turns.
-    #[must_use]
-    pub fn new(clock: &Rc<Cell<u64>>) -> Self {
-        let active_at = Cell::new(clock.get());
-        Self { clock: Rc::clone(clock), active_at, ..Self::default() }
-    }
-
-    /// Begins to count bytes anew, with so many that were read already.
-    pub fn restart(&self, read_bytes: u64) {
-        self.read_bytes.set(read_bytes);
-        self.written_bytes.set(0);
-        self.answered_at_bytes.set(0);
-        self.is_stuck.set(false);
-    }
-
-    /// Whether part of a request has arrived that nobody answers yet.
-    pub fn is_partial(&self) -> bool {
-        self.read_bytes.get() > self.answered_at_bytes.get()
-    }
-
-    /// Whether nobody waits for anything: neither the client for an answer nor an answer for it.
-    pub fn is_idle(&self) -> bool {
-        self.running.get() == 0 && !self.is_stuck.get() && self.sending.borrow().is_empty()
-    }
-
-    /// Since when the client has been taking the oldest of the answers that are watched.
-    pub fn sending_since(&self) -> Option<Instant> {
-        self.sending.borrow().first_key_value().map(|(_, since)| *since)
-    }
-}
-
-/// A request that is being answered.
-pub struct Running(Rc<Traffic>);
-
-impl Running {
-    /// Counts one more, until it is dropped.
-    pub fn begin(traffic: &Rc<Traffic>) -> Self {
-        traffic.running.set(traffic.running.get() + 1);
-        Self(Rc::clone(traffic))
-    }
-
-    /// Counts it as answered, which one whose client went away is not.
-    pub fn answered(self) {
-        self.0.answered.set(self.0.answered.get() + 1);
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.running.set(self.0.running.get() - 1);
-        self.0.answered_at_bytes.set(self.0.read_bytes.get());
-        self.0.active_at.set(self.0.clock.get());
-    }
-}
-
-/// An answer that the client has not taken yet, and the room that it takes.
-pub struct Sending {
-    traffic: Rc<Traffic>,
-    number: u64,
-    _room: Option<OwnedSemaphorePermit>,
-}
-
-impl Sending {
-    /// Begins to send, until it is dropped.
-    pub fn begin(traffic: &Rc<Traffic>, room: Option<OwnedSemaphorePermit>) -> Self {
-        let number = traffic.answers_watched.get();
-        traffic.answers_watched.set(number + 1);
-        traffic.sending.borrow_mut().insert(number, Instant::now());
-        Self { traffic: Rc::clone(traffic), number, _room: room }
-    }
-}
-
-impl Drop for Sending {
-    fn drop(&mut self) {
-        self.traffic.sending.borrow_mut().remove(&self.number);
-    }
-}
 
 /// A connection whose protocol is known, with the bytes that told it put back before the rest.
 pub struct Opened {
@@ -151,6 +43,8 @@ pub struct Opened {
     pub lingering: Option<Lingering>,
     /// What HTTP/2's frames are counted by.
     pub frames: Option<Frames>,
+    /// What it may still move before others have their turn.
+    turn: Turn,
 }
 
 /// Waits for the client to close. The system answers what still arrives for a closed socket with a
@@ -206,7 +100,8 @@ impl Opened {
         traffic.read_bytes.set(first.len() as u64);
         let traffic = Rc::clone(traffic);
         let (first, frames) = (first.freeze(), is_http2.then(Frames::default));
-        Ok(Self { stream, first, traffic, is_http2, lingering: None, frames })
+        let turn = Turn::default();
+        Ok(Self { stream, first, traffic, is_http2, lingering: None, frames, turn })
     }
 
     /// The same connection between two requests, with what has arrived of the next.
@@ -236,8 +131,10 @@ impl AsyncRead for Opened {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         if self.first.is_empty() {
+            ready!(self.turn.poll(context));
             ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
             let read = buffer.filled().len() - before;
+            self.turn.spend(read);
             self.traffic.read_bytes.set(self.traffic.read_bytes.get() + read as u64);
         } else {
             let length = self.first.len().min(buffer.remaining());
@@ -264,9 +161,19 @@ impl AsyncRead for Opened {
 }
 
 impl Opened {
-    fn count(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    /// Writes in this connection's turn, with as many bytes as it has left.
+    fn write(
+        &mut self,
+        context: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut Socket>, &mut Context<'_>, usize) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let polled = match self.turn.poll(context) {
+            Poll::Ready(bytes_max) => write(Pin::new(&mut self.stream), context, bytes_max),
+            Poll::Pending => Poll::Pending,
+        };
         self.traffic.is_stuck.set(polled.is_pending());
         if let Poll::Ready(Ok(written)) = &polled {
+            self.turn.spend(*written);
             self.traffic.written_bytes.set(self.traffic.written_bytes.get() + *written as u64);
         }
         polled
@@ -279,8 +186,9 @@ impl AsyncWrite for Opened {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.count(polled)
+        self.write(context, |stream, context, bytes_max| {
+            stream.poll_write(context, &bytes[..bytes.len().min(bytes_max)])
+        })
     }
 
     fn poll_write_vectored(
@@ -288,8 +196,9 @@ impl AsyncWrite for Opened {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.count(polled)
+        self.write(context, |stream, context, bytes_max| {
+            turn::cut(slices, bytes_max, |slices| stream.poll_write_vectored(context, slices))
+        })
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -315,5 +224,79 @@ impl AsyncWrite for Opened {
         }
         let lingering = this.lingering.get_or_insert_with(Lingering::begin);
         lingering.poll(&mut this.stream, context).map(Ok)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::io::{Read, Write};
+    use std::{net, thread};
+
+    use tokio::net::TcpListener;
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    const ALL_BYTES: usize = 4 << 20;
+    const TURN_BYTES: usize = 256 << 10;
+
+    /// A connection, and its other end.
+    async fn connection() -> (Opened, net::TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        client.write_all(b"GET").unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let socket = Socket::open(stream, None).await.unwrap();
+        (Opened::detect(socket, &Rc::default()).await.unwrap(), client)
+    }
+
+    /// Takes steps until all bytes were moved, and tells how many at most before others had a turn.
+    async fn most_at_once(
+        mut step: impl FnMut(&mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> usize {
+        let (mut all, mut most) = (0, 0);
+        while all < ALL_BYTES {
+            let before = all;
+            let moved = poll_fn(|context| {
+                while all < ALL_BYTES
+                    && let Poll::Ready(bytes) = step(context)
+                {
+                    all += bytes.unwrap();
+                }
+                Poll::Ready(all - before)
+            });
+            most = most.max(moved.await);
+            yield_now().await;
+        }
+        most
+    }
+
+    #[tokio::test]
+    async fn what_a_client_takes_quickly_goes_out_in_turns() {
+        let (mut opened, mut client) = connection().await;
+        let reader = thread::spawn(move || client.read_exact(&mut vec![0; ALL_BYTES]).unwrap());
+        let piece = vec![7; ALL_BYTES / 4];
+        let most = most_at_once(|context| {
+            let slices = [io::IoSlice::new(b"head"), io::IoSlice::new(&piece)];
+            Pin::new(&mut opened).poll_write_vectored(context, &slices)
+        });
+        assert_eq!(most.await, TURN_BYTES);
+        reader.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_a_client_sends_quickly_comes_in_in_turns() {
+        let (mut opened, mut client) = connection().await;
+        let writer = thread::spawn(move || client.write_all(&vec![7; ALL_BYTES]).unwrap());
+        let mut room = vec![0; ALL_BYTES / 32];
+        let most = most_at_once(|context| {
+            let mut buffer = ReadBuf::new(&mut room);
+            let polled = Pin::new(&mut opened).poll_read(context, &mut buffer);
+            polled.map_ok(|()| buffer.filled().len())
+        });
+        // The last read of a turn may be larger than what is left of it.
+        assert!(most.await < TURN_BYTES + ALL_BYTES / 32);
+        writer.join().unwrap();
     }
 }

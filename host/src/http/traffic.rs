@@ -1,0 +1,116 @@
+//! What a connection has done, and what it is doing: bytes, requests, and answers under way. For
+//! those who watch it and those who serve it; knows no byte's meaning.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+/// What a connection has done so far, and what it is doing.
+#[derive(Default)]
+pub struct Traffic {
+    /// Bytes that have arrived.
+    pub read_bytes: Cell<u64>,
+    /// Bytes that were sent.
+    pub written_bytes: Cell<u64>,
+    /// Whether bytes wait for the client to take them.
+    pub is_stuck: Cell<bool>,
+    /// Whether the connection is to be reset when it ends: what the client has not taken is thrown
+    /// away, also by the system, which would otherwise go on offering it for minutes.
+    pub is_cut: Cell<bool>,
+    /// Requests that are being answered.
+    pub running: Cell<u32>,
+    /// Requests that were answered.
+    pub answered: Cell<u64>,
+    /// Bytes that had been read when the last request was answered.
+    pub answered_at_bytes: Cell<u64>,
+    /// When the last request was answered, or the connection came, on the clock of its worker's
+    /// connections.
+    pub active_at: Cell<u64>,
+    clock: Rc<Cell<u64>>,
+    /// Answers that the client has not taken yet, with the time since when; only those that are
+    /// watched.
+    sending: RefCell<BTreeMap<u64, Instant>>,
+    answers_watched: Cell<u64>,
+}
+
+impl Traffic {
+    /// Of a connection that came now, on a clock that somebody else turns.
+    #[must_use]
+    pub fn new(clock: &Rc<Cell<u64>>) -> Self {
+        let active_at = Cell::new(clock.get());
+        Self { clock: Rc::clone(clock), active_at, ..Self::default() }
+    }
+
+    /// Begins to count bytes anew, with so many that were read already.
+    pub fn restart(&self, read_bytes: u64) {
+        self.read_bytes.set(read_bytes);
+        self.written_bytes.set(0);
+        self.answered_at_bytes.set(0);
+        self.is_stuck.set(false);
+    }
+
+    /// Whether part of a request has arrived that nobody answers yet.
+    pub fn is_partial(&self) -> bool {
+        self.read_bytes.get() > self.answered_at_bytes.get()
+    }
+
+    /// Whether nobody waits for anything: neither the client for an answer nor an answer for it.
+    pub fn is_idle(&self) -> bool {
+        self.running.get() == 0 && !self.is_stuck.get() && self.sending.borrow().is_empty()
+    }
+
+    /// Since when the client has been taking the oldest of the answers that are watched.
+    pub fn sending_since(&self) -> Option<Instant> {
+        self.sending.borrow().first_key_value().map(|(_, since)| *since)
+    }
+}
+
+/// A request that is being answered.
+pub struct Running(Rc<Traffic>);
+
+impl Running {
+    /// Counts one more, until it is dropped.
+    pub fn begin(traffic: &Rc<Traffic>) -> Self {
+        traffic.running.set(traffic.running.get() + 1);
+        Self(Rc::clone(traffic))
+    }
+
+    /// Counts it as answered, which one whose client went away is not.
+    pub fn answered(self) {
+        self.0.answered.set(self.0.answered.get() + 1);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.set(self.0.running.get() - 1);
+        self.0.answered_at_bytes.set(self.0.read_bytes.get());
+        self.0.active_at.set(self.0.clock.get());
+    }
+}
+
+/// An answer that the client has not taken yet, and the room that it takes.
+pub struct Sending {
+    traffic: Rc<Traffic>,
+    number: u64,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Sending {
+    /// Begins to send, until it is dropped.
+    pub fn begin(traffic: &Rc<Traffic>, room: Option<OwnedSemaphorePermit>) -> Self {
+        let number = traffic.answers_watched.get();
+        traffic.answers_watched.set(number + 1);
+        traffic.sending.borrow_mut().insert(number, Instant::now());
+        Self { traffic: Rc::clone(traffic), number, _room: room }
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.traffic.sending.borrow_mut().remove(&self.number);
+    }
+}
