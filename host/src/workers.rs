@@ -1,6 +1,6 @@
-//! Worker threads: takes connections, hands each to the thread with the fewest, has idle ones make
-//! room when there are too many, and winds them down. Each thread runs a loop of its own, so that
-//! nothing in it needs a lock. What is answered is the [`Handler`]'s.
+//! Worker threads: takes connections, hands them out evenly, has idle ones make room when there are
+//! too many, and winds them down. Each thread runs a loop of its own, so that nothing in it needs a
+//! lock. What is answered is the [`Handler`]'s.
 
 use std::future::Future;
 use std::io;
@@ -27,6 +27,8 @@ const ACCEPT_REST: Duration = Duration::from_millis(50);
 /// What the system holds of an answer beyond what the client has room for.
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES: u32 = 128 << 10;
+/// A worker may have one in so many connections more than another and still be given the next one.
+const HARDLY_MORE_SHARE: usize = 8;
 /// How long a worker has to make room before the next one is asked.
 const ROOM_TIME: Duration = Duration::from_millis(50);
 
@@ -218,9 +220,9 @@ fn hold_back_little(listener: &tokio::net::TcpListener) {
     let _ = listener;
 }
 
-/// Hands each new connection to the worker with the fewest. Beyond the limit idle connections make
-/// room for it; while there are none, it waits, and the next ones wait in the system's queue. Returns
-/// only when there is no worker left.
+/// Hands each new connection to a worker. Beyond the limit idle connections make room for it; while
+/// there are none, it waits, and the next ones wait in the system's queue. Returns only when there is
+/// no worker left.
 async fn accept(
     listener: &tokio::net::TcpListener,
     workers: &[WorkerThread],
@@ -228,6 +230,7 @@ async fn accept(
     serving: &Serving,
 ) -> io::Error {
     let gone = || io::Error::other("a worker thread has ended");
+    let mut last = 0;
     loop {
         let stream = match listener.accept().await.and_then(|(stream, _)| stream.into_std()) {
             Ok(stream) => stream,
@@ -244,8 +247,9 @@ async fn accept(
                 None => return gone(),
             },
         };
-        let fewest = workers.iter().min_by_key(|worker| worker.open.load(Ordering::Acquire));
-        let Some(worker) = fewest else { return gone() };
+        let open = workers.iter().map(|worker| worker.open.load(Ordering::Acquire));
+        last = next_worker(&open.collect::<Vec<_>>(), last);
+        let Some(worker) = workers.get(last) else { return gone() };
         worker.open.fetch_add(1, Ordering::AcqRel);
         serving.accepted.increment();
         serving.open.fetch_add(1, Ordering::Relaxed);
@@ -253,6 +257,16 @@ async fn accept(
             return gone();
         }
     }
+}
+
+/// The worker for the next connection, by how many each has: in turn, of those that have hardly more
+/// than the one with the fewest. By that one alone, clients that come together would all be one
+/// worker's when many idle connections of it have just gone.
+fn next_worker(open: &[usize], last: usize) -> usize {
+    let fewest = open.iter().copied().min().unwrap_or(0);
+    let hardly_more = fewest + fewest / HARDLY_MORE_SHARE;
+    let after = (1..=open.len()).map(|step| (last + step) % open.len());
+    after.into_iter().find(|worker| open[*worker] <= hardly_more).unwrap_or(0)
 }
 
 /// Has the workers make room, one after the other and those with the most connections first, until
@@ -295,5 +309,30 @@ async fn join(threads: Vec<WorkerThread>, drain: Duration) {
     });
     if timeout(drain + Duration::from_secs(1), joined).await.is_err() {
         tracing::error!("a worker thread does not end; leaving it behind");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Hands out so many connections, and says how many each worker got.
+    fn handed_out(mut open: Vec<usize>, connections: usize) -> Vec<usize> {
+        let before = open.clone();
+        let mut last = 0;
+        for _ in 0..connections {
+            last = next_worker(&open, last);
+            open[last] += 1;
+        }
+        open.iter().zip(before).map(|(open, before)| open - before).collect()
+    }
+
+    #[test]
+    fn few_connections_are_even_and_many_that_come_together_too() {
+        assert_eq!(handed_out(vec![0, 0, 0], 7).iter().max(), Some(&3));
+        assert_eq!(handed_out(vec![2, 0], 2), [0, 2]);
+        assert_eq!(handed_out(vec![5000, 4600], 32), [16, 16]);
+        assert_eq!(handed_out(vec![5000, 3000], 32), [0, 32]);
+        assert_eq!(next_worker(&[], 0), 0);
     }
 }
