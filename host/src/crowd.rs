@@ -17,9 +17,9 @@ const SHARE: usize = 16;
 /// Connections by their number, which rises with time.
 #[derive(Default)]
 pub struct Crowd {
-    /// Counts arrivals, and is the clock by which idleness is judged: what matters is how many came
-    /// since, and reading it costs a request nothing.
-    arrivals: Rc<Cell<u64>>,
+    /// Counts arrivals, answers and ends, and is the clock by which idleness is judged: what matters is
+    /// how much happened since, and reading it costs a request nothing.
+    clock: Rc<Cell<u64>>,
     members: RefCell<HashMap<u64, Member>>,
     /// Who goes next, as it was at the last look: numbers, and when they had been active.
     next: RefCell<VecDeque<(u64, u64)>>,
@@ -46,15 +46,26 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.crowd.members.borrow_mut().remove(&self.number);
+        self.crowd.tick();
     }
 }
 
 impl Crowd {
+    /// How much has happened so far: a number that grows with it.
+    pub fn events(&self) -> u64 {
+        self.clock.get()
+    }
+
+    /// Turns the clock, and says what it shows.
+    fn tick(&self) -> u64 {
+        self.clock.set(self.clock.get() + 1);
+        self.clock.get()
+    }
+
     /// A place for a connection that comes now, and what is going to be known of it.
     pub fn enter(self: &Rc<Self>) -> (Rc<Traffic>, Place) {
-        let number = self.arrivals.get() + 1;
-        self.arrivals.set(number);
-        let traffic = Rc::new(Traffic::new(&self.arrivals));
+        let number = self.tick();
+        let traffic = Rc::new(Traffic::new(&self.clock));
         (traffic, Place { crowd: Rc::clone(self), number })
     }
 

@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::task::{JoinError, JoinSet, LocalSet};
-use tokio::time::timeout;
+use tokio::task::{JoinError, JoinSet, LocalSet, spawn_local};
+use tokio::time::{sleep, timeout};
 
 use crate::crowd::{Crowd, Place};
 use crate::http::body::Reply;
 use crate::http::connection::{self, ConnectionLimits};
+use crate::memory;
 use crate::metrics::Counter;
 use crate::tls::Tls;
 
@@ -27,6 +28,8 @@ const ACCEPT_REST: Duration = Duration::from_millis(50);
 /// What the system holds of an answer beyond what the client has room for.
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES: u32 = 128 << 10;
+/// How often a worker looks whether it has nothing to do.
+const REST: Duration = Duration::from_secs(1);
 /// A worker may have one in so many connections more than another and still be given the next one.
 const HARDLY_MORE_SHARE: usize = 8;
 /// How long a worker has to make room before the next one is asked.
@@ -140,6 +143,7 @@ impl Workers {
             let mut running = JoinSet::new();
             let crowd = Rc::<Crowd>::default();
             LocalSet::new().block_on(&runtime, async {
+                spawn_local(rest(Rc::clone(&crowd)));
                 while let Some(message) = arriving.recv().await {
                     let Message::Arrival(stream, permit) = message else {
                         let evicted = u64::from(crowd.make_room());
@@ -176,6 +180,21 @@ impl Workers {
         };
         let thread = thread::Builder::new().name(format!("larder-worker-{number}")).spawn(work)?;
         Ok(WorkerThread { connections, open, thread })
+    }
+}
+
+/// Gives memory back when nothing has happened for a while, and only once. By itself the allocator would
+/// do so only while this thread goes on to work.
+async fn rest(crowd: Rc<Crowd>) {
+    let (mut seen, mut given_back) = (0, 0);
+    loop {
+        sleep(REST).await;
+        let events = crowd.events();
+        if events == seen && events != given_back {
+            memory::give_back();
+            given_back = events;
+        }
+        seen = events;
     }
 }
 
@@ -236,7 +255,7 @@ async fn accept(
             Ok(stream) => stream,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_REST).await;
+                sleep(ACCEPT_REST).await;
                 continue;
             }
         };

@@ -37,11 +37,17 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Of a connection that came now, on a clock that somebody else turns.
+    /// Of a connection that came now, on a clock that each arrival, answer and end of its worker turns.
     #[must_use]
     pub fn new(clock: &Rc<Cell<u64>>) -> Self {
         let active_at = Cell::new(clock.get());
         Self { clock: Rc::clone(clock), active_at, ..Self::default() }
+    }
+
+    /// Turns the clock, and says what it shows.
+    fn tick(&self) -> u64 {
+        self.clock.set(self.clock.get() + 1);
+        self.clock.get()
     }
 
     /// Begins to count bytes anew, with so many that were read already.
@@ -88,7 +94,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.0.running.set(self.0.running.get() - 1);
         self.0.answered_at_bytes.set(self.0.read_bytes.get());
-        self.0.active_at.set(self.0.clock.get());
+        self.0.active_at.set(self.0.tick());
     }
 }
 
@@ -112,5 +118,6 @@ impl Sending {
 impl Drop for Sending {
     fn drop(&mut self) {
         self.traffic.sending.borrow_mut().remove(&self.number);
+        self.traffic.tick();
     }
 }

@@ -3,13 +3,18 @@
 //! things to do; the long forms judge them as they are promised.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fastrand::Rng;
+use larder_bench::system::Process;
 use larder_tests::{Larder, Options, TOKEN};
 use larder_torture::Tally;
+use larder_torture::client::Connection;
 use larder_torture::clients::{Limits, Server, Siege, besiege};
+use larder_torture::guests::memory;
 use larder_torture::lies::{Liar, Lie};
 use larder_torture::overload::{Load, Promise, overload};
 
@@ -148,4 +153,33 @@ fn a_good_client_that_is_not_answered_is_noticed() {
     let _alone = ALONE.lock();
     let killed = siege(AS_PROMISED, |larder| larder.signal(rustix::process::Signal::KILL));
     assert!(killed.judge(SLOW, &LIMITS).unwrap_err().contains("was not answered"));
+}
+
+#[test]
+fn memory_of_answers_that_were_not_read_comes_back_to_a_server_with_nothing_to_do() {
+    let _alone = ALONE.lock();
+    let larder = Larder::start();
+    let server = Process(larder.id());
+    let mut connection = Connection::new(larder.address());
+    let set = format!(r#"{{"key":"k","value":"{}"}}"#, "v".repeat(4 << 20));
+    assert_eq!(connection.post("/api/v1.kv.set", set.as_bytes()).unwrap().status, 200);
+    drop(connection);
+    let was = memory::at_rest(server).unwrap();
+    let get = format!(
+        "POST /api/v1.kv.get HTTP/1.1\r\nhost: larder\r\nauthorization: Bearer {TOKEN}\r\n\
+         accept: application/msgpack\r\ncontent-type: application/json\r\ncontent-length: 11\r\n\r\n{{\"key\":\"k\"}}"
+    );
+    let clients = (0..50).map(|_| {
+        let mut client = TcpStream::connect(larder.address()).unwrap();
+        client.write_all(get.as_bytes()).unwrap();
+        // The answer has come as far as it can.
+        client.read_exact(&mut [0; 16 << 10]).unwrap();
+        client
+    });
+    let clients: Vec<_> = clients.collect();
+    let more = server.rss_kib().unwrap() - was;
+    assert!(more > 100 << 10, "{more} KiB more than {was}");
+    drop(clients);
+    // Nothing is asked of the server meanwhile.
+    memory::comes_back(server, was + more / 5, memory::LOOKS_MAX).unwrap();
 }
