@@ -3,13 +3,13 @@
 //! of either kind the ones that have been idle for longest. Whoever waits for an answer, or is being
 //! sent one, stays. Knows no protocol.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use tokio::task::AbortHandle;
 
-use crate::http::traffic::Traffic;
+use crate::http::traffic::{Events, Traffic};
 
 /// One in so many connections is chosen at a look, so that looking costs each newcomer little.
 const SHARE: usize = 16;
@@ -17,9 +17,8 @@ const SHARE: usize = 16;
 /// Connections by their number, which rises with time.
 #[derive(Default)]
 pub struct Crowd {
-    /// Counts arrivals, answers and ends, and is the clock by which idleness is judged: what matters is
-    /// how much happened since, and reading it costs a request nothing.
-    clock: Rc<Cell<u64>>,
+    /// What has happened to them.
+    pub events: Events,
     members: RefCell<HashMap<u64, Member>>,
     /// Who goes next, as it was at the last look: numbers, and when they had been active.
     next: RefCell<VecDeque<(u64, u64)>>,
@@ -46,26 +45,15 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.crowd.members.borrow_mut().remove(&self.number);
-        self.crowd.tick();
+        self.crowd.events.add();
     }
 }
 
 impl Crowd {
-    /// How much has happened so far: a number that grows with it.
-    pub fn events(&self) -> u64 {
-        self.clock.get()
-    }
-
-    /// Turns the clock, and says what it shows.
-    fn tick(&self) -> u64 {
-        self.clock.set(self.clock.get() + 1);
-        self.clock.get()
-    }
-
     /// A place for a connection that comes now, and what is going to be known of it.
     pub fn enter(self: &Rc<Self>) -> (Rc<Traffic>, Place) {
-        let number = self.tick();
-        let traffic = Rc::new(Traffic::new(&self.clock));
+        let number = self.events.add();
+        let traffic = Rc::new(Traffic::new(&self.events));
         (traffic, Place { crowd: Rc::clone(self), number })
     }
 

@@ -19,6 +19,7 @@ use tokio::time::{sleep, timeout};
 use crate::crowd::{Crowd, Place};
 use crate::http::body::Reply;
 use crate::http::connection::{self, ConnectionLimits};
+use crate::http::traffic::Events;
 use crate::memory;
 use crate::metrics::Counter;
 use crate::tls::Tls;
@@ -143,7 +144,7 @@ impl Workers {
             let mut running = JoinSet::new();
             let crowd = Rc::<Crowd>::default();
             LocalSet::new().block_on(&runtime, async {
-                spawn_local(rest(Rc::clone(&crowd)));
+                spawn_local(rest(crowd.events.clone()));
                 while let Some(message) = arriving.recv().await {
                     let Message::Arrival(stream, permit) = message else {
                         let evicted = u64::from(crowd.make_room());
@@ -185,16 +186,16 @@ impl Workers {
 
 /// Gives memory back when nothing has happened for a while, and only once. By itself the allocator would
 /// do so only while this thread goes on to work.
-async fn rest(crowd: Rc<Crowd>) {
+async fn rest(events: Events) {
     let (mut seen, mut given_back) = (0, 0);
     loop {
         sleep(REST).await;
-        let events = crowd.events();
-        if events == seen && events != given_back {
+        let count = events.count();
+        if count == seen && count != given_back {
             memory::give_back();
-            given_back = events;
+            given_back = count;
         }
-        seen = events;
+        seen = count;
     }
 }
 

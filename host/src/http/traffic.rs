@@ -8,6 +8,25 @@ use std::rc::Rc;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+/// Counts what happens on a worker: arrivals, answers and ends of its connections. It is the clock by
+/// which idleness is judged: what matters is how much happened since, and reading it costs a request
+/// nothing.
+#[derive(Clone, Default)]
+pub struct Events(Rc<Cell<u64>>);
+
+impl Events {
+    /// How much has happened so far.
+    pub fn count(&self) -> u64 {
+        self.0.get()
+    }
+
+    /// Counts one more, and says how much that makes.
+    pub fn add(&self) -> u64 {
+        self.0.set(self.0.get() + 1);
+        self.0.get()
+    }
+}
+
 /// What a connection has done so far, and what it is doing.
 #[derive(Default)]
 pub struct Traffic {
@@ -26,10 +45,9 @@ pub struct Traffic {
     pub answered: Cell<u64>,
     /// Bytes that had been read when the last request was answered.
     pub answered_at_bytes: Cell<u64>,
-    /// When the last request was answered, or the connection came, on the clock of its worker's
-    /// connections.
+    /// When the last request was answered, or the connection came, by the events of its worker.
     pub active_at: Cell<u64>,
-    clock: Rc<Cell<u64>>,
+    events: Events,
     /// Answers that the client has not taken yet, with the time since when; only those that are
     /// watched.
     sending: RefCell<BTreeMap<u64, Instant>>,
@@ -37,17 +55,11 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Of a connection that came now, on a clock that each arrival, answer and end of its worker turns.
+    /// Of a connection that came now, to a worker of these events.
     #[must_use]
-    pub fn new(clock: &Rc<Cell<u64>>) -> Self {
-        let active_at = Cell::new(clock.get());
-        Self { clock: Rc::clone(clock), active_at, ..Self::default() }
-    }
-
-    /// Turns the clock, and says what it shows.
-    fn tick(&self) -> u64 {
-        self.clock.set(self.clock.get() + 1);
-        self.clock.get()
+    pub fn new(events: &Events) -> Self {
+        let active_at = Cell::new(events.count());
+        Self { events: events.clone(), active_at, ..Self::default() }
     }
 
     /// Begins to count bytes anew, with so many that were read already.
@@ -94,7 +106,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.0.running.set(self.0.running.get() - 1);
         self.0.answered_at_bytes.set(self.0.read_bytes.get());
-        self.0.active_at.set(self.0.tick());
+        self.0.active_at.set(self.0.events.add());
     }
 }
 
@@ -118,6 +130,6 @@ impl Sending {
 impl Drop for Sending {
     fn drop(&mut self) {
         self.traffic.sending.borrow_mut().remove(&self.number);
-        self.traffic.tick();
+        self.traffic.events.add();
     }
 }
