@@ -10,12 +10,15 @@ use super::layout::{
     self, NAME_BYTES_MAX, NamespaceRow, Record, RecordKey, StateRow, VERSION_LIMIT,
 };
 use super::namespaces::{NAMESPACES_MAX, Namespace};
+use super::room::Growth;
 use super::{Behavior, NamespaceId, Operation, Outcome, Version, is_expired};
 use crate::clock::Millis;
 
 /// Bytes of expired records that a sweep reads in one transaction, so that writes do not wait for
 /// a disk full of large ones.
 const SWEEP_BYTES_MAX: usize = 16 << 20;
+/// Mean size from which on values are written in pieces rather than in pages.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// Why a list of operations was not applied.
 pub enum Failure {
@@ -41,12 +44,21 @@ pub struct Draft {
     pub dirty: bool,
     /// Lists that were applied.
     pub lists: u64,
+    /// Values that were put, and the bytes of all of them.
+    puts: usize,
+    put_bytes: usize,
 }
 
 impl Draft {
     /// Starts from what is committed.
     pub fn new(state: StateRow) -> Self {
-        Self { state, namespaces: Vec::new(), dirty: false, lists: 0 }
+        Self { state, namespaces: Vec::new(), dirty: false, lists: 0, puts: 0, put_bytes: 0 }
+    }
+
+    /// What the file grew for, if it did.
+    pub fn growth(&self) -> Growth {
+        let mean = self.put_bytes / self.puts.max(1);
+        if mean < PIECE_BYTES { Growth::Pages } else { Growth::Pieces }
     }
 
     fn draw_version(&mut self) -> Result<Version, Failure> {
@@ -281,7 +293,11 @@ fn carry_out(
     plan: Plan<'_>,
 ) -> Result<(), Failure> {
     match plan {
-        Plan::Put { key, record, old } => put(database, txn, key, &record, old)?,
+        Plan::Put { key, record, old } => {
+            draft.puts += 1;
+            draft.put_bytes += record.value.len();
+            put(database, txn, key, &record, old)?;
+        }
         Plan::Remove { key, old } => remove(database, txn, key, old)?,
         Plan::Namespace { name, namespace } => {
             let Namespace { id, created, updated } = namespace;

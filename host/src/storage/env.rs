@@ -9,10 +9,8 @@ use std::sync::Arc;
 
 use heed::types::Bytes;
 use heed::{CommitOrAbort, Env, EnvOpenOptions, WithTls};
-use rustix::fs::{FallocateFlags, fallocate};
-use rustix::io::{Errno, retry_on_intr};
 
-use super::error::{OpenError, is_full};
+use super::error::OpenError;
 use super::layout::{self, NamespaceRow, Record, StateRow};
 use super::namespaces::Namespace;
 use super::readers::Readers;
@@ -50,92 +48,6 @@ pub struct Database {
     pub tokens: Tree,
     /// Held while the environment is open: one process a data directory.
     _lock: Arc<File>,
-}
-
-/// Room that is kept free of data, so that deletes always find pages; one of many pages needs the
-/// most, to write down which are free.
-const HEADROOM_BYTES: u64 = 1 << 20;
-/// Room that is taken from the disk at a time, and that there must be again after it was full.
-const ROOM_BYTES: u64 = 4 << 20;
-
-/// Room for data: free pages in the file, and what the file system has promised to it beyond its
-/// end. As long as there is enough, no write finds the disk full.
-pub struct Room {
-    file: Option<File>,
-    reserved: u64,
-    exhausted: bool,
-}
-
-impl Room {
-    /// Opens the data file of `dir` to reserve room for it.
-    pub fn new(dir: &Path) -> Self {
-        // Without it the disk is found full by the write that finds it full.
-        let file = OpenOptions::new().write(true).open(data_file(dir));
-        let file = file.inspect_err(|error| tracing::warn!(%error, "no room can be reserved")).ok();
-        let reserved = if file.is_some() { 0 } else { u64::MAX };
-        Self { file, reserved, exhausted: false }
-    }
-
-    /// A write has found no room: from now on there must be plenty, so that it is not tried again
-    /// and again.
-    pub fn exhaust(&mut self) {
-        self.exhausted = true;
-    }
-
-    /// Whether `error` says that the disk is full: as such, or as the I/O error that LMDB makes of a
-    /// write that was cut short, while the disk has no more to promise. Even were it another error,
-    /// nothing is lost by going on: what a failed commit has written, nobody refers to.
-    pub fn is_over(&self, error: &heed::Error) -> bool {
-        let cut_short = match error {
-            heed::Error::Io(error) => error.raw_os_error() == Some(Errno::IO.raw_os_error()),
-            _ => false,
-        };
-        is_full(error) || (cut_short && self.promises_no_more() == Some(true))
-    }
-
-    fn promises_no_more(&self) -> Option<bool> {
-        let file = self.file.as_ref()?;
-        let end = file.metadata().ok()?.len() + ROOM_BYTES;
-        Some(matches!(promise(file, end), Err(Errno::NOSPC | Errno::DQUOT)))
-    }
-
-    /// Whether there is room for more data in a file that ends at `end`, and for deletes after that.
-    /// Asks the disk only when what it has promised is used up, and for the bytes `used` up to the
-    /// end only when the disk promises no more.
-    pub fn suffices<E>(
-        &mut self,
-        end: u64,
-        used: impl FnOnce() -> Result<u64, E>,
-    ) -> Result<bool, E> {
-        let needed = if self.exhausted { ROOM_BYTES } else { HEADROOM_BYTES };
-        if self.reserved < end + needed {
-            self.reserve(end + ROOM_BYTES).or_else(|| self.reserve(end + needed));
-        }
-        let mut room = self.reserved.saturating_sub(end);
-        if room < needed {
-            room += end.saturating_sub(used()?);
-        }
-        self.exhausted &= room < needed;
-        Ok(room >= needed)
-    }
-
-    fn reserve(&mut self, end: u64) -> Option<()> {
-        match promise(self.file.as_ref()?, end) {
-            Ok(()) => self.reserved = end,
-            Err(Errno::NOSPC | Errno::DQUOT) => return None,
-            Err(_) => {
-                // A file system that makes no promises: what it holds is found out by writing.
-                self.file = None;
-                self.reserved = u64::MAX;
-            }
-        }
-        Some(())
-    }
-}
-
-/// Has the file system promise room for `file` up to `end`, however many signals come meanwhile.
-fn promise(file: &File, end: u64) -> Result<(), Errno> {
-    retry_on_intr(|| fallocate(file, FallocateFlags::KEEP_SIZE, 0, end))
 }
 
 /// What the database held when it was opened.

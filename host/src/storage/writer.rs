@@ -13,11 +13,12 @@ use heed::RwTxn;
 use tokio::sync::oneshot;
 
 use super::apply::{self, Draft, Failure};
-use super::env::{Database, Room};
+use super::env::Database;
 use super::error::Error;
 use super::layout::{self, StateRow};
 use super::namespaces::Namespaces;
 use super::queue::{Answer, FAILED, IDLE, Job, Queue, Shared};
+use super::room::{Growth, Room};
 use super::stats::{self, WriteOutcome};
 use super::{Operation, Options};
 use crate::clock::{Clock, Millis};
@@ -172,7 +173,7 @@ struct Committer {
 impl Committer {
     /// Serves the queue until it is stopped; an error means that storage cannot be trusted.
     fn run(&mut self, jobs: &Receiver<Job>) -> Result<(), heed::Error> {
-        self.look_for_room()?;
+        self.look_for_room(Growth::Pages)?;
         let mut next = jobs.recv().ok();
         while let Some(job) = next.take() {
             let since = u64::try_from(self.clock.monotonic().as_millis()).unwrap_or(IDLE);
@@ -202,7 +203,7 @@ impl Committer {
                     let swept = self.commit_sweep(rows_max)?;
                     let _ = answer.send(swept);
                 }
-                Job::Look => self.look_for_room()?,
+                Job::Look => self.look_for_room(Growth::Pages)?,
                 Job::Stop => return self.commit_instant(),
             }
             if next.is_none() {
@@ -333,7 +334,7 @@ impl Committer {
             self.shared.stats.batches.observe(draft.lists);
         }
         self.state = draft.state;
-        self.look_for_room()?;
+        self.look_for_room(draft.growth())?;
         if !draft.namespaces.is_empty() {
             self.namespaces.publish(draft.namespaces);
         }
@@ -342,12 +343,12 @@ impl Committer {
 
     /// Finds out whether there is room for what grows: on the disk, and below the quota. Every commit
     /// may have made some, or taken the last.
-    fn look_for_room(&mut self) -> Result<(), heed::Error> {
+    fn look_for_room(&mut self, growth: Growth) -> Result<(), heed::Error> {
         let info = self.database.env.info();
         let page = u64::from(self.database.env.unnamed_database_stat().page_size);
         let end = (info.last_page_number as u64 + 1) * page;
         let used = || stats::used_bytes(&self.database);
-        self.no_room = !self.room.suffices(end, used)?;
+        self.no_room = !self.room.suffices(end, growth, used)?;
         if let Some(bytes_max) = self.bytes_max {
             self.no_room |= used()? >= bytes_max;
         }
