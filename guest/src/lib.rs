@@ -1,4 +1,4 @@
-//! The built-in guest: Larder's key-value API as a component of the world `handler`.
+//! The built-in guest: Larder's key-value API as a component of the world `deferring-handler`.
 //!
 //! Owns everything about the API that is HTTP: routes, content negotiation, decoding, validation,
 //! encoding, error bodies. Knows storage only through the imports of `wit/`; keeps nothing between
@@ -16,7 +16,7 @@ extern crate std;
 /// The guest's side of `wit/`, generated.
 #[allow(clippy::all, missing_docs, reason = "generated code; documented in wit/")]
 pub mod bindings {
-    wit_bindgen::generate!({ path: "../wit", world: "handler", generate_all, pub_export_macro: true });
+    wit_bindgen::generate!({ path: "../wit", world: "deferring-handler", generate_all, pub_export_macro: true });
 }
 
 pub mod abridged;
@@ -24,17 +24,25 @@ mod answer;
 pub mod codec;
 pub mod endpoint;
 pub mod error;
+mod later;
 pub mod options;
 pub mod router;
 
-use crate::bindings::exports::larder::guest::incoming_handler::Guest;
+use crate::bindings::exports::larder::guest::{completion, incoming_handler};
+use crate::bindings::larder::guest::deferred::Outcome;
 use crate::bindings::larder::guest::requests::{Request, Response};
 
 struct Api;
 
-impl Guest for Api {
+impl incoming_handler::Guest for Api {
     fn handle(request: Request) -> Response {
         router::handle(&request)
+    }
+}
+
+impl completion::Guest for Api {
+    fn complete(memo: alloc::vec::Vec<u8>, outcome: Outcome) -> Response {
+        later::complete(&memo, outcome)
     }
 }
 

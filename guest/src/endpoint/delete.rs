@@ -3,12 +3,17 @@
 use larder_wire::{Encoding, Value};
 
 use crate::answer;
-use crate::bindings::larder::guest::kv;
+use crate::bindings::larder::guest::deferred;
+use crate::bindings::larder::guest::kv::Deletion;
 use crate::bindings::larder::guest::requests::Response;
 use crate::codec;
 use crate::error::Error;
+use crate::later::{self, Memo};
 use crate::options::{Expected, Key, Namespace, Parse, required};
 use crate::router::Call;
+
+/// What it is called in errors.
+pub const NAME: &str = "delete";
 
 /// A valid request.
 pub struct Delete<'a> {
@@ -30,12 +35,16 @@ pub fn decode(body: &[u8], encoding: Encoding) -> Result<Delete<'_>, Error> {
     Ok(Delete { namespace, key: required("key", key)?, version })
 }
 
-/// Deletes the key.
+/// Has the key deleted, and the call end with that.
 pub fn run(call: &Call<'_>) -> Result<Response, Error> {
     let Delete { namespace, key, version } = decode(call.body, call.received)?;
     let namespace = Namespace::resolve(namespace.as_ref())?;
-    let deletion = kv::delete(namespace, &key.0, version)
-        .map_err(|error| Error::of_store(error, "delete", namespace))?;
-    let response = answer::ok(&[("success", Value::Flag(deletion.existed))], call.answer);
-    Ok(answer::with_mutation_version(response, deletion.version))
+    let memo = Memo { answer: call.answer, namespace }.to_bytes();
+    later::end(deferred::delete(namespace, &key.0, version, &memo), NAME, namespace)
+}
+
+/// The answer to a delete that was done.
+pub fn answer(deletion: Deletion, encoding: Encoding) -> Response {
+    let response = answer::ok(&[("success", Value::Flag(deletion.existed))], encoding);
+    answer::with_mutation_version(response, deletion.version)
 }

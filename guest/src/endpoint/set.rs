@@ -5,12 +5,16 @@ use alloc::vec::Vec;
 use larder_wire::{Encoding, Value as Field};
 
 use crate::answer;
-use crate::bindings::larder::guest::kv;
 use crate::bindings::larder::guest::requests::Response;
+use crate::bindings::larder::guest::{deferred, kv};
 use crate::codec;
 use crate::error::Error;
+use crate::later::{self, Memo};
 use crate::options::{Behavior, Expected, Key, Namespace, Parse, Ttl, Value, required};
 use crate::router::Call;
+
+/// What it is called in errors.
+pub const NAME: &str = "set";
 
 /// A valid request.
 pub struct Set<'a> {
@@ -48,17 +52,22 @@ pub fn encode(version: u64, encoding: Encoding) -> Vec<u8> {
     larder_wire::encode(&[("version", Field::Number(version))], encoding)
 }
 
-/// Writes the key.
+/// Has the key written, and the call end with that.
 pub fn run(call: &Call<'_>) -> Result<Response, Error> {
     let Set { namespace, key, value, options } = decode(call.body, call.received)?;
     let namespace = Namespace::resolve(namespace.as_ref())?;
+    let memo = Memo { answer: call.answer, namespace }.to_bytes();
     let set = match call.held(&value) {
-        Some(held) => kv::set_blob(namespace, &key.0, &held, options),
-        None => kv::set(namespace, &key.0, &value.0, options),
+        Some(held) => deferred::set_blob(namespace, &key.0, &held, options, &memo),
+        None => deferred::set(namespace, &key.0, &value.0, options, &memo),
     };
-    let version = set.map_err(|error| Error::of_store(error, "set", namespace))?;
-    let response = answer::encoded(200, call.answer, encode(version, call.answer));
-    Ok(answer::with_mutation_version(response, version))
+    later::end(set, NAME, namespace)
+}
+
+/// The answer to a set that was done.
+pub fn answer(version: u64, encoding: Encoding) -> Response {
+    let response = answer::encoded(200, encoding, encode(version, encoding));
+    answer::with_mutation_version(response, version)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 wasmtime::component::bindgen!({
     path: "../wit",
-    world: "handler",
+    world: "deferring-handler",
     ownership: Borrowing { duplicate_if_necessary: true },
     imports: {
         "larder:guest/kv.set": async | trappable,

@@ -7,17 +7,21 @@ use std::io;
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};
 
-use super::bindings::{Handler, HandlerPre};
+use super::bindings::DeferringHandler;
 use super::cache::Cache;
 use super::compiler::Compiler;
 use super::express;
 use super::state::State;
+use super::usual;
 
 /// The package that guests are written against, and the version that is offered.
 const PACKAGE: &str = "larder:guest";
-const PACKAGE_VERSION: (u64, u64, u64) = (0, 1, 0);
-const INTERFACES: [&str; 5] = ["types", "blobs", "requests", "kv", "namespaces"];
+const PACKAGE_VERSION: (u64, u64, u64) = (0, 1, 1);
+const INTERFACES: [&str; 6] = ["types", "blobs", "requests", "kv", "namespaces", DEFERRED];
+const DEFERRED: &str = "deferred";
 const DOOR: &str = "incoming-handler";
+/// What is called after a deferred write; only guests that defer any have it.
+const COMPLETION: &str = "completion";
 /// The parts of WASI 0.2 that are offered.
 const WASI_PACKAGES: [&str; 6] =
     ["wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:io", "wasi:random", "wasi:sockets"];
@@ -56,7 +60,7 @@ impl Loader {
     /// Prepares a linker that offers this package and closed WASI.
     pub fn new(engine: Engine, cache: Cache) -> wasmtime::Result<Self> {
         let mut linker = Linker::new(&engine);
-        Handler::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+        DeferringHandler::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         Ok(Self { engine, linker, cache })
     }
@@ -67,7 +71,7 @@ impl Loader {
         name: &str,
         wasm: &[u8],
         compiler: &Compiler,
-    ) -> Result<(HandlerPre<State>, express::HandlerPre<State>), LoadError> {
+    ) -> Result<(usual::Linked, express::Linked), LoadError> {
         let refused = |reason| LoadError::Refused { name: name.to_owned(), reason };
         check_bytes(wasm).map_err(refused)?;
         let component = self
@@ -80,10 +84,11 @@ impl Loader {
         let exports: Vec<String> =
             r#type.exports(&self.engine).map(|(export, _)| export.to_owned()).collect();
         check_imports(&imports).map_err(refused)?;
-        check_exports(&exports).map_err(refused)?;
+        let completes = check_exports(&exports).map_err(refused)?;
+        check_deferral(&imports, completes).map_err(refused)?;
         let link = || {
-            let pre = HandlerPre::new(self.linker.instantiate_pre(&component)?)?;
-            Ok((pre, express::link(&self.engine, &component)?))
+            let usual = usual::Linked::new(self.linker.instantiate_pre(&component)?, completes)?;
+            Ok((usual, express::link(&self.engine, &component, completes)?))
         };
         link().map_err(|error: wasmtime::Error| refused(format!("it does not fit: {error:#}")))
     }
@@ -155,11 +160,26 @@ fn check_imports(imports: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-fn check_exports(exports: &[String]) -> Result<(), String> {
-    let door = exports.iter().find(|export| {
-        let (package, interface, _) = split(export);
-        package == PACKAGE && interface == DOOR
-    });
+/// Whether a guest has all that it may be asked for after a deferred write.
+fn check_deferral(imports: &[String], completes: bool) -> Result<(), String> {
+    let defers = imports.iter().any(|import| is(import, DEFERRED));
+    if !defers || completes {
+        return Ok(());
+    }
+    let offered = offered_version();
+    Err(format!(
+        "it imports {PACKAGE}/{DEFERRED} but does not export {PACKAGE}/{COMPLETION}, which the host calls after a deferred write; build it for the world `deferring-handler` of {offered}"
+    ))
+}
+
+fn is(name: &str, wanted: &str) -> bool {
+    let (package, interface, _) = split(name);
+    package == PACKAGE && interface == wanted
+}
+
+/// Whether a component has a completion besides the door.
+fn check_exports(exports: &[String]) -> Result<bool, String> {
+    let door = exports.iter().find(|export| is(export, DOOR));
     let offered = offered_version();
     let Some(door) = door else {
         let found = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
@@ -167,13 +187,15 @@ fn check_exports(exports: &[String]) -> Result<(), String> {
             "it does not export {PACKAGE}/{DOOR}, which the host calls; it exports {found}. A guest is a component of the world `handler` of {offered}"
         ));
     };
-    if is_offered(split(door).2) {
-        Ok(())
-    } else {
-        Err(format!(
-            "it exports {door}, but this host calls that of {offered}; build it against that version, or use a newer larder"
-        ))
+    let completion = exports.iter().find(|export| is(export, COMPLETION));
+    for export in [Some(door), completion].into_iter().flatten() {
+        if !is_offered(split(export).2) {
+            return Err(format!(
+                "it exports {export}, but this host calls that of {offered}; build it against that version, or use a newer larder"
+            ));
+        }
     }
+    Ok(completion.is_some())
 }
 
 #[cfg(test)]
@@ -186,16 +208,21 @@ mod tests {
 
     #[test]
     fn what_is_offered_may_be_imported() {
-        for name in ["larder:guest/kv@0.1.0", "wasi:cli/stdout@0.2.6", "wasi:io/streams@0.2.0"] {
+        for name in [
+            "larder:guest/kv@0.1.0",
+            "larder:guest/kv@0.1.1",
+            "wasi:cli/stdout@0.2.6",
+            "wasi:io/streams@0.2.0",
+        ] {
             assert_eq!(imports(name), Ok(()), "{name}");
         }
     }
 
     #[test]
     fn another_version_is_refused_with_wanted_and_offered() {
-        for name in ["larder:guest/kv@0.2.0", "larder:guest/kv@0.1.1", "larder:guest/kv@1.0.0"] {
+        for name in ["larder:guest/kv@0.2.0", "larder:guest/kv@0.1.2", "larder:guest/kv@1.0.0"] {
             let reason = imports(name).unwrap_err();
-            assert!(reason.contains(name) && reason.contains("larder:guest@0.1.0"), "{reason}");
+            assert!(reason.contains(name) && reason.contains("larder:guest@0.1.1"), "{reason}");
         }
         let reason = check_exports(&["larder:guest/incoming-handler@0.2.0".to_owned()]);
         assert!(reason.unwrap_err().contains("incoming-handler@0.2.0"));
@@ -216,6 +243,19 @@ mod tests {
         let reason = check_exports(&["wasi:cli/run@0.2.0".to_owned()]).unwrap_err();
         assert!(reason.contains("larder:guest/incoming-handler"), "{reason}");
         assert!(reason.contains("wasi:cli/run@0.2.0"), "{reason}");
+    }
+
+    #[test]
+    fn who_defers_writes_must_complete_them() {
+        let imports = ["larder:guest/deferred@0.1.1".to_owned()];
+        let door = "larder:guest/incoming-handler@0.1.1".to_owned();
+        assert_eq!(check_exports(std::slice::from_ref(&door)), Ok(false));
+        let reason = check_deferral(&imports, false).unwrap_err();
+        assert!(reason.contains("does not export larder:guest/completion"), "{reason}");
+        let completion = "larder:guest/completion@0.1.1".to_owned();
+        assert_eq!(check_exports(&[door, completion]), Ok(true));
+        assert_eq!(check_deferral(&imports, true), Ok(()));
+        assert_eq!(check_deferral(&[], false), Ok(()));
     }
 
     #[test]

@@ -8,14 +8,19 @@
 
 use std::cell::Cell;
 
-use wasmtime::component::{Component, HasSelf, Linker, Resource, ResourceType};
-use wasmtime::{Engine, StoreContextMut};
+use wasmtime::component::{
+    Component, HasSelf, Instance, InstancePre, Linker, Resource, ResourceType,
+};
+use wasmtime::{Engine, Store, StoreContextMut};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::bindings::larder::guest::kv::{self, Entry};
-use super::bindings::larder::guest::types::Error;
-use super::bindings::larder::guest::{blobs, namespaces, requests, types};
+use super::bindings::larder::guest::requests::Response;
+use super::bindings::larder::guest::types::ErrorResult as Error;
+use super::bindings::larder::guest::{blobs, deferred, namespaces, requests, types};
 use super::blobs::Blob;
+use super::instance::Errand;
+use super::requests::Request;
 use super::state::State;
 
 /// The handler as it is called in this lane, generated from the same `wit/`.
@@ -24,7 +29,7 @@ mod bindings {
 
     wasmtime::component::bindgen!({
         path: "../wit",
-        world: "handler",
+        world: "deferring-handler",
         ownership: Borrowing { duplicate_if_necessary: true },
         imports: { default: trappable },
         require_store_data_send: true,
@@ -34,11 +39,12 @@ mod bindings {
             "larder:guest/requests": super::super::bindings::larder::guest::requests,
             "larder:guest/kv": super::super::bindings::larder::guest::kv,
             "larder:guest/namespaces": super::super::bindings::larder::guest::namespaces,
+            "larder:guest/deferred": super::super::bindings::larder::guest::deferred,
         },
     });
 }
 
-pub use self::bindings::{Handler, HandlerPre};
+use self::bindings::exports::larder::guest::{completion, incoming_handler};
 
 /// Paths are remembered by hash, in so many places. Two paths that meet in a place share a lane;
 /// nothing else.
@@ -48,21 +54,84 @@ const PLACES: usize = 1024;
 const CALLS_AVOIDED: u16 = 1000;
 
 /// Links a component with what answers at once; anything else that it imports is a trap.
-pub fn link(engine: &Engine, component: &Component) -> wasmtime::Result<HandlerPre<State>> {
+pub fn link(engine: &Engine, component: &Component, completes: bool) -> wasmtime::Result<Linked> {
     let mut linker = Linker::new(engine);
     types::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     blobs::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     requests::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
-    let mut entries = linker.instance("larder:guest/kv@0.1.0")?;
-    // The interface names the blobs of `blobs` again: they are the same.
-    entries.resource("blob", ResourceType::host::<Blob>(), |mut store, blob| {
-        blobs::HostBlob::drop(store.data_mut(), Resource::new_own(blob))
-    })?;
+    deferred::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    // These interfaces name the blobs of `blobs` again: they are the same.
+    for interface in ["larder:guest/kv@0.1.1", "larder:guest/deferred@0.1.1"] {
+        linker.instance(interface)?.resource(
+            "blob",
+            ResourceType::host::<Blob>(),
+            |mut store, blob| blobs::HostBlob::drop(store.data_mut(), Resource::new_own(blob)),
+        )?;
+    }
+    let mut entries = linker.instance("larder:guest/kv@0.1.1")?;
     entries.func_wrap("get", get)?;
     entries.func_wrap("writable", writable)?;
-    linker.instance("larder:guest/namespaces@0.1.0")?.func_wrap("get", look_up)?;
+    linker.instance("larder:guest/namespaces@0.1.1")?.func_wrap("get", look_up)?;
     linker.define_unknown_imports_as_traps(component)?;
-    HandlerPre::new(linker.instantiate_pre(component)?)
+    let pre = linker.instantiate_pre(component)?;
+    let handler = incoming_handler::GuestIndices::new(&pre)?;
+    let completion = completes.then(|| completion::GuestIndices::new(&pre)).transpose()?;
+    Ok(Linked { pre, handler, completion })
+}
+
+/// A component, linked for this lane.
+pub struct Linked {
+    pre: InstancePre<State>,
+    handler: incoming_handler::GuestIndices,
+    completion: Option<completion::GuestIndices>,
+}
+
+/// An instance, and what is called in it.
+pub struct Doors {
+    instance: Instance,
+    handler: incoming_handler::Guest,
+    completion: Option<completion::Guest>,
+}
+
+impl Linked {
+    /// Makes an instance.
+    pub fn instantiate(&self, store: &mut Store<State>) -> wasmtime::Result<Doors> {
+        let instance = self.pre.instantiate(&mut *store)?;
+        let handler = self.handler.load(&mut *store, &instance)?;
+        Ok(Doors { instance, handler, completion: None })
+    }
+}
+
+impl Doors {
+    /// Calls the guest.
+    pub fn call(
+        &mut self,
+        linked: &Linked,
+        store: &mut Store<State>,
+        request: &Request,
+        errand: &Errand,
+    ) -> wasmtime::Result<Response> {
+        store.data_mut().begin(request, errand.left());
+        match errand {
+            Errand::Handle => {
+                let accept = request.accept();
+                let lowered = request.lower(accept.as_deref(), &mut store.data_mut().table)?;
+                self.handler.call_handle(store, lowered)
+            }
+            Errand::Complete(settled) => {
+                if self.completion.is_none() {
+                    let indices = linked.completion.as_ref();
+                    let load = |indices: &completion::GuestIndices| {
+                        indices.load(&mut *store, &self.instance)
+                    };
+                    self.completion = indices.map(load).transpose()?;
+                }
+                let door = self.completion.as_ref();
+                let door = door.ok_or_else(|| wasmtime::format_err!("it has no completion"))?;
+                door.call_complete(store, &settled.memo, settled.outcome()?)
+            }
+        }
+    }
 }
 
 type Answer<T> = wasmtime::Result<(Result<T, Error>,)>;

@@ -10,12 +10,13 @@ use wasmtime::{Store, UpdateDeadline};
 use super::Guest;
 use super::answer::{Answer, CallError, lift};
 use super::aside::{Aside, Held};
-use super::bindings::Handler;
 use super::bindings::larder::guest::requests as wit;
+use super::deferred::{Settled, Write};
 use super::express::{self, Avoided};
 use super::requests::Request;
 use super::share::Share;
-use super::state::State;
+use super::state::{Allowance, State};
+use super::usual;
 use crate::clock::Clock;
 use crate::deadline::within;
 use crate::metrics::{Counter, Own};
@@ -29,18 +30,43 @@ const HANDLES_MAX: usize = 1000;
 /// Ticks that a call may take in the express lane, where it does not give way.
 const EXPRESS_TICKS_MAX: u64 = 2;
 
-struct Instance<H> {
+struct Instance<D> {
     store: Store<State>,
-    handler: H,
+    doors: D,
     calls: u32,
+}
+
+/// What a guest is called for.
+pub enum Errand {
+    /// To answer a request, or to defer a write.
+    Handle,
+    /// To answer after it.
+    Complete(Settled),
+}
+
+impl Errand {
+    /// What the call has left, when this is not its beginning.
+    pub fn left(&self) -> Option<Allowance> {
+        match self {
+            Self::Handle => None,
+            Self::Complete(settled) => Some(settled.left),
+        }
+    }
+}
+
+/// How a call ended well.
+enum End {
+    Answer(Answer),
+    Deferred(Write),
 }
 
 /// A guest's idle instances on one thread, by lane. Needs no lock, because it never leaves
 /// the thread.
 struct Idle {
-    express: RefCell<Vec<Instance<express::Handler>>>,
-    usual: RefCell<Vec<Instance<Handler>>>,
-    avoided: Avoided,
+    express: RefCell<Vec<Instance<express::Doors>>>,
+    usual: RefCell<Vec<Instance<usual::Doors>>>,
+    /// Paths that avoid the express lane, for requests and for what follows a write.
+    avoided: [Avoided; 2],
     /// Its share of this thread's time; None when it may take all of it at any time.
     share: Option<Share>,
     /// Instances that this thread has made.
@@ -68,7 +94,7 @@ impl Pool {
         let idle = |guest: &Arc<Guest>| Idle {
             express: RefCell::default(),
             usual: RefCell::default(),
-            avoided: Avoided::default(),
+            avoided: Default::default(),
             share: Share::new(guest.limits.cpu_percent_max, guest.is_aside(), &clock),
             made: guest.instances.join(Counter::default()),
         };
@@ -98,57 +124,81 @@ impl Pool {
     }
 
     async fn run(&self, guest: &Arc<Guest>, request: &Request) -> Result<Answer, CallError> {
-        let avoided = &self.idle[guest.index].avoided;
+        let write = match self.run_errand(guest, request, &Errand::Handle).await? {
+            End::Answer(answer) => return Ok(answer),
+            End::Deferred(write) => write,
+        };
+        let errand = Errand::Complete(write.settle(&self.storage).await);
+        match self.run_errand(guest, request, &errand).await? {
+            End::Answer(answer) => Ok(answer),
+            End::Deferred(_) => Err(CallError::Trap("it deferred a second write".to_owned())),
+        }
+    }
+
+    async fn run_errand(
+        &self,
+        guest: &Arc<Guest>,
+        request: &Request,
+        errand: &Errand,
+    ) -> Result<End, CallError> {
+        let [handle, complete] = &self.idle[guest.index].avoided;
+        let avoided = if matches!(errand, Errand::Handle) { handle } else { complete };
         let path = request.head.uri.path();
         if !avoided.count(path) {
-            match self.run_express(guest, request) {
-                Ok(answer) => return Ok(answer),
+            match self.run_express(guest, request, errand) {
+                Ok(end) => return Ok(end),
                 // It has had no effect, and finds in the other lane what it lacked here.
                 Err(_) => avoided.insert(path),
             }
         }
-        self.run_usual(guest, request).await
+        self.run_usual(guest, request, errand).await
     }
 
     /// Runs a call to its end without giving way; an error whenever that cannot be done.
-    fn run_express(&self, guest: &Arc<Guest>, request: &Request) -> Result<Answer, CallError> {
+    fn run_express(
+        &self,
+        guest: &Arc<Guest>,
+        request: &Request,
+        errand: &Errand,
+    ) -> Result<End, CallError> {
         let idle = &self.idle[guest.index].express;
         let taken = idle.borrow_mut().pop();
         let mut instance = match taken {
             Some(instance) => instance,
             None => self.instantiate_express(guest)?,
         };
-        instance.store.set_epoch_deadline(EXPRESS_TICKS_MAX);
-        let accept = request.accept();
-        let lowered = begin(&mut instance.store, request, accept.as_deref())?;
-        let door = instance.handler.larder_guest_incoming_handler();
-        let response = door.call_handle(&mut instance.store, lowered)?;
-        let answer = end(&mut instance.store, guest, response)?;
+        let Instance { store, doors, .. } = &mut instance;
+        store.set_epoch_deadline(EXPRESS_TICKS_MAX);
+        let response = doors.call(&guest.express, store, request, errand)?;
+        let end = end(store, guest, response)?;
         self.keep(idle, guest, instance);
-        Ok(answer)
+        Ok(end)
     }
 
-    async fn run_usual(&self, guest: &Arc<Guest>, request: &Request) -> Result<Answer, CallError> {
+    async fn run_usual(
+        &self,
+        guest: &Arc<Guest>,
+        request: &Request,
+        errand: &Errand,
+    ) -> Result<End, CallError> {
         let idle = &self.idle[guest.index].usual;
         let taken = idle.borrow_mut().pop();
         let mut instance = match taken {
             Some(instance) => instance,
             None => self.instantiate(guest).await?,
         };
+        let Instance { store, doors, .. } = &mut instance;
         // Counted from now: an idle instance's deadline has long passed.
-        instance.store.set_epoch_deadline(1);
-        let accept = request.accept();
-        let lowered = begin(&mut instance.store, request, accept.as_deref())?;
-        let door = instance.handler.larder_guest_incoming_handler();
-        let response = door.call_handle(&mut instance.store, lowered).await?;
-        let answer = end(&mut instance.store, guest, response)?;
+        store.set_epoch_deadline(1);
+        let response = doors.call(&guest.usual, store, request, errand).await?;
+        let end = end(store, guest, response)?;
         self.keep(idle, guest, instance);
-        Ok(answer)
+        Ok(end)
     }
 
     fn store(&self, guest: &Arc<Guest>) -> Store<State> {
         let state = State::new(Arc::clone(guest), self.storage.clone());
-        let mut store = Store::new(guest.pre.engine(), state);
+        let mut store = Store::new(guest.usual.engine(), state);
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(guest.limits.host_bytes_max);
         store.set_max_component_handles(HANDLES_MAX);
@@ -158,16 +208,16 @@ impl Pool {
     fn instantiate_express(
         &self,
         guest: &Arc<Guest>,
-    ) -> Result<Instance<express::Handler>, CallError> {
+    ) -> Result<Instance<express::Doors>, CallError> {
         let mut store = self.store(guest);
         // A new store stands at its deadline.
         store.set_epoch_deadline(EXPRESS_TICKS_MAX);
-        let handler = guest.express.instantiate(&mut store)?;
+        let doors = guest.express.instantiate(&mut store)?;
         self.idle[guest.index].made.increment();
-        Ok(Instance { store, handler, calls: 0 })
+        Ok(Instance { store, doors, calls: 0 })
     }
 
-    async fn instantiate(&self, guest: &Arc<Guest>) -> Result<Instance<Handler>, CallError> {
+    async fn instantiate(&self, guest: &Arc<Guest>) -> Result<Instance<usual::Doors>, CallError> {
         let mut store = self.store(guest);
         // Every tick the guest gives way to the thread's other tasks, its own deadline among them.
         // Tokio's own way to yield also looks at the sockets before it comes back.
@@ -177,13 +227,13 @@ impl Pool {
         });
         // A new store stands at its deadline: without this its first function would give way at once.
         store.set_epoch_deadline(1);
-        let handler = guest.pre.instantiate_async(&mut store).await?;
+        let doors = guest.usual.instantiate(&mut store).await?;
         self.idle[guest.index].made.increment();
-        Ok(Instance { store, handler, calls: 0 })
+        Ok(Instance { store, doors, calls: 0 })
     }
 
     /// Keeps an instance that answered well, if it may serve again and left nothing behind.
-    fn keep<H>(&self, idle: &RefCell<Vec<Instance<H>>>, guest: &Guest, mut instance: Instance<H>) {
+    fn keep<D>(&self, idle: &RefCell<Vec<Instance<D>>>, guest: &Guest, mut instance: Instance<D>) {
         instance.calls += 1;
         let state = instance.store.data();
         let mut idle = idle.borrow_mut();
@@ -197,22 +247,11 @@ impl Pool {
     }
 }
 
-/// Begins a call: the request as the guest gets it.
-fn begin<'a>(
-    store: &mut Store<State>,
-    request: &'a Request,
-    accept: Option<&'a str>,
-) -> wasmtime::Result<wit::Request<'a>> {
+/// Ends a call: what it deferred, or else the guest's answer, checked.
+fn end(store: &mut Store<State>, guest: &Guest, response: wit::Response) -> Result<End, CallError> {
     let state = store.data_mut();
-    state.begin(request);
-    request.lower(accept, &mut state.table)
-}
-
-/// Ends a call: the guest's answer, checked.
-fn end(
-    store: &mut Store<State>,
-    guest: &Guest,
-    response: wit::Response,
-) -> Result<Answer, CallError> {
-    lift(response, &mut store.data_mut().table, guest.limits.answer_bytes_max)
+    if let Some(write) = state.take_deferred() {
+        return Ok(End::Deferred(write));
+    }
+    lift(response, &mut state.table, guest.limits.answer_bytes_max).map(End::Answer)
 }

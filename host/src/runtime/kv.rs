@@ -8,7 +8,7 @@ use wasmtime::component::Resource;
 
 use super::bindings::larder::guest::blobs::ContentResult;
 use super::bindings::larder::guest::kv::{Behavior, Deletion, Entry, Host, SetOptions};
-use super::bindings::larder::guest::types::Error;
+use super::bindings::larder::guest::types::ErrorResult as Error;
 use super::blobs::Blob;
 use super::grants::Access;
 use super::state::State;
@@ -20,7 +20,7 @@ pub const INLINE_BYTES_MAX: usize = 64 << 10;
 impl State {
     /// Everything about a set that is judged before it is queued: the grant, then the time to
     /// live, then the namespace, as the interface promises.
-    fn set_operation(
+    pub(super) fn set_operation(
         &self,
         namespace: &str,
         key: &str,
@@ -51,7 +51,7 @@ impl State {
         async { ticket?.await?.first().copied().ok_or_else(wrong_outcome) }
     }
 
-    fn delete_operation(
+    pub(super) fn delete_operation(
         &self,
         namespace: &str,
         key: &str,
@@ -98,11 +98,11 @@ pub(super) fn wrong_outcome() -> Error {
     Error::Other("the writer gave another operation's answer".to_owned())
 }
 
-fn written(outcome: Outcome) -> Result<u64, Error> {
+pub(super) fn written(outcome: Outcome) -> Result<u64, Error> {
     if let Outcome::Set(version) = outcome { Ok(version.0) } else { Err(wrong_outcome()) }
 }
 
-fn deleted(outcome: Outcome) -> Result<Deletion, Error> {
+pub(super) fn deleted(outcome: Outcome) -> Result<Deletion, Error> {
     match outcome {
         Outcome::Deleted { existed, version } => Ok(Deletion { existed, version: version.0 }),
         _ => Err(wrong_outcome()),

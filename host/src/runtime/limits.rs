@@ -57,7 +57,7 @@ impl fmt::Display for LimitReached {
 impl std::error::Error for LimitReached {}
 
 /// What is left of a call's budget.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Budget {
     calls_left: u32,
     bytes_left: usize,

@@ -12,6 +12,7 @@ mod blobs;
 mod cache;
 mod compiler;
 mod component;
+mod deferred;
 mod engine;
 mod express;
 mod grants;
@@ -23,6 +24,7 @@ mod principal;
 mod requests;
 mod share;
 mod state;
+mod usual;
 mod wasi;
 
 use std::path::{Path, PathBuf};
@@ -40,11 +42,9 @@ pub use self::principal::{Principal, Role, Scope};
 pub use self::requests::{Body, Caller, Head, Request, joined};
 pub use self::share::PERCENT_ALL;
 
-use self::bindings::HandlerPre;
 use self::cache::Cache;
 use self::component::Loader;
 use self::engine::{Pace, Ticker};
-use self::state::State;
 use crate::metrics::{Counter, PerThread};
 use crate::storage::Storage;
 
@@ -76,8 +76,8 @@ pub struct Guest {
     limits: Limits,
     priority: Priority,
     pace: Arc<Pace>,
-    pre: HandlerPre<State>,
-    express: express::HandlerPre<State>,
+    usual: usual::Linked,
+    express: express::Linked,
     instances: PerThread<Counter>,
 }
 
@@ -124,7 +124,8 @@ impl Runtime {
         let cache = Cache::open(PathBuf::from(cache_dir), &engine);
         let loader = Loader::new(engine, cache).map_err(LoadError::Engine)?;
         let load = |(index, config): (usize, GuestConfig)| {
-            let (pre, express) = loader.load(&config.name, &config.component, &config.compiler)?;
+            let (usual, express) =
+                loader.load(&config.name, &config.component, &config.compiler)?;
             let GuestConfig { name, prefix, grants, limits, priority, .. } = config;
             let name = name.into();
             let (pace, instances) = (Arc::clone(&pace), PerThread::default());
@@ -136,7 +137,7 @@ impl Runtime {
                 limits,
                 priority,
                 pace,
-                pre,
+                usual,
                 express,
                 instances,
             }))

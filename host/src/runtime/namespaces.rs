@@ -1,7 +1,7 @@
 //! The import `namespaces`: looks up and makes namespaces, within the mount's grants.
 
 use super::bindings::larder::guest::namespaces::{Configured, Host, Namespace};
-use super::bindings::larder::guest::types::Error;
+use super::bindings::larder::guest::types::ErrorResult as Error;
 use super::grants::Access;
 use super::kv::wrong_outcome;
 use super::state::State;

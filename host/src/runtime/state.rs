@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use super::bindings::larder::guest::types::{self, Error as GuestError};
+use super::bindings::larder::guest::types::{self, ErrorResult as GuestError};
+use super::deferred::Deferral;
 use super::grants::Access;
-use super::limits::{Budget, LimitReached, MemoryMeter};
+use super::limits::{Budget, LimitReached, Limits, MemoryMeter};
 use super::principal::{Principal, Scope};
 use super::requests::{Caller, Head, Request};
 use super::{Guest, wasi};
@@ -17,6 +18,19 @@ use crate::storage::{self, ConflictKind, RecordKey, Storage};
 
 /// Handles on host resources that a call may hold at once.
 const RESOURCES_MAX: usize = 1000;
+
+/// What a call has left of what it may use up.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowance {
+    budget: Budget,
+    log_bytes: usize,
+}
+
+impl Allowance {
+    fn whole(limits: &Limits) -> Self {
+        Self { budget: Budget::new(limits), log_bytes: wasi::LOG_BYTES_MAX }
+    }
+}
 
 /// The data of a store.
 pub struct State {
@@ -34,6 +48,8 @@ pub struct State {
     pub head: Option<Arc<Head>>,
     /// Who sent it, if that is known.
     caller: Option<Arc<Principal>>,
+    /// Whether the call may defer a write, or has.
+    pub deferral: Deferral,
     log_bytes_left: Arc<AtomicUsize>,
     wasi: Option<WasiCtx>,
 }
@@ -47,6 +63,7 @@ impl State {
             table: new_table(),
             head: None,
             caller: None,
+            deferral: Deferral::Closed,
             log_bytes_left: Arc::new(AtomicUsize::new(wasi::LOG_BYTES_MAX)),
             wasi: None,
             guest,
@@ -54,15 +71,24 @@ impl State {
         }
     }
 
-    /// Begins a call.
-    pub fn begin(&mut self, request: &Request) {
-        self.budget = Budget::new(&self.guest.limits);
+    /// Begins a call; or goes on with one of which something is `left`, after the write that it
+    /// has deferred.
+    pub fn begin(&mut self, request: &Request, left: Option<Allowance>) {
+        self.deferral = if left.is_none() { Deferral::Open } else { Deferral::Closed };
+        let left = left.unwrap_or_else(|| Allowance::whole(&self.guest.limits));
+        self.budget = left.budget;
+        self.log_bytes_left.store(left.log_bytes, Ordering::Relaxed);
         self.head = Some(Arc::clone(&request.head));
         self.caller = match &request.caller {
             Caller::Principal(principal) => Some(Arc::clone(principal)),
             Caller::Anonymous | Caller::Rejected => None,
         };
-        self.log_bytes_left.store(wasi::LOG_BYTES_MAX, Ordering::Relaxed);
+    }
+
+    /// What the call has left.
+    pub fn left(&self) -> Allowance {
+        let log_bytes = self.log_bytes_left.load(Ordering::Relaxed);
+        Allowance { budget: self.budget, log_bytes }
     }
 
     /// Spends one host call.

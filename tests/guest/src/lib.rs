@@ -1,18 +1,20 @@
 //! A guest that does what tests ask of it, good or bad: the last part of the path says what.
 
 mod hostile;
+mod later;
 
 mod bindings {
     #![allow(missing_docs, clippy::all, reason = "generated code; documented in wit/")]
-    wit_bindgen::generate!({ path: "../../wit", world: "handler", generate_all });
+    wit_bindgen::generate!({ path: "../../wit", world: "deferring-handler", generate_all });
 }
 
 use std::cell::Cell;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use bindings::exports::larder::guest::incoming_handler::Guest;
+use bindings::exports::larder::guest::{completion, incoming_handler};
 use bindings::larder::guest::blobs::{Blob, Content};
+use bindings::larder::guest::deferred::Outcome;
 use bindings::larder::guest::kv::{self, Behavior, SetOptions};
 use bindings::larder::guest::namespaces;
 use bindings::larder::guest::requests::{self, Body, Request, Response};
@@ -32,7 +34,13 @@ thread_local! {
 
 const OPTIONS: SetOptions = SetOptions { behavior: Behavior::Upsert, version: None, ttl: None };
 
-impl Guest for TestGuest {
+impl completion::Guest for TestGuest {
+    fn complete(memo: Vec<u8>, outcome: Outcome) -> Response {
+        later::complete(&memo, &outcome)
+    }
+}
+
+impl incoming_handler::Guest for TestGuest {
     fn handle(request: Request) -> Response {
         let action = request.path.rsplit('/').next().unwrap_or_default();
         match action {
@@ -49,6 +57,7 @@ impl Guest for TestGuest {
                 text(format!("{:?}", namespaces::configure(query(&request)).map(|_| ())))
             }
             "namespace" => text(format!("{:?}", namespaces::get(query(&request)).map(|_| ()))),
+            "defer" => later::defer(&request),
             "outside" => text(outside()),
             "log" => log(&request),
             "hide-header" => with_header("x-hidden\r\nx-forged", "1"),

@@ -133,7 +133,9 @@ fn make() -> Result<Made, String> {
 
 /// Damages a few bytes or bits, anywhere or where it hurts. Returns what was done.
 fn damage(file: &mut [u8], rng: &mut Rng) -> String {
-    let pages = file.len() / PAGE_BYTES;
+    // What is laid out behind the last page holds nothing that could be damaged.
+    let end = file.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let pages = end.div_ceil(PAGE_BYTES);
     let page = if rng.u8(..8) == 0 { rng.usize(..2) } else { rng.usize(..pages) };
     // Half of the time in the page's head and its list of rows, where the structure is.
     let within = if rng.bool() { rng.usize(..64) } else { rng.usize(..PAGE_BYTES) };

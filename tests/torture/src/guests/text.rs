@@ -2,10 +2,11 @@
 //! forge handles and trap, wrapped into components of the world `handler`. Knows their text and what
 //! becomes of their calls; mounts nothing.
 
+use std::fs;
 use std::path::Path;
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
+use wit_parser::{Resolve, SourceMap};
 
 use super::Expected::{self, Internal, Says, Timeout};
 
@@ -198,6 +199,9 @@ pub const ALL: [Text; 49] = [
     ),
 ];
 
+const PACKAGE_NOW: &str = "package larder:guest@0.1.1;";
+const PACKAGE_AT_FIRST: &str = "package larder:guest@0.1.0;";
+
 impl Text {
     /// The component.
     ///
@@ -247,12 +251,20 @@ impl Text {
     }
 }
 
-/// Makes a component of the world `handler` of a core module.
+/// Makes a component of the world `handler` of a core module, as it was in the package's first
+/// version: guests of that time must go on loading.
 fn wrap(mut module: Vec<u8>) -> Result<Vec<u8>, String> {
     let told = |error: &dyn std::fmt::Debug| format!("{error:?}");
     let mut resolve = Resolve::default();
+    let mut sources = SourceMap::default();
     let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
-    let (package, _) = resolve.push_path(wit).map_err(|error| told(&error))?;
+    for file in fs::read_dir(wit).map_err(|error| told(&error))? {
+        let path = file.map_err(|error| told(&error))?.path();
+        let text = fs::read_to_string(&path).map_err(|error| told(&error))?;
+        sources.push(&path, text.replace(PACKAGE_NOW, PACKAGE_AT_FIRST));
+    }
+    let group = sources.parse().map_err(|(_, error)| told(&error))?;
+    let package = resolve.push_group(group).map_err(|error| told(&error))?;
     let world = resolve.select_world(&[package], Some("handler")).map_err(|error| told(&error))?;
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
         .map_err(|error| told(&error))?;
