@@ -1,14 +1,17 @@
 //! Requests a second in the closed loop: gets, sets, both, compare-and-set, and other encodings
 //! and protocols.
 
+use std::fs;
+use std::path::Path;
+
 use larder_wire::Encoding;
 
 use super::Bench;
-use super::rounds::{Turn, alternate, filling, start};
+use super::rounds::{Turn, alternate, alternate_on_one, filling, start};
 use crate::Failure;
 use crate::load::{Protocol, Stream, Work};
 use crate::report::results::{Finding, Goal};
-use crate::sides::Side;
+use crate::sides::{Side, child};
 
 /// The connections that most is measured with.
 const CONNECTIONS: usize = 64;
@@ -75,13 +78,13 @@ fn count_of(stream: &Stream) -> usize {
 /// Durable sets at several counts of connections, and storage alone with as many threads.
 pub fn set(bench: &mut Bench) -> Result<(), Failure> {
     let all = [Side::Native, Side::Reused, Side::Storage];
-    let filling = filling(&Stream::new(Work::Set, 1));
-    let mut sides = start(&all, &filling, &bench.plan.dir)?;
+    let data = bench.stores().join("set");
+    fill_store(bench, &Stream::new(Work::Set, 1), &data)?;
     let counts: &[usize] = if bench.plan.full { &[1, 16, 64, 256] } else { &[16, 64, 256] };
     for count in counts {
         let turns: Vec<Turn> =
             (0..all.len()).map(|side| Turn::new(side, Stream::new(Work::Set, *count))).collect();
-        let measured = alternate(&bench.plan, "set", &mut sides, &turns)?;
+        let measured = alternate_on_one(&bench.plan, "set", &all, &data, &turns)?;
         bench.keep_all(&format!("set of 1 KiB, {}", connections(*count)), &measured);
         let goal = |least| (*count > 1).then_some(Goal::AtLeast(least));
         for (name, over, under, goal) in
@@ -107,13 +110,21 @@ pub fn cas(bench: &mut Bench) -> Result<(), Failure> {
 
 /// One work on the server and without its sandbox.
 fn two(bench: &mut Bench, name: &str, title: &str, stream: &Stream) -> Result<(), Failure> {
-    let mut sides = start(&[Side::Native, Side::Reused], &filling(stream), &bench.plan.dir)?;
+    let data = bench.stores().join(name);
+    fill_store(bench, stream, &data)?;
+    let kinds = [Side::Native, Side::Reused];
     let turns = [Turn::new(0, stream.clone()), Turn::new(1, stream.clone())];
-    let measured = alternate(&bench.plan, name, &mut sides, &turns)?;
+    let measured = alternate_on_one(&bench.plan, name, &kinds, &data, &turns)?;
     bench.keep_all(&format!("{title}, {}", connections(stream.connections)), &measured);
     let name = format!("{name}, reused : native, {}", connections(stream.connections));
     bench.find(Finding::ratio(name, measured.ratio(1, 0), None));
     Ok(())
+}
+
+/// Fills the store that sides then work on in turn.
+fn fill_store(bench: &Bench, stream: &Stream, data: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(bench.stores())?;
+    child::fill(&filling(stream), &bench.plan.dir, data)
 }
 
 fn connections(count: usize) -> String {

@@ -64,14 +64,44 @@ pub fn alternate(
     sides: &mut [Running],
     turns: &[Turn],
 ) -> Result<Measured, Failure> {
+    let kinds: Vec<Side> = sides.iter().map(|running| running.side).collect();
+    in_rounds(plan, experiment, &kinds, turns, |side, stream| {
+        one(&mut sides[side], stream, plan.time)
+    })
+}
+
+/// The same of sides that write to the disk. They work on one store in turn, each started for its
+/// turn: of two stores that were filled alike one can be quicker for as long as it is there, by where
+/// its pages have come to lie.
+pub fn alternate_on_one(
+    plan: &Plan,
+    experiment: &str,
+    kinds: &[Side],
+    data: &Path,
+    turns: &[Turn],
+) -> Result<Measured, Failure> {
+    in_rounds(plan, experiment, kinds, turns, |side, stream| {
+        let mut side = Running::start_on(kinds[side], &filling(stream), &plan.dir, data)?;
+        // Not counted: a new process touches most pages of its map, and its own, for the first time.
+        one(&mut side, stream, plan.time)?;
+        one(&mut side, stream, plan.time)
+    })
+}
+
+fn in_rounds(
+    plan: &Plan,
+    experiment: &str,
+    kinds: &[Side],
+    turns: &[Turn],
+    mut measure: impl FnMut(usize, &Stream) -> Result<Figure, Failure>,
+) -> Result<Measured, Failure> {
     let named = |turn: &Turn| {
-        Measurement::new(experiment, sides[turn.side].side.name(), &turn.stream, turn.note)
+        Measurement::new(experiment, kinds[turn.side].name(), &turn.stream, turn.note)
     };
     let mut measured: Vec<Measurement> = turns.iter().map(named).collect();
     for round in 0..plan.rounds {
         for at in order(round, turns.len()) {
-            let Turn { side, stream, .. } = &turns[at];
-            let figure = one(&mut sides[*side], stream, plan.time)?;
+            let figure = measure(turns[at].side, &turns[at].stream)?;
             measured[at].rounds.push(figure);
         }
     }

@@ -27,8 +27,23 @@ pub struct Running {
 impl Running {
     /// Starts a side with its store filled; `dir` is where it keeps it.
     pub fn start(side: Side, filling: &Filling, dir: &Path) -> Result<Self, Failure> {
-        let mut child =
-            command(side, filling, dir)?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        Self::spawn(side, command(side, filling, dir)?)
+    }
+
+    /// Starts a side on a data directory that was filled before, and stays.
+    pub fn start_on(
+        side: Side,
+        filling: &Filling,
+        dir: &Path,
+        data: &Path,
+    ) -> Result<Self, Failure> {
+        let mut command = command(side, filling, dir)?;
+        command.arg("--data").arg(data);
+        Self::spawn(side, command)
+    }
+
+    fn spawn(side: Side, mut command: Command) -> Result<Self, Failure> {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let input = child.stdin.take();
         let output = child.stdout.take().ok_or("no pipe to a side")?;
         let output = BufReader::new(output);

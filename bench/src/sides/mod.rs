@@ -76,7 +76,7 @@ pub struct SideArgs {
     /// Folder in which it makes its data directory, and removes it
     #[arg(long)]
     pub dir: PathBuf,
-    /// Data directory that it uses instead, and keeps
+    /// Data directory that it uses instead, and keeps; filled already when it is there
     #[arg(long)]
     pub data: Option<PathBuf>,
 }
@@ -85,6 +85,7 @@ pub struct SideArgs {
 pub fn run(args: &SideArgs) -> Result<(), Failure> {
     let temporary = tempfile::Builder::new().prefix("data-").tempdir_in(&args.dir)?;
     let data = args.data.clone().unwrap_or_else(|| temporary.path().join("data"));
+    let filling = if data.exists() { args.filling.done() } else { args.filling.clone() };
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let listening = format!("listening on {}", listener.local_addr()?);
     match args.side {
@@ -95,7 +96,7 @@ pub fn run(args: &SideArgs) -> Result<(), Failure> {
         Side::Native | Side::Reused | Side::Fresh => {
             let config = config(&temporary, &data, args.side == Side::Fresh)?;
             let server = Server::open(config, Clock::system())?;
-            prepare(server.storage(), args, &data)?;
+            prepare(server.storage(), &filling, &data)?;
             let is_native = args.side == Side::Native;
             background(async move || {
                 let storage = server.storage().clone();
@@ -112,7 +113,7 @@ pub fn run(args: &SideArgs) -> Result<(), Failure> {
         }
         Side::Storage | Side::Fill => {
             let storage = Storage::open(&data, Options::default(), Clock::system())?;
-            prepare(&storage, args, &data)?;
+            prepare(&storage, &filling, &data)?;
             if args.side == Side::Fill {
                 storage.close();
                 return say("filled");
@@ -128,8 +129,8 @@ pub fn run(args: &SideArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn prepare(storage: &Storage, args: &SideArgs, data: &Path) -> Result<(), Failure> {
-    args.filling.fill(storage)?;
+fn prepare(storage: &Storage, filling: &Filling, data: &Path) -> Result<(), Failure> {
+    filling.fill(storage)?;
     Ok(fill::read_once(data)?)
 }
 
