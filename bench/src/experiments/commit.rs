@@ -1,6 +1,7 @@
 //! What a commit of LMDB costs, and what of it: the second sync, pages that lie apart, and pages that the
-//! page cache holds in large pieces. Beside it a commit log as one would stand before LMDB, with nothing behind it: a ceiling. Uses LMDB itself
-//! and no side, because the store keeps its promises and has no switch for this.
+//! page cache holds in large pieces. Beside it a commit log as one would stand before LMDB, with
+//! nothing behind it: a ceiling. Uses LMDB itself and no side, because the store keeps its promises and
+//! has no switch for this.
 
 use std::fs::{self, OpenOptions};
 use std::path::Path;

@@ -67,12 +67,6 @@ impl Filling {
         Self { keys: 0, value_bytes: 0, order, list, threads, expiring: 0, expire_after_ms: 0 }
     }
 
-    /// The same of a store that has it already: there is nobody left to write.
-    #[must_use]
-    pub fn done(&self) -> Self {
-        Self { threads: 0, expiring: 0, ..self.clone() }
-    }
-
     fn list(&self) -> usize {
         let suits = (LIST_BYTES / self.value_bytes.max(1)).clamp(1, LIST_MAX);
         if self.list == 0 { suits } else { self.list }

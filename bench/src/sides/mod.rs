@@ -85,7 +85,7 @@ pub struct SideArgs {
 pub fn run(args: &SideArgs) -> Result<(), Failure> {
     let temporary = tempfile::Builder::new().prefix("data-").tempdir_in(&args.dir)?;
     let data = args.data.clone().unwrap_or_else(|| temporary.path().join("data"));
-    let filling = if data.exists() { args.filling.done() } else { args.filling.clone() };
+    let filling = (!data.exists()).then_some(&args.filling);
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let listening = format!("listening on {}", listener.local_addr()?);
     match args.side {
@@ -96,7 +96,7 @@ pub fn run(args: &SideArgs) -> Result<(), Failure> {
         Side::Native | Side::Reused | Side::Fresh => {
             let config = config(&temporary, &data, args.side == Side::Fresh)?;
             let server = Server::open(config, Clock::system())?;
-            prepare(server.storage(), &filling, &data)?;
+            prepare(server.storage(), filling, &data)?;
             let is_native = args.side == Side::Native;
             background(async move || {
                 let storage = server.storage().clone();
@@ -113,7 +113,7 @@ pub fn run(args: &SideArgs) -> Result<(), Failure> {
         }
         Side::Storage | Side::Fill => {
             let storage = Storage::open(&data, Options::default(), Clock::system())?;
-            prepare(&storage, &filling, &data)?;
+            prepare(&storage, filling, &data)?;
             if args.side == Side::Fill {
                 storage.close();
                 return say("filled");
@@ -129,8 +129,11 @@ pub fn run(args: &SideArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn prepare(storage: &Storage, filling: &Filling, data: &Path) -> Result<(), Failure> {
-    filling.fill(storage)?;
+/// Fills a store that is not filled yet, and has its file in memory.
+fn prepare(storage: &Storage, filling: Option<&Filling>, data: &Path) -> Result<(), Failure> {
+    if let Some(filling) = filling {
+        filling.fill(storage)?;
+    }
     Ok(fill::read_once(data)?)
 }
 

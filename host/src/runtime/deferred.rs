@@ -7,16 +7,15 @@ use super::bindings::larder::guest::deferred::{Host, Outcome as Told};
 use super::bindings::larder::guest::kv::SetOptions;
 use super::bindings::larder::guest::types::{ErrorParam, ErrorResult as Error};
 use super::blobs::Blob;
-use super::kv::{deleted, written};
+use super::kv::{committed, deleted, written};
 use super::state::{Allowance, State};
-use crate::storage::{self, Operation, Outcome, Storage};
+use crate::storage::{Operation, Outcome, Storage};
 
 /// Most that a guest may want to remember, in bytes.
 const MEMO_BYTES_MAX: usize = 4 << 10;
 
-/// A write that waits for its call to end.
+/// A write with which a call has ended.
 pub struct Write {
-    /// The one, as the queue takes it.
     operations: Vec<Operation>,
     memo: Vec<u8>,
     left: Allowance,
@@ -30,8 +29,8 @@ pub enum Deferral {
     Closed,
     /// It may.
     Open,
-    /// It has.
-    Done(Write),
+    /// It has: this operation, as the queue takes it, with this memo.
+    Done(Vec<Operation>, Vec<u8>),
 }
 
 /// A write whose outcome is known, and what goes on with it.
@@ -49,14 +48,12 @@ impl Write {
     pub async fn settle(self, storage: &Storage) -> Settled {
         let Self { operations, memo, left } = self;
         let is_set = matches!(operations[..], [Operation::Set { .. }]);
-        let outcome = queue(storage, operations).await.map_err(Error::from);
+        let outcome = match storage.submit(operations) {
+            Ok(ticket) => committed(ticket).await,
+            Err(error) => Err(error.into()),
+        };
         Settled { is_set, outcome, memo, left }
     }
-}
-
-async fn queue(storage: &Storage, operations: Vec<Operation>) -> Result<Outcome, storage::Error> {
-    let outcomes = storage.submit(operations)?.await?;
-    outcomes.first().copied().ok_or(storage::Error::InDoubt)
 }
 
 impl Settled {
@@ -107,19 +104,18 @@ impl State {
         }
         match self.deferral {
             Deferral::Open => {}
-            Deferral::Done(_) => wasmtime::bail!("a call may defer one write"),
+            Deferral::Done(..) => wasmtime::bail!("a call may defer one write"),
             Deferral::Closed => wasmtime::bail!("what follows a write may not defer another"),
         }
         Ok(operation.map(|operation| {
-            let operations = vec![operation];
-            self.deferral = Deferral::Done(Write { operations, memo, left: self.left() });
+            self.deferral = Deferral::Done(vec![operation], memo);
         }))
     }
 
     /// The write that the call at hand has ended with, if it has.
     pub fn take_deferred(&mut self) -> Option<Write> {
         match std::mem::take(&mut self.deferral) {
-            Deferral::Done(write) => Some(Write { left: self.left(), ..write }),
+            Deferral::Done(operations, memo) => Some(Write { operations, memo, left: self.left() }),
             Deferral::Open | Deferral::Closed => None,
         }
     }

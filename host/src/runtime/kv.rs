@@ -12,7 +12,7 @@ use super::bindings::larder::guest::types::ErrorResult as Error;
 use super::blobs::Blob;
 use super::grants::Access;
 use super::state::State;
-use crate::storage::{self, Operation, Outcome, RecordKey, Ttl, Version};
+use crate::storage::{self, Operation, Outcome, RecordKey, Ticket, Ttl, Version};
 
 /// Values and bodies up to this size enter the guest's memory; larger ones stay with the host.
 pub const INLINE_BYTES_MAX: usize = 64 << 10;
@@ -48,7 +48,7 @@ impl State {
         operation: Result<Operation, Error>,
     ) -> impl Future<Output = Result<Outcome, Error>> + Send + use<> {
         let ticket = operation.and_then(|operation| Ok(self.storage.submit(vec![operation])?));
-        async { ticket?.await?.first().copied().ok_or_else(wrong_outcome) }
+        async { committed(ticket?).await }
     }
 
     pub(super) fn delete_operation(
@@ -85,6 +85,11 @@ impl State {
             }
         })
     }
+}
+
+/// The outcome of the one operation that a ticket stands for, after its commit.
+pub(super) async fn committed(ticket: Ticket) -> Result<Outcome, Error> {
+    ticket.await?.first().copied().ok_or_else(wrong_outcome)
 }
 
 /// A value on its way out of a read transaction.
