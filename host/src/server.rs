@@ -26,7 +26,7 @@ use crate::tls::{Tls, TlsError};
 use crate::workers::Workers;
 
 /// The built-in guest, as the build put it into this program.
-const BUILTIN_API: &[u8] = include_bytes!(env!("LARDER_API_WASM"));
+pub(crate) const BUILTIN_API: &[u8] = include_bytes!(env!("LARDER_API_WASM"));
 const TOKEN_BYTES: usize = 32;
 /// Threads that read the store and keep a reader's slot: a worker and two beside it, and all others.
 const THREADS_A_WORKER: u32 = 3;

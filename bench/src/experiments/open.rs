@@ -51,8 +51,10 @@ pub fn set(bench: &mut Bench) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Gets at a third of their peak, alone and while sets come at a third of theirs. Beside it the
-/// control: the same of a server that answers constants, beside a log that is synced for the sets.
+/// Gets at a third of their peak, alone and while sets come: first at a third of what gets and sets
+/// reach together, so that both ask the same share of what can be done; then the gets at as many as
+/// alone and the sets at a third of their own peak, two thirds in all. Beside the latter the control:
+/// the same of a server that answers constants, beside a log that is synced for the sets.
 pub fn get_beside_set(bench: &mut Bench) -> Result<(), Failure> {
     let (gets, sets) = (Stream::new(Work::Get, CONNECTIONS), Stream::new(Work::Set, CONNECTIONS));
     let named =
@@ -69,6 +71,10 @@ pub fn get_beside_set(bench: &mut Bench) -> Result<(), Failure> {
         named(Side::Floor, &gets, "gets alone"),
         named(Side::Floor, &gets, "gets beside a log"),
         named(Side::Floor, &sets, "constants for sets"),
+        named(Side::Reused, &gets, "get peak beside sets"),
+        named(Side::Reused, &sets, "set peak beside gets"),
+        named(Side::Reused, &gets, "gets at a third of both"),
+        named(Side::Reused, &sets, "sets at a third of both"),
     ];
     let time = bench.plan.time;
     for round in 0..bench.plan.rounds {
@@ -76,18 +82,23 @@ pub fn get_beside_set(bench: &mut Bench) -> Result<(), Failure> {
         let slow_sets = at(Work::Set, set_peak.requests_per_s * SHARE);
         let reused = beside_sets(&mut sides[0], &gets, &slow_sets, round, time, None)?;
         let floor = beside_sets(&mut sides[1], &gets, &slow_sets, round, time, Some(&mut log))?;
+        let both = a_third_of_both(&mut sides[0], &gets, &sets, time)?;
         let [get_peak, alone, gets_beside, sets_beside] = reused;
         let figures = [get_peak, set_peak, alone, gets_beside, sets_beside];
-        for (measurement, figure) in kept.iter_mut().zip(figures.into_iter().chain(floor)) {
+        let figures = figures.into_iter().chain(floor).chain(both);
+        for (measurement, figure) in kept.iter_mut().zip(figures) {
             measurement.rounds.push(figure);
         }
     }
     let ratio = |beside: usize, alone: usize| kept[beside].ratio_to(&kept[alone], |it| it.p99_us);
+    let name = "get, p99 beside sets at a third of both's peak : p99 alone at a third of its own";
+    let of_both = Finding::ratio(name, ratio(11, 2), Some(Goal::AtMost(2.0)));
     let name = "get at a third of the peak, p99 beside sets : p99 alone";
     let of_all = Finding::ratio(name, ratio(3, 2), Some(Goal::AtMost(2.0)));
     let name = "the same of `floor`, beside a log for the sets";
     let of_floor = Finding::ratio(name, ratio(7, 6), None);
     bench.keep_all("get of 1 KiB, open loop, at a third of the peak", &Measured(kept.to_vec()));
+    bench.find(of_both);
     bench.find(of_all);
     bench.find(of_floor);
     Ok(())
@@ -116,6 +127,24 @@ fn beside_sets(
     let [gets_beside, sets_beside] = <[Figure; 2]>::try_from(beside)
         .map_err(|figures| format!("two streams have {} figures", figures.len()))?;
     Ok([peak, alone, gets_beside, sets_beside])
+}
+
+/// What gets and sets reach at once, and both at a third of that.
+fn a_third_of_both(
+    side: &mut Running,
+    gets: &Stream,
+    sets: &Stream,
+    time: Duration,
+) -> Result<[Figure; 4], Failure> {
+    let two = |figures: Vec<Figure>| {
+        <[Figure; 2]>::try_from(figures)
+            .map_err(|figures| format!("two streams have {} figures", figures.len()))
+    };
+    let [get_peak, set_peak] = two(side.run(&[gets.clone(), sets.clone()], time)?)?;
+    let slow_gets = at(Work::Get, get_peak.requests_per_s * SHARE);
+    let slow_sets = at(Work::Set, set_peak.requests_per_s * SHARE);
+    let [gets, sets] = two(side.run(&[slow_gets, slow_sets], LONGER * time)?)?;
+    Ok([get_peak, set_peak, gets, sets])
 }
 
 /// Gets at a third of their peak, alone and while a great many keys that expired at once are swept.

@@ -7,6 +7,7 @@
 //! and its next calls go there directly.
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use wasmtime::component::{
     Component, HasSelf, Instance, InstancePre, Linker, Resource, ResourceType,
@@ -52,6 +53,25 @@ const PLACES: usize = 1024;
 /// Calls to a path that take the other lane before this one is tried again: what ended a call here
 /// may have been no more than a busy machine.
 const CALLS_AVOIDED: u16 = 1000;
+
+/// Processor time that a call may take after the first tick that it ran into.
+const HELD_MAX: Duration = Duration::from_micros(200);
+
+/// How long a call has held its thread in this lane, where it does not give way. What counts is the
+/// time that it computed: a thread that loses its core for a while has held up nobody, and on a busy
+/// machine ticks come meanwhile.
+#[derive(Debug, Default)]
+pub struct Hold {
+    first_tick: Option<Duration>,
+}
+
+impl Hold {
+    /// At a tick, at which the thread has used so much processor time: whether the call goes on.
+    pub fn goes_on(&mut self, used: Duration) -> bool {
+        let first_tick = *self.first_tick.get_or_insert(used);
+        used.saturating_sub(first_tick) < HELD_MAX
+    }
+}
 
 /// Links a component with what answers at once; anything else that it imports is a trap.
 pub fn link(engine: &Engine, component: &Component, completes: bool) -> wasmtime::Result<Linked> {
@@ -187,6 +207,16 @@ impl Avoided {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_goes_on_for_as_long_as_it_has_not_computed_too_long() {
+        let used = Duration::from_micros;
+        let mut hold = Hold::default();
+        // However many ticks came while the thread had no core.
+        assert!((0..100).all(|_| hold.goes_on(used(7000))));
+        assert!(hold.goes_on(used(7199)));
+        assert!(!hold.goes_on(used(7200)));
+    }
 
     #[test]
     fn a_path_is_avoided_for_a_while_and_no_other_is() {

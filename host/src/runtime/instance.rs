@@ -17,7 +17,7 @@ use super::requests::Request;
 use super::share::Share;
 use super::state::{Allowance, State};
 use super::usual;
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::deadline::within;
 use crate::metrics::{Counter, Own};
 use crate::storage::Storage;
@@ -26,9 +26,6 @@ use crate::storage::Storage;
 const IDLE_MEMORY_BYTES_MAX: usize = 4 << 20;
 /// Component handles that an instance may hold at once.
 const HANDLES_MAX: usize = 1000;
-
-/// Ticks that a call may take in the express lane, where it does not give way.
-const EXPRESS_TICKS_MAX: u64 = 2;
 
 struct Instance<D> {
     store: Store<State>,
@@ -168,7 +165,7 @@ impl Pool {
             None => self.instantiate_express(guest)?,
         };
         let Instance { store, doors, .. } = &mut instance;
-        store.set_epoch_deadline(EXPRESS_TICKS_MAX);
+        store.set_epoch_deadline(1);
         let response = doors.call(&guest.express, store, request, errand)?;
         let end = end(store, guest, response)?;
         self.keep(idle, guest, instance);
@@ -210,8 +207,12 @@ impl Pool {
         guest: &Arc<Guest>,
     ) -> Result<Instance<express::Doors>, CallError> {
         let mut store = self.store(guest);
+        store.epoch_deadline_callback(|mut store| {
+            let goes_on = store.data_mut().hold.goes_on(clock::thread_cpu());
+            Ok(if goes_on { UpdateDeadline::Continue(1) } else { UpdateDeadline::Interrupt })
+        });
         // A new store stands at its deadline.
-        store.set_epoch_deadline(EXPRESS_TICKS_MAX);
+        store.set_epoch_deadline(1);
         let doors = guest.express.instantiate(&mut store)?;
         self.idle[guest.index].made.increment();
         Ok(Instance { store, doors, calls: 0 })
@@ -254,4 +255,80 @@ fn end(store: &mut Store<State>, guest: &Guest, response: wit::Response) -> Resu
         return Ok(End::Deferred(write));
     }
     lift(response, &mut state.table, guest.limits.answer_bytes_max).map(End::Answer)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::runtime::{
+        Body, Caller, Compiler, EngineOptions, Grants, GuestConfig, Head, Limits, Priority, Runtime,
+    };
+    use crate::server::BUILTIN_API;
+    use crate::storage::{Options, Storage};
+
+    /// Enough for many ticks, wherever the threads run.
+    const CALLS: u32 = 3000;
+
+    fn runtime(dir: &tempfile::TempDir) -> Runtime {
+        let storage =
+            Storage::open(&dir.path().join("data"), Options::default(), Clock::system()).unwrap();
+        let options = EngineOptions { calls_max: 4, workers: 1, memory_bytes_max: 64 << 20 };
+        let guest = GuestConfig {
+            name: "api".to_owned(),
+            prefix: "/".to_owned(),
+            component: BUILTIN_API.into(),
+            compiler: Compiler::Here,
+            grants: Grants::default(),
+            limits: Limits { instance_calls_max: u32::MAX, ..Limits::default() },
+            priority: Priority::Usual,
+        };
+        Runtime::load(&options, &dir.path().join("cache"), vec![guest], storage).unwrap()
+    }
+
+    /// One for a path of its own: what was learnt of another does not count for it.
+    fn request(number: usize) -> Request {
+        let head = Head {
+            method: http::Method::GET,
+            uri: format!("/{number}").parse().unwrap(),
+            headers: http::HeaderMap::new(),
+        };
+        let body = Body::Complete(Bytes::new());
+        Request { head: Arc::new(head), caller: Caller::Anonymous, body }
+    }
+
+    #[test]
+    fn ticks_that_pass_while_a_call_computes_little_do_not_end_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let runtime = runtime(&dir);
+        let (pool, guest) = (runtime.pool(), &runtime.guests()[0]);
+        let engine = guest.usual.engine();
+        let (begun, stopped) = (Barrier::new(2), AtomicBool::new(false));
+        let threads = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let answers: Vec<_> = thread::scope(|scope| {
+            // As many in a call as if its thread had lost its core.
+            scope.spawn(|| {
+                begun.wait();
+                while !stopped.load(Ordering::Relaxed) {
+                    engine.increment_epoch();
+                }
+            });
+            begun.wait();
+            let call = |number| threads.block_on(pool.call(guest, request(number)));
+            let answers = (0..CALLS as usize).map(call).collect();
+            stopped.store(true, Ordering::Relaxed);
+            answers
+        });
+        assert!(answers.into_iter().all(|answer| answer.unwrap().status == 404));
+        // The first may compute longer, as may one or the other where the processor is slow.
+        let calls = pool.idle[0].express.borrow().last().map(|instance| instance.calls);
+        assert!(calls > Some(CALLS / 2), "{calls:?} of {CALLS} calls ended where they began");
+    }
 }

@@ -9,6 +9,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::bindings::larder::guest::types::{self, ErrorResult as GuestError};
 use super::deferred::Deferral;
+use super::express::Hold;
 use super::grants::Access;
 use super::limits::{Budget, LimitReached, Limits, MemoryMeter};
 use super::principal::{Principal, Scope};
@@ -50,6 +51,8 @@ pub struct State {
     caller: Option<Arc<Principal>>,
     /// Whether the call may defer a write, or has.
     pub deferral: Deferral,
+    /// How long the call has held its thread.
+    pub hold: Hold,
     log_bytes_left: Arc<AtomicUsize>,
     wasi: Option<WasiCtx>,
 }
@@ -64,6 +67,7 @@ impl State {
             head: None,
             caller: None,
             deferral: Deferral::Closed,
+            hold: Hold::default(),
             log_bytes_left: Arc::new(AtomicUsize::new(wasi::LOG_BYTES_MAX)),
             wasi: None,
             guest,
@@ -75,6 +79,7 @@ impl State {
     /// has deferred.
     pub fn begin(&mut self, request: &Request, left: Option<Allowance>) {
         self.deferral = if left.is_none() { Deferral::Open } else { Deferral::Closed };
+        self.hold = Hold::default();
         let left = left.unwrap_or_else(|| Allowance::whole(&self.guest.limits));
         self.budget = left.budget;
         self.log_bytes_left.store(left.log_bytes, Ordering::Relaxed);
