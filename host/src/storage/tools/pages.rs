@@ -5,9 +5,12 @@
 mod format;
 
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+
+use rustix::fs::{Advice, fadvise};
+use rustix::io::{ReadWriteFlags, preadv2};
 
 pub use self::format::Tree;
 use self::format::{
@@ -15,6 +18,8 @@ use self::format::{
     OVERFLOW, PAGE_HEAD, SUB_TREE, TREE_BYTES, u16_at, u32_at, u64_at,
 };
 
+/// Read at once where nothing is in memory.
+const BLOCK_BYTES: usize = 256 << 10;
 /// Faults that are told one by one; of more only the number is.
 const FAULTS_TOLD_MAX: usize = 100;
 
@@ -87,6 +92,9 @@ impl Pages {
     pub fn open(path: &Path, txn: Option<u64>) -> Result<Self, String> {
         let shown = path.display();
         let file = File::open(path).map_err(|error| format!("{shown}: {error}"))?;
+        // No reading ahead: what comes so is held in large pieces, in which a server's later writes
+        // of single pages cost more (see `storage/room.rs`).
+        let _ = fadvise(&file, 0, None, Advice::Random);
         let length = file.metadata().map_err(|error| format!("{shown}: {error}"))?.len();
         let mut first = vec![0; PAGE_HEAD + META_BYTES];
         read(&file, &mut first, 0).map_err(|error| format!("meta page 0: {error}"))?;
@@ -356,9 +364,47 @@ enum Value<'a> {
     Tree(Tree),
 }
 
+/// Reads what is in memory from there; of anything else the block around it is read first.
 fn read(file: &File, bytes: &mut [u8], offset: u64) -> Result<(), String> {
+    let parts = &mut [IoSliceMut::new(bytes)];
+    let there = preadv2(file, parts, offset, ReadWriteFlags::NOWAIT);
+    if there == Ok(bytes.len()) {
+        return Ok(());
+    }
+    // What fails here fails again, and is told, below.
+    let _ = file.read_at(&mut vec![0; BLOCK_BYTES], offset - offset % BLOCK_BYTES as u64);
     file.read_exact_at(bytes, offset).map_err(|error| match error.kind() {
         io::ErrorKind::UnexpectedEof => "is behind the end of the file".to_owned(),
         _ => format!("cannot be read: {error}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::fsync;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_in_memory_is_read_as_what_is() {
+        let bytes: Vec<u8> = (0..2 * BLOCK_BYTES + 4096).map(|at| (at / 7) as u8).collect();
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), &bytes).expect("its bytes");
+        let file = File::open(file.path()).expect("the file");
+        for offset in [0, 4096, BLOCK_BYTES - 4096, 2 * BLOCK_BYTES] {
+            for length in [4096, BLOCK_BYTES] {
+                fsync(&file).expect("on the disk");
+                // Only what is on the disk is dropped from memory.
+                fadvise(&file, 0, None, Advice::DontNeed).expect("out of memory");
+                let mut found = vec![0; length];
+                for _ in 0..2 {
+                    let outcome = read(&file, &mut found, offset as u64);
+                    match bytes.get(offset..offset + length) {
+                        Some(bytes) => assert!(outcome.is_ok() && found == bytes, "{offset}"),
+                        None => assert_eq!(outcome.unwrap_err(), "is behind the end of the file"),
+                    }
+                }
+            }
+        }
+    }
 }
