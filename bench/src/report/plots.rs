@@ -18,6 +18,8 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn<E> = Result<(), DrawingAreaErrorKind<E>>;
 
 const SIZE: (u32, u32) = (760, 420);
+/// Where names stand below.
+const WIDE: (u32, u32) = (1000, 420);
 const ROW_HEIGHT: u32 = 34;
 const TITLE: (&str, u32) = ("sans-serif", 18);
 const LABEL: (&str, u32) = ("sans-serif", 13);
@@ -160,9 +162,13 @@ where
         .draw()
 }
 
-/// Three bars for each open loop: p50, p99 and p99.9, on a logarithmic scale.
+/// Three bars for each open loop of the server as it is with values of 1 KiB: p50, p99 and p99.9, on a
+/// logarithmic scale.
 fn latencies(path: &Path, measurements: &[Measurement]) -> Result<(), Failure> {
-    let open = |one: &&Measurement| one.rounds.iter().any(|figure| figure.offered_per_s.is_some());
+    let open = |one: &&Measurement| {
+        let paced = one.rounds.iter().any(|figure| figure.offered_per_s.is_some());
+        paced && one.side == "reused" && one.value_bytes == 1 << 10
+    };
     let chosen: Vec<&Measurement> = measurements.iter().filter(open).collect();
     if chosen.is_empty() {
         return Ok(());
@@ -183,7 +189,7 @@ fn latencies(path: &Path, measurements: &[Measurement]) -> Result<(), Failure> {
         .iter()
         .map(|(name, of)| (*name, chosen.iter().map(|one| one.spread(of).median).collect()))
         .collect();
-    let root = SVGBackend::new(path, SIZE).into_drawing_area();
+    let root = SVGBackend::new(path, WIDE).into_drawing_area();
     Ok(draw_latencies(&root, &names, &bars)?)
 }
 
@@ -195,7 +201,7 @@ fn draw_latencies<'a>(
     root.fill(&WHITE)?;
     let Range { start, end } = decades(bars.iter().flat_map(|(_, values)| values.iter().copied()));
     let mut chart = ChartBuilder::on(root)
-        .caption("Latency at a third of the peak, µs, 1 KiB", TITLE)
+        .caption("Latency of the server as it is at a third of the peak, µs, 1 KiB", TITLE)
         .margin(12)
         .x_label_area_size(30)
         .y_label_area_size(60)
