@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::log::Log;
-use super::rounds::{filling, one, start};
+use super::rounds::{filling, one, start, together};
 use super::{Bench, Measured};
 use crate::Failure;
 use crate::clock;
@@ -51,10 +51,10 @@ pub fn set(bench: &mut Bench) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Gets at a third of their peak, alone and while sets come: first at a third of what gets and sets
-/// reach together, so that both ask the same share of what can be done; then the gets at as many as
-/// alone and the sets at a third of their own peak, two thirds in all. Beside the latter the control:
-/// the same of a server that answers constants, beside a log that is synced for the sets.
+/// Gets at a third of their peak, alone and while sets come, in two ways: as many gets as alone and sets
+/// at a third of their own peak, two thirds in all; and both at a third of what they reach together, the
+/// same share of what can be done as alone. Beside the former the control: the same of a server that
+/// answers constants, beside a log that is synced for the sets.
 pub fn get_beside_set(bench: &mut Bench) -> Result<(), Failure> {
     let (gets, sets) = (Stream::new(Work::Get, CONNECTIONS), Stream::new(Work::Set, CONNECTIONS));
     let named =
@@ -119,13 +119,11 @@ fn beside_sets(
     let slow_gets = at(Work::Get, peak.requests_per_s * SHARE);
     let before = if round.is_multiple_of(2) { Some(one(side, &slow_gets, longer)?) } else { None };
     let both = [slow_gets.clone(), slow_sets.clone()];
-    let beside = match (log, slow_sets.pace) {
-        (Some(log), Pace::Rate(per_s)) => log.beside(per_s, || side.run(&both, longer))?,
-        _ => side.run(&both, longer)?,
+    let [gets_beside, sets_beside] = match (log, slow_sets.pace) {
+        (Some(log), Pace::Rate(per_s)) => log.beside(per_s, || together(side, &both, longer))?,
+        _ => together(side, &both, longer)?,
     };
     let alone = before.map_or_else(|| one(side, &slow_gets, longer), Ok)?;
-    let [gets_beside, sets_beside] = <[Figure; 2]>::try_from(beside)
-        .map_err(|figures| format!("two streams have {} figures", figures.len()))?;
     Ok([peak, alone, gets_beside, sets_beside])
 }
 
@@ -136,14 +134,10 @@ fn a_third_of_both(
     sets: &Stream,
     time: Duration,
 ) -> Result<[Figure; 4], Failure> {
-    let two = |figures: Vec<Figure>| {
-        <[Figure; 2]>::try_from(figures)
-            .map_err(|figures| format!("two streams have {} figures", figures.len()))
-    };
-    let [get_peak, set_peak] = two(side.run(&[gets.clone(), sets.clone()], time)?)?;
+    let [get_peak, set_peak] = together(side, &[gets.clone(), sets.clone()], time)?;
     let slow_gets = at(Work::Get, get_peak.requests_per_s * SHARE);
     let slow_sets = at(Work::Set, set_peak.requests_per_s * SHARE);
-    let [gets, sets] = two(side.run(&[slow_gets, slow_sets], LONGER * time)?)?;
+    let [gets, sets] = together(side, &[slow_gets, slow_sets], LONGER * time)?;
     Ok([get_peak, set_peak, gets, sets])
 }
 

@@ -110,8 +110,18 @@ fn in_rounds(
 
 /// One turn of one stream.
 pub fn one(side: &mut Running, stream: &Stream, time: Duration) -> Result<Figure, Failure> {
-    let figures = side.run(std::slice::from_ref(stream), time)?;
-    Ok(figures.into_iter().next().ok_or("a stream without a figure")?)
+    let [figure] = together(side, std::array::from_ref(stream), time)?;
+    Ok(figure)
+}
+
+/// One turn of streams that run at once.
+pub fn together<const N: usize>(
+    side: &mut Running,
+    streams: &[Stream; N],
+    time: Duration,
+) -> Result<[Figure; N], Failure> {
+    let figures = <[Figure; N]>::try_from(side.run(streams, time)?);
+    Ok(figures.map_err(|figures| format!("{N} streams have {} figures", figures.len()))?)
 }
 
 /// The order of a round: it begins one further each time, and once all have been first it runs
