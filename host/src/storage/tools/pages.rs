@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rustix::fs::{Advice, fadvise};
-use rustix::io::{ReadWriteFlags, preadv2};
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 pub use self::format::Tree;
 use self::format::{
@@ -94,7 +94,9 @@ impl Pages {
         let file = File::open(path).map_err(|error| format!("{shown}: {error}"))?;
         // No reading ahead: what comes so is held in large pieces, in which a server's later writes
         // of single pages cost more (see `storage/room.rs`).
-        let _ = fadvise(&file, 0, None, Advice::Random);
+        if read_cached(&file, &mut [0], 0).is_some() {
+            let _ = fadvise(&file, 0, None, Advice::Random);
+        }
         let length = file.metadata().map_err(|error| format!("{shown}: {error}"))?.len();
         let mut first = vec![0; PAGE_HEAD + META_BYTES];
         read(&file, &mut first, 0).map_err(|error| format!("meta page 0: {error}"))?;
@@ -364,19 +366,31 @@ enum Value<'a> {
     Tree(Tree),
 }
 
-/// Reads what is in memory from there; of anything else the block around it is read first.
+/// Reads what is in memory from there; of anything else the block around it is read first. Where
+/// the file system cannot tell, each read would have the block read anew: there it is left out.
 fn read(file: &File, bytes: &mut [u8], offset: u64) -> Result<(), String> {
-    let parts = &mut [IoSliceMut::new(bytes)];
-    let there = preadv2(file, parts, offset, ReadWriteFlags::NOWAIT);
-    if there == Ok(bytes.len()) {
-        return Ok(());
+    match read_cached(file, bytes, offset) {
+        Some(read) if read == bytes.len() => return Ok(()),
+        Some(_) => {
+            let block = offset - offset % BLOCK_BYTES as u64;
+            // What fails here fails again, and is told, below.
+            let _ = file.read_at(&mut vec![0; BLOCK_BYTES], block);
+        }
+        None => {}
     }
-    // What fails here fails again, and is told, below.
-    let _ = file.read_at(&mut vec![0; BLOCK_BYTES], offset - offset % BLOCK_BYTES as u64);
     file.read_exact_at(bytes, offset).map_err(|error| match error.kind() {
         io::ErrorKind::UnexpectedEof => "is behind the end of the file".to_owned(),
         _ => format!("cannot be read: {error}"),
     })
+}
+
+/// Reads as much as is in memory; None where the file system cannot tell what is.
+fn read_cached(file: &File, bytes: &mut [u8], offset: u64) -> Option<usize> {
+    match preadv2(file, &mut [IoSliceMut::new(bytes)], offset, ReadWriteFlags::NOWAIT) {
+        Ok(read) => Some(read),
+        Err(Errno::AGAIN) => Some(0),
+        Err(_) => None,
+    }
 }
 
 #[cfg(test)]
