@@ -94,8 +94,10 @@ impl Pages {
         let file = File::open(path).map_err(|error| format!("{shown}: {error}"))?;
         // No reading ahead: what comes so is held in large pieces, in which a server's later writes
         // of single pages cost more (see `storage/room.rs`).
-        if read_cached(&file, &mut [0], 0).is_some() {
-            let _ = fadvise(&file, 0, None, Advice::Random);
+        let _ = fadvise(&file, 0, None, Advice::Random);
+        if read_cached(&file, &mut [0], 0).is_none() {
+            // Nor are blocks read there: page by page would take long.
+            let _ = fadvise(&file, 0, None, Advice::Normal);
         }
         let length = file.metadata().map_err(|error| format!("{shown}: {error}"))?.len();
         let mut first = vec![0; PAGE_HEAD + META_BYTES];
