@@ -1,6 +1,5 @@
 //! TLS: both protocols through it, certificates that are read anew, and that nothing travels in the
 //! clear unless that was asked for.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

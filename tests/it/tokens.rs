@@ -1,6 +1,5 @@
 //! Scoped tokens from outside: made, listed and revoked by API and command line, what they reach and
 //! what they do not, and that their secrets turn up nowhere.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use larder_tests::{Client, Larder, Options, Reply, TOKEN, guest_file};
 use serde_json::{Value, json};

@@ -1,5 +1,4 @@
 //! Settings: what overrules what, what is refused before the port opens, and what help says.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;

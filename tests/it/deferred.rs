@@ -1,5 +1,4 @@
 //! Writes that end a call: what becomes of them, and of guests that use them badly.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use larder_tests::{BEARER, Client, Larder, Options, Reply, test_guest, text};
 use serde_json::{Value, json};

@@ -1,6 +1,5 @@
 //! Guests beside the API: what they see, what they may reach, and what happens to those that
 //! misbehave.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use larder_tests::{BEARER, Client, Larder, Options, TOKEN, guest_file, test_guest, text};
 use serde_json::json;

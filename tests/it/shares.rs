@@ -1,6 +1,5 @@
 //! What part of the server a mount may take: its calls at once, its share of a thread's time, and the
 //! priority of the threads that it runs on.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeMap;
 use std::fs;

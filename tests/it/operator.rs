@@ -1,6 +1,5 @@
 //! What an operator sees: `/livez`, `/readyz` and `/metrics`, who may ask for them, and that the
 //! numbers are those of what was done.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,6 +1,5 @@
 //! The commands for data without a server, beside a running one and alone: check, backup, restore,
 //! export, import. What they do to data that is being written is the torture tests'.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs;
 use std::os::unix::fs::FileExt;

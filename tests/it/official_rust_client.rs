@@ -1,7 +1,6 @@
 //! The official Rust client, unchanged, over HTTP/1.1 and over HTTP/2: every operation, every
 //! behavior, the walk of conditional writes, ttl, namespaces, large values, typed errors, and a
 //! counter that 64 tasks keep by compare-and-set.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::time::Duration;
 

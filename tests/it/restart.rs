@@ -1,6 +1,5 @@
 //! What outlives the process: acknowledged writes over kill -9, versions that go on rising, and
 //! shutdowns that lose nothing.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,6 +1,5 @@
 //! Limits of connections: many of them, idle and slow ones, floods of HTTP/2 frames, and answers that
 //! nobody takes.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::time::Duration;
 

@@ -1,6 +1,5 @@
 //! Rude and broken clients: each gets the right status or a closed connection, and the server
 //! lives and serves others.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io;
 use std::time::Duration;

@@ -1,0 +1,20 @@
+//! The end-to-end tests: the built program from outside, a module a subject. One program, so that
+//! it is linked once; the harness is the library beside it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod api;
+mod components;
+mod conformance;
+mod crowds;
+mod deferred;
+mod guests;
+mod hostile;
+mod official_rust_client;
+mod operator;
+mod readme;
+mod restart;
+mod settings;
+mod shares;
+mod tls;
+mod tokens;
+mod tools;
