@@ -2,7 +2,7 @@
 //! connections are the workers', what a connection says is `http`'s.
 
 use std::convert::Infallible;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::future::Future;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -312,6 +312,10 @@ fn read_or_make_token(path: &Path) -> io::Result<Token> {
     writeln!(file, "{secret}")?;
     file.sync_all()?;
     fs::rename(&unfinished, path)?;
+    // Whoever has read it finds it again after a power cut.
+    if let Some(dir) = path.parent() {
+        File::open(dir)?.sync_all()?;
+    }
     Token::new(&secret).ok_or_else(invalid)
 }
 

@@ -270,15 +270,6 @@ fn a_second_opener_of_the_directory_is_refused() {
 }
 
 #[test]
-fn a_directory_open_to_others_is_refused() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let bed = Bed::new();
-    drop(bed.open());
-    std::fs::set_permissions(&bed.path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    assert!(matches!(bed.try_open(), Err(OpenError::NotPrivate { mode: 0o755, .. })));
-}
-
-#[test]
 fn a_file_that_was_cut_short_is_refused_before_it_is_read() {
     let bed = Bed::new();
     let storage = bed.open();

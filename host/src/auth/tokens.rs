@@ -271,7 +271,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_token_ends_at_its_very_millisecond() {
-        let Bed { tokens, driver, .. } = bed();
+        let Bed { tokens, driver, dir: _dir } = bed();
         let token = NewToken { expiry: Some(1_000_500), ..reader("short") };
         let (_, secret) = tokens.create(token, "a test").await.unwrap();
         driver.advance(499);
@@ -282,7 +282,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_close_to_a_token_is_not_valid() {
-        let Bed { tokens, .. } = bed();
+        let Bed { tokens, dir: _dir, .. } = bed();
         let (_, secret) = tokens.create(reader("a"), "a test").await.unwrap();
         let (_, other) = tokens.create(reader("b"), "a test").await.unwrap();
         let at = MARK.len() + 1 + 2 * ID_BYTES;
@@ -310,7 +310,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_cannot_be_is_refused_with_the_reason() {
-        let Bed { tokens, .. } = bed();
+        let Bed { tokens, dir: _dir, .. } = bed();
         let scope = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         for (token, reason) in [
             (reader(""), "name"),

@@ -1,15 +1,15 @@
 //! Opens the LMDB environment, and makes or checks what must be in it before anything is served.
-//! Knows the files, the databases and the lock; knows nothing of operations.
+//! Knows the databases and their first rows; where files stand is `directory`'s, and what operations
+//! do with them is none of its business.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::fs::{self, File, OpenOptions};
+use std::path::Path;
 use std::sync::Arc;
 
 use heed::types::Bytes;
 use heed::{CommitOrAbort, Env, EnvOpenOptions, WithTls};
 
+use super::directory::{self, Holds, data_file, io_error};
 use super::error::OpenError;
 use super::layout::{self, NamespaceRow, Record, StateRow};
 use super::namespaces::Namespace;
@@ -24,8 +24,6 @@ pub type Tree = heed::Database<'static, Bytes, Bytes>;
 const MAP_BYTES: u64 = 1 << 40;
 /// Room for trees by name; there are five.
 pub const TREES_MAX: u32 = 8;
-/// Folder of a data directory in which a restore or an import makes the data.
-pub const INCOMING: &str = "incoming";
 /// Kept above a quota so that deletes and sweeps find free pages: at least this, or an eighth.
 const RESERVE_BYTES: u64 = 64 << 20;
 
@@ -56,105 +54,71 @@ pub struct Found {
     pub state: StateRow,
     /// All namespaces.
     pub namespaces: Vec<(String, Namespace)>,
+    /// Entries, expired ones included.
+    pub entries: u64,
+    /// Whether the store was made by this.
+    pub is_new: bool,
+}
+
+/// The trees of an environment.
+struct Trees {
+    main: Tree,
+    expiry: Tree,
+    namespaces: Tree,
+    meta: Tree,
+    tokens: Tree,
 }
 
 /// Opens or makes the store in `dir`.
 pub fn open(dir: &Path, options: &Options, clock: &Clock) -> Result<(Database, Found), OpenError> {
-    make_private_dir(dir)?;
-    let lock = Arc::new(take_lock(dir)?);
-    refuse_unfinished(dir)?;
+    directory::make_private(dir)?;
+    let lock = directory::take_lock(dir)?;
+    let is_new = match directory::look(dir)? {
+        Holds::Store => false,
+        Holds::Nothing { remains } => {
+            if !remains.is_empty() {
+                let (path, found) = (dir.display(), remains.join(", "));
+                tracing::warn!(%path, found, "there is no data file, but what a store leaves beside \
+                    one: is a volume not mounted, or was the file deleted? A new store is made");
+            }
+            make(dir, clock)?;
+            true
+        }
+    };
     let env = open_env(dir, options)?;
     let short = extend(dir, &env)?;
-    let database = open_databases(dir, env, lock).and_then(|database| {
+    let database = open_databases(dir, env, lock, clock).and_then(|database| {
         if short.is_some() {
             read_everything(&database).map_err(lmdb_error(dir))?;
         }
         Ok(database)
     });
     let database = match (database, short) {
-        (Err(_), Some((found, needed))) => {
+        (Err(OpenError::Lmdb { .. } | OpenError::Damaged { .. }), Some((found, needed))) => {
             set_length(dir, found)?;
             return Err(OpenError::Truncated { path: data_file(dir), found, needed });
         }
         (database, _) => database?,
     };
-    initialize(dir, &database, clock)?;
-    let found = read_found(dir, &database)?;
+    let found = read_found(dir, &database, is_new)?;
+    directory::mark(dir)?;
     Ok((database, found))
 }
 
-fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
-    let path = path.to_owned();
-    move |source| OpenError::Io { what, path, source }
+/// Makes a new store beside its place and moves it there. Killed at any step, the next start finds a
+/// whole store or none.
+fn make(dir: &Path, clock: &Clock) -> Result<(), OpenError> {
+    let folder = directory::begin_new(dir)?;
+    let env = open_env(&folder, &Options::default())?;
+    let trees = create_trees(&env).map_err(lmdb_error(dir))?;
+    write_first_rows(&env, &trees, clock).map_err(lmdb_error(dir))?;
+    env.prepare_for_closing().wait();
+    directory::publish_new(dir, &folder)
 }
 
 fn lmdb_error(dir: &Path) -> impl Fn(heed::Error) -> OpenError {
     let path = dir.to_owned();
     move |source| OpenError::Lmdb { path: path.clone(), source }
-}
-
-/// Makes the directory, or finds out whether what is there is private and on a disk of this machine.
-pub fn make_private_dir(dir: &Path) -> Result<(), OpenError> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.map_err(io_error("create the data directory", dir))?;
-    let metadata = fs::metadata(dir).map_err(io_error("look at", dir))?;
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(OpenError::NotPrivate { path: dir.to_owned(), mode });
-    }
-    let on = rustix::fs::statfs(dir).map_err(|error| io_error("look at", dir)(error.into()))?;
-    match network_file_system(on.f_type as u64) {
-        Some(kind) => Err(OpenError::OnNetwork { path: dir.to_owned(), kind }),
-        None => Ok(()),
-    }
-}
-
-/// Names the network file system that a magic number of `statfs` stands for: LMDB's locks and maps
-/// do not work across machines. Numbers from Linux' `magic.h` and the file systems' own headers.
-fn network_file_system(magic: u64) -> Option<&'static str> {
-    // The field is signed on some systems: the numbers have 32 bits.
-    match magic & 0xFFFF_FFFF {
-        0x6969 => Some("NFS"),
-        0x517B | 0xFF53_4D42 | 0xFE53_4D42 => Some("SMB"),
-        0x0102_1997 => Some("9P"),
-        0x00C3_6400 => Some("Ceph"),
-        0x5346_414F | 0x6B41_4653 => Some("AFS"),
-        0x7375_7245 => Some("Coda"),
-        0x0BD0_0BD0 => Some("Lustre"),
-        0x7461_636F => Some("OCFS2"),
-        0x0116_1970 => Some("GFS2"),
-        0x564C => Some("NCP"),
-        _ => None,
-    }
-}
-
-/// Refuses what a restore or an import has begun and not finished; tidies up after one that has.
-fn refuse_unfinished(dir: &Path) -> Result<(), OpenError> {
-    let incoming = dir.join(INCOMING);
-    if !incoming.exists() {
-        return Ok(());
-    }
-    if !data_file(dir).exists() {
-        return Err(OpenError::Unfinished(incoming));
-    }
-    fs::remove_dir_all(&incoming).map_err(io_error("remove", &incoming))
-}
-
-/// Takes the lock that keeps every other server and restore away, for as long as the file is open.
-pub fn take_lock(dir: &Path) -> Result<File, OpenError> {
-    let path = dir.join("lock");
-    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
-    let file = file.map_err(io_error("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(dir.to_owned())),
-        Err(TryLockError::Error(source)) => Err(io_error("lock", &path)(source)),
-    }
-}
-
-/// The file that holds the data.
-pub fn data_file(dir: &Path) -> PathBuf {
-    dir.join("data.mdb")
 }
 
 /// Address space for the map, with or without a quota.
@@ -211,58 +175,81 @@ fn read_everything(database: &Database) -> Result<(), heed::Error> {
     Ok(())
 }
 
-fn open_databases(dir: &Path, env: Env<WithTls>, lock: Arc<File>) -> Result<Database, OpenError> {
-    let wtxn = env.write_txn().map_err(lmdb_error(dir))?;
-    let made = env
-        .create_databases_and_commit(wtxn, |opener, txn| {
-            let main = opener.create_database::<Bytes, Bytes>(txn, Some("main"))?;
-            let expiry = opener.create_database::<Bytes, Bytes>(txn, Some("expiry"))?;
-            let namespaces = opener.create_database::<Bytes, Bytes>(txn, Some("namespaces"))?;
-            let meta = opener.create_database::<Bytes, Bytes>(txn, Some("meta"))?;
-            let tokens = opener.create_database::<Bytes, Bytes>(txn, Some("tokens"))?;
-            Ok(CommitOrAbort::<_, ()>::Commit((main, expiry, namespaces, meta, tokens)))
-        })
-        .map_err(lmdb_error(dir))?;
-    let (main, expiry, namespaces, meta, tokens) = made.unwrap_commit();
-    let readers = Arc::default();
-    Ok(Database { env, main, expiry, namespaces, meta, tokens, readers, _lock: lock })
+/// Opens the trees of a store whose format this program knows, making those that were not thought of
+/// when it was made.
+fn open_databases(
+    dir: &Path,
+    env: Env<WithTls>,
+    lock: File,
+    clock: &Clock,
+) -> Result<Database, OpenError> {
+    let has_format = check_format(dir, &env)?;
+    let trees = create_trees(&env).map_err(lmdb_error(dir))?;
+    if !has_format {
+        // What was interrupted when stores were still made in their place has no rows at all.
+        let rows = (|| trees.main.len(&*env.read_txn()?))().map_err(lmdb_error(dir))?;
+        if rows > 0 || directory::is_marked(dir) {
+            return Err(damaged(dir, "the format row is missing"));
+        }
+        write_first_rows(&env, &trees, clock).map_err(lmdb_error(dir))?;
+    }
+    let Trees { main, expiry, namespaces, meta, tokens } = trees;
+    let (readers, _lock) = (Arc::default(), Arc::new(lock));
+    Ok(Database { env, main, expiry, namespaces, meta, readers, tokens, _lock })
 }
 
-/// Checks the format, and writes the first rows into an empty database.
-fn initialize(dir: &Path, database: &Database, clock: &Clock) -> Result<(), OpenError> {
+fn damaged(dir: &Path, what: &'static str) -> OpenError {
+    OpenError::Damaged { path: dir.to_owned(), what }
+}
+
+/// Judges the format before anything else is read, and whether there is one.
+fn check_format(dir: &Path, env: &Env<WithTls>) -> Result<bool, OpenError> {
     let failed = lmdb_error(dir);
-    let damaged = |what| OpenError::Damaged { path: dir.to_owned(), what };
-    let mut txn = database.env.write_txn().map_err(&failed)?;
-    if let Some(stored) = database.meta.get(&txn, layout::META_FORMAT).map_err(&failed)? {
-        let found = layout::decode_format(stored).map_err(|_| damaged("the format row"))?;
-        if found > layout::FORMAT {
-            let path = dir.to_owned();
-            return Err(OpenError::NewerFormat { path, found, known: layout::FORMAT });
-        }
-        return Ok(());
+    let txn = env.read_txn().map_err(&failed)?;
+    let open = env.open_databases_and_commit(txn, |opener, txn| {
+        let meta = opener.open_database::<Bytes, Bytes>(txn, Some("meta"))?;
+        Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(meta))
+    });
+    let Some(meta) = open.map_err(&failed)?.unwrap_commit() else { return Ok(false) };
+    let txn = env.read_txn().map_err(&failed)?;
+    let Some(stored) = meta.get(&txn, layout::META_FORMAT).map_err(&failed)? else {
+        return Ok(false);
+    };
+    let found = layout::decode_format(stored).map_err(|_| damaged(dir, "the format row"))?;
+    if found > layout::FORMAT {
+        let path = dir.to_owned();
+        return Err(OpenError::NewerFormat { path, found, known: layout::FORMAT });
     }
-    if database.main.len(&txn).map_err(&failed)? > 0 {
-        return Err(damaged("the format row is missing"));
-    }
+    Ok(true)
+}
+
+fn create_trees(env: &Env<WithTls>) -> Result<Trees, heed::Error> {
+    let made = env.create_databases_and_commit(env.write_txn()?, |opener, txn| {
+        let mut tree = |name| opener.create_database::<Bytes, Bytes>(txn, Some(name));
+        let (main, expiry, namespaces) = (tree("main")?, tree("expiry")?, tree("namespaces")?);
+        let trees = (main, expiry, namespaces, tree("meta")?, tree("tokens")?);
+        Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(trees))
+    })?;
+    let (main, expiry, namespaces, meta, tokens) = made.unwrap_commit();
+    Ok(Trees { main, expiry, namespaces, meta, tokens })
+}
+
+/// Writes what every store holds, durably.
+fn write_first_rows(env: &Env<WithTls>, trees: &Trees, clock: &Clock) -> Result<(), heed::Error> {
     let now = clock.now();
     let default = NamespaceRow { id: layout::DEFAULT_ID, created: now, updated: now };
     let state = StateRow { version: Version(0), instant: now, next_namespace: NamespaceId(2) };
     let name = DEFAULT_NAMESPACE.as_bytes();
-    database.namespaces.put(&mut txn, name, &default.encode(name)).map_err(&failed)?;
-    database.meta.put(&mut txn, layout::META_STATE, &state.encode()).map_err(&failed)?;
-    database.meta.put(&mut txn, layout::META_FORMAT, &layout::encode_format()).map_err(&failed)?;
-    txn.commit().map_err(&failed)?;
-    // The file's name is durable only once its directory is, and so is the directory's.
-    for path in [Some(dir), dir.parent()].into_iter().flatten() {
-        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        File::open(path).and_then(|dir| dir.sync_all()).map_err(io_error("sync", path))?;
-    }
-    Ok(())
+    let mut txn = env.write_txn()?;
+    trees.namespaces.put(&mut txn, name, &default.encode(name))?;
+    trees.meta.put(&mut txn, layout::META_STATE, &state.encode())?;
+    trees.meta.put(&mut txn, layout::META_FORMAT, &layout::encode_format())?;
+    txn.commit()
 }
 
-fn read_found(dir: &Path, database: &Database) -> Result<Found, OpenError> {
+fn read_found(dir: &Path, database: &Database, is_new: bool) -> Result<Found, OpenError> {
     let failed = lmdb_error(dir);
-    let damaged = |what| OpenError::Damaged { path: dir.to_owned(), what };
+    let damaged = |what| damaged(dir, what);
     let txn = database.env.read_txn().map_err(&failed)?;
     let state = database.meta.get(&txn, layout::META_STATE).map_err(&failed)?;
     let state = state.ok_or_else(|| damaged("the state row is missing"))?;
@@ -275,22 +262,6 @@ fn read_found(dir: &Path, database: &Database) -> Result<Found, OpenError> {
         let NamespaceRow { id, created, updated } = row;
         namespaces.push((name.to_owned(), Namespace { id, created, updated }));
     }
-    Ok(Found { state, namespaces })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn network_file_systems_are_known_by_their_numbers_and_local_ones_are_not() {
-        // What statfs gives for NFS, CIFS (signed, as 32 bits and extended to 64) and 9P ...
-        for magic in [0x6969, 0xFF53_4D42, 0xFFFF_FFFF_FF53_4D42, 0x0102_1997] {
-            assert!(network_file_system(magic).is_some(), "{magic:#x}");
-        }
-        // ... and for ext4, XFS, btrfs, tmpfs, overlayfs and ZFS.
-        for magic in [0xEF53, 0x5846_5342, 0x9123_683E, 0x0102_1994, 0x794C_7630, 0x2FC1_2FC1] {
-            assert!(network_file_system(magic).is_none(), "{magic:#x}");
-        }
-    }
+    let entries = database.main.len(&txn).map_err(&failed)?;
+    Ok(Found { state, namespaces, entries, is_new })
 }

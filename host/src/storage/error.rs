@@ -99,12 +99,28 @@ pub enum OpenError {
     #[error("{} is in use by another larder; stop that one first or name another directory with --data", .0.display())]
     InUse(PathBuf),
     /// The directory is open to other users.
-    #[error("{} can be read or written by other users (mode {mode:o}); run: chmod 700 {}", path.display(), path.display())]
+    #[error("{} can be read or written by other users (mode {mode:o}, of user {owner}; this is user {user}); \
+             run: chmod 700 {}; or name a directory in it with --data, which is made private", path.display(), path.display())]
     NotPrivate {
         /// The directory.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
+        /// Whose it is.
+        owner: u32,
+        /// Who this process runs as.
+        user: u32,
+    },
+    /// A file or the directory is another user's, and closed to this one.
+    #[error("{} is user {owner}'s, and user {user}, as whom this runs, cannot use it; run: chown -R {user} on \
+             the data directory, or run this as user {owner}", path.display())]
+    Foreign {
+        /// The file or directory.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who this process runs as.
+        user: u32,
     },
     /// The directory is on a network file system.
     #[error("{} is on a network file system ({kind}), where LMDB's locks and maps do not hold; name a directory on a disk of this machine with --data", path.display())]
@@ -117,6 +133,20 @@ pub enum OpenError {
     /// A restore or an import into the directory was begun and not finished.
     #[error("{} is left from a restore or an import that did not end; run that again, or remove it to begin with no data", .0.display())]
     Unfinished(PathBuf),
+    /// The data file is empty, which no store ever leaves it.
+    #[error("{} is empty (0 bytes): something has cut it short; restore it from a backup, or remove it and \
+             the file `store` beside it to begin with no data", .0.display())]
+    Empty(PathBuf),
+    /// There was a store, and its data file is gone.
+    #[error("{} is missing, though {} tells that there was a store: is a volume not mounted, or was the \
+             file moved? Put it back, restore a backup, or remove {} to begin with no data",
+            data.display(), mark.display(), mark.display())]
+    Missing {
+        /// The data file.
+        data: PathBuf,
+        /// What tells of the store.
+        mark: PathBuf,
+    },
     /// The file ends before the last page that it must hold.
     #[error("{} is cut short: {found} bytes, {needed} needed; restore it from a backup", path.display())]
     Truncated {

@@ -6,6 +6,7 @@
 //! waiting as one group and answers only after the commit is on disk.
 
 mod apply;
+mod directory;
 mod env;
 mod error;
 pub mod layout;
@@ -213,6 +214,12 @@ impl Storage {
     pub fn open(dir: &Path, options: Options, clock: Clock) -> Result<Self, OpenError> {
         let (database, found) = env::open(dir, &options, &clock)?;
         clock.raise_to(found.state.instant);
+        let (path, entries, version) = (dir.display(), found.entries, found.state.version);
+        if found.is_new {
+            tracing::info!(%path, "a new store was made");
+        } else {
+            tracing::info!(%path, entries, %version, "the store was opened");
+        }
         let namespaces = Arc::new(Namespaces::new(found.namespaces));
         let room = Room::new(dir);
         let writer = Writer::start(&database, found.state, &namespaces, &clock, &options, room);

@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::env::data_file;
+use super::directory::data_file;
 use super::error::is_full;
 
 /// Room that is kept free of data, so that deletes always find pages; one of many pages needs the

@@ -48,13 +48,7 @@ pub fn run(command: TokenCommand) -> Result<(), Box<dyn Error>> {
 
 /// Has the server do it that has the directory; without one it is done here.
 fn ask(dir: &Path, request: Request) -> Result<Answer, Box<dyn Error>> {
-    if !dir.join("data.mdb").exists() {
-        return Err(format!(
-            "{} holds no data; name the server's data directory with --data",
-            dir.display()
-        )
-        .into());
-    }
+    storage::tools::existing(dir)?;
     let clock = Clock::system();
     match Storage::open(dir, storage::Options::default(), clock.clone()) {
         Ok(storage) => {

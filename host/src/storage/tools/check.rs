@@ -11,7 +11,7 @@ use super::super::error::OpenError;
 use super::super::layout::{self, NamespaceRow, Record, StateRow};
 use super::super::{DEFAULT_NAMESPACE, NamespaceId, Version};
 use super::pages::{Faults, Pages, Row, Tree};
-use super::{Reader, ToolError, env, failed, no_data};
+use super::{Reader, ToolError, directory, existing, failed};
 use crate::clock::Millis;
 
 /// The trees, in an order in which what a row refers to is known before it.
@@ -43,11 +43,8 @@ pub struct Findings {
 /// # Errors
 /// Why nothing at all can be read from it.
 pub fn check(dir: &Path) -> Result<Findings, ToolError> {
-    let path = env::data_file(dir);
-    if !path.exists() {
-        return Err(no_data(dir));
-    }
-    match env::take_lock(dir) {
+    let path = existing(dir)?;
+    match directory::take_lock(dir) {
         // No server has it; none can begin while the lock is held.
         Ok(_lock) => check_file(&path).map_err(failed),
         Err(OpenError::InUse(_)) => check_served(dir, &path),

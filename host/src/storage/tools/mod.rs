@@ -24,6 +24,7 @@ pub use self::export::{Exported, export};
 pub use self::import::{Imported, import};
 pub use self::pages::Faults;
 pub use self::restore::restore;
+use super::directory;
 use super::env::{self, Tree};
 use super::error::OpenError;
 use super::{Options, Version};
@@ -47,9 +48,21 @@ fn failed(what: impl Into<String>) -> ToolError {
     ToolError::Failed(what.into())
 }
 
-fn no_data(dir: &Path) -> ToolError {
-    let file = env::data_file(dir);
-    failed(format!("there is no {}; name the data directory with --data", file.display()))
+/// The data file of `dir`.
+///
+/// # Errors
+/// There is none, or it is empty.
+pub fn existing(dir: &Path) -> Result<PathBuf, ToolError> {
+    let file = directory::data_file(dir);
+    match fs::metadata(&file) {
+        Ok(metadata) if metadata.len() == 0 => Err(OpenError::Empty(file).into()),
+        Ok(_) => Ok(file),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let file = file.display();
+            Err(failed(format!("there is no {file}; name the data directory with --data")))
+        }
+        Err(error) => Err(at(&file)(error)),
+    }
 }
 
 /// Names the file in an error of the operating system.
@@ -75,10 +88,7 @@ struct Trees {
 impl Reader {
     #[expect(unsafe_code, reason = "LMDB maps a file, which Rust cannot check")]
     fn open(dir: &Path) -> Result<Self, ToolError> {
-        let path = env::data_file(dir);
-        if !path.exists() {
-            return Err(no_data(dir));
-        }
+        let path = existing(dir)?;
         let mut open = EnvOpenOptions::new().read_txn_with_tls();
         open.map_size(env::map_bytes(None)).max_dbs(env::TREES_MAX);
         open.max_readers(Options::default().readers_max);
@@ -129,9 +139,9 @@ struct Incoming {
 impl Incoming {
     /// Begins in a directory that holds no data.
     fn begin(dir: &Path) -> Result<Self, ToolError> {
-        env::make_private_dir(dir)?;
-        let lock = env::take_lock(dir)?;
-        let data = env::data_file(dir);
+        directory::make_private(dir)?;
+        let lock = directory::take_lock(dir)?;
+        let data = directory::data_file(dir);
         if data.exists() {
             return Err(failed(format!(
                 "{} holds data already; name another directory with --data, or move {} away",
@@ -139,7 +149,7 @@ impl Incoming {
                 data.display()
             )));
         }
-        let folder = dir.join(env::INCOMING);
+        let folder = dir.join(directory::INCOMING);
         if folder.exists() {
             fs::remove_dir_all(&folder).map_err(at(&folder))?;
         }
@@ -150,7 +160,7 @@ impl Incoming {
 
     /// Where the data file is made.
     fn data_file(&self) -> PathBuf {
-        env::data_file(&self.folder)
+        directory::data_file(&self.folder)
     }
 
     /// Checks the data file, makes it durable and moves it to its place.
@@ -161,11 +171,9 @@ impl Incoming {
             return Err(failed(format!("what was made is not sound: {fault}")));
         }
         sync(&made)?;
-        fs::rename(&made, env::data_file(&self.dir)).map_err(at(&made))?;
+        fs::rename(&made, directory::data_file(&self.dir)).map_err(at(&made))?;
+        directory::mark(&self.dir)?;
         sync(&self.dir)?;
-        if let Some(parent) = self.dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            sync(parent)?;
-        }
         fs::remove_dir_all(&self.folder).map_err(at(&self.folder))?;
         Ok(findings)
     }
