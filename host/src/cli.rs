@@ -83,6 +83,19 @@ pub enum Command {
         #[command(flatten)]
         data: DataArgs,
     },
+    /// Tell how far the data's time is ahead of this machine's clock, and set it back
+    ///
+    /// Time never falls: after one start with a clock that was ahead, it goes on from there. With
+    /// --set-back it goes on from this machine's clock again. What has expired by then is removed, so
+    /// that it does not come back; what was given a time to live meanwhile expires that much later.
+    Clock {
+        /// Set it back; no server may run
+        #[arg(long)]
+        set_back: bool,
+        /// Whose.
+        #[command(flatten)]
+        data: DataArgs,
+    },
     /// Compile a component from standard input; the server runs this for itself
     #[command(name = COMPILE_COMMAND, hide = true)]
     Compile,

@@ -80,6 +80,16 @@ impl Clock {
         self.raise_offset(instant_us.saturating_sub(monotonic_us));
     }
 
+    /// How far [`Clock::now`] is ahead of the wall clock: zero unless that was set back, or was ahead
+    /// once.
+    #[must_use]
+    pub fn ahead(&self) -> Duration {
+        let (wall_us, monotonic_us) = self.shared.source.read();
+        let offset = self.shared.offset_us.load(Ordering::Acquire);
+        let ahead_us = monotonic_us.saturating_add(offset).saturating_sub(wall_us);
+        Duration::from_micros(u64::try_from(ahead_us).unwrap_or(0))
+    }
+
     /// Time since the clock was made; for deadlines, waiting times and what is measured.
     #[must_use]
     pub fn monotonic(&self) -> Duration {
@@ -187,6 +197,19 @@ mod tests {
         assert_eq!(clock.now(), Millis(10_000));
         driver.advance(250);
         assert_eq!(clock.now(), Millis(10_250));
+    }
+
+    #[test]
+    fn how_far_time_is_ahead_of_the_wall_clock_is_told() {
+        let driver = DrivenClock::at(Millis(10_000));
+        let clock = Clock::driven(&driver);
+        assert_eq!(clock.ahead(), Duration::ZERO);
+        clock.raise_to(Millis(50_000));
+        assert_eq!(clock.ahead(), Duration::from_secs(40));
+        driver.advance(1_000);
+        assert_eq!(clock.ahead(), Duration::from_secs(40));
+        driver.step_wall_to(Millis(60_000));
+        assert_eq!((clock.now(), clock.ahead()), (Millis(60_000), Duration::ZERO));
     }
 
     #[test]

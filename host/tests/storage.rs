@@ -437,3 +437,35 @@ fn pages_that_are_freed_are_told_and_used_again() {
     let pages = |contents: &Contents| contents.used_bytes + contents.free_bytes;
     assert!(pages(&again) < pages(&full) + (1 << 20), "{again:?}");
 }
+
+#[test]
+fn time_that_is_set_back_goes_on_from_the_clock_and_brings_nothing_back() {
+    use larder::storage::tools::{SetBack, Times, set_back, times};
+    const YEARS: u64 = 10 * 366 * 24 * 60 * 60 * 1000;
+    let bed = Bed::new();
+    let clock = || Clock::driven(&bed.driver);
+    let storage = bed.open();
+    set(&storage, "expired", b"v", Some(1000)).unwrap();
+    set(&storage, "kept", b"v", None).unwrap();
+    bed.driver.step_wall_to(Millis(START.0 + YEARS));
+    let version = set(&storage, "late", b"v", Some(1000)).unwrap();
+    drop(storage);
+    bed.driver.step_wall_to(Millis(START.0 + 500));
+    let seen = times(&bed.path, &clock()).unwrap();
+    assert_eq!(seen, Times { seen: Millis(START.0 + YEARS), clock: Millis(START.0 + 500) });
+    let storage = bed.open();
+    assert_eq!(get(&storage, "expired"), Ok(None));
+    drop(storage);
+    let done = set_back(&bed.path, &clock()).unwrap();
+    assert_eq!(done, SetBack { before: seen, removed: 1, expiring: 1 });
+    assert_eq!(times(&bed.path, &clock()).unwrap().seen, Millis(START.0 + 500));
+    // By the clock of now it has 500 ms left.
+    let storage = bed.open();
+    assert_eq!(get(&storage, "expired"), Ok(None));
+    assert_eq!(get(&storage, "kept"), Ok(Some(b"v".to_vec())));
+    assert_eq!(get(&storage, "late"), Ok(Some(b"v".to_vec())));
+    assert!(set(&storage, "k", b"v", None).unwrap() > version);
+    drop(storage);
+    let again = set_back(&bed.path, &clock()).unwrap();
+    assert_eq!((again.removed, again.before.seen), (0, Millis(START.0 + 500)));
+}

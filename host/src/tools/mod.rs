@@ -1,6 +1,7 @@
 //! The commands that work on a data directory from outside of a server: what they print and how
 //! they exit. What they do is `storage::tools`' and `auth`'s.
 
+mod clock;
 mod token;
 
 use std::error::Error;
@@ -10,10 +11,14 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command as Process, ExitCode, Stdio};
+use std::time::{Duration, SystemTime};
+
+use humantime::format_rfc3339_seconds;
 
 use crate::cli::Command;
 use crate::clock::Clock;
 use crate::config::data_dir;
+use crate::storage;
 use crate::storage::tools::{self, Findings};
 
 /// Set for the process that does the reading for `check`.
@@ -56,6 +61,7 @@ pub fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             };
             writeln!(out, "{}: {}{expired}", dir.display(), held(&imported.findings))?;
         }
+        Command::Clock { set_back, data } => clock::run(&data_dir(data)?, set_back)?,
         Command::Token(command) => token::run(command)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -133,4 +139,11 @@ fn export(dir: &Path, file: &Path, skip_damaged: bool) -> Result<ExitCode, Box<d
     }
     eprintln!("{} entries in {} namespaces", exported.entries, exported.namespaces);
     Ok(if exported.damaged.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// An instant as people write it.
+fn instant(ms: u64) -> String {
+    // The formatter knows four digits of a year.
+    let known = Duration::from_millis(ms.min(storage::EXPIRY_MAX.0));
+    format_rfc3339_seconds(SystemTime::UNIX_EPOCH + known).to_string()
 }

@@ -6,10 +6,9 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
-use humantime::format_rfc3339_seconds;
-
+use super::instant;
 use crate::auth::{Listed, NewToken, Tokens};
 use crate::cli::{NewTokenArgs, TokenCommand};
 use crate::clock::Clock;
@@ -101,10 +100,4 @@ fn told(token: &Listed) -> String {
         let _ = write!(line, ", ends {}", instant(*expiry));
     }
     line
-}
-
-fn instant(ms: u64) -> String {
-    // The formatter knows four digits of a year.
-    let known = Duration::from_millis(ms.min(storage::EXPIRY_MAX.0));
-    format_rfc3339_seconds(SystemTime::UNIX_EPOCH + known).to_string()
 }

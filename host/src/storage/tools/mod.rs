@@ -4,6 +4,7 @@
 
 mod backup;
 mod check;
+mod clock;
 mod export;
 mod import;
 pub mod lines;
@@ -20,6 +21,7 @@ use heed::{CommitOrAbort, EnvFlags, EnvOpenOptions, RoTxn, WithTls};
 
 pub use self::backup::{BackedUp, backup};
 pub use self::check::{Findings, check, check_file};
+pub use self::clock::{SetBack, Times, set_back, times};
 pub use self::export::{Exported, export};
 pub use self::import::{Imported, import};
 pub use self::pages::Faults;

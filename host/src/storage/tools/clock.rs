@@ -1,0 +1,86 @@
+//! The store's time against this machine's clock: how far it is ahead, and setting it back after the
+//! clock had been wrong. Owns the rule that nothing comes back that had expired meanwhile.
+
+use std::path::Path;
+
+use super::super::apply::{self, Draft, Failure};
+use super::super::env::Database;
+use super::super::layout::{self, StateRow};
+use super::super::{Options, env};
+use super::{Reader, ToolError, failed};
+use crate::clock::{Clock, Millis};
+
+/// Index rows in one transaction.
+const ROWS_MAX: usize = 4096;
+
+/// The store's time and this machine's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// The highest instant that the store has seen.
+    pub seen: Millis,
+    /// This machine's clock.
+    pub clock: Millis,
+}
+
+/// What setting the time back did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetBack {
+    /// The times before.
+    pub before: Times,
+    /// Entries that had expired by the store's time, and were removed.
+    pub removed: u64,
+    /// Entries that are to expire later. Those written while the clock was ahead do so that much too late.
+    pub expiring: u64,
+}
+
+/// How the times of the data directory `dir` stand, beside a server or without one.
+///
+/// # Errors
+/// What could not be read.
+pub fn times(dir: &Path, clock: &Clock) -> Result<Times, ToolError> {
+    let reader = Reader::open(dir)?;
+    let txn = reader.txn()?;
+    let unreadable = |error| reader.unreadable(&error);
+    let state = reader.trees.meta.get(&txn, layout::META_STATE).map_err(unreadable)?;
+    let state = state.and_then(|state| StateRow::decode(state).ok()).ok_or_else(|| {
+        failed(format!("{}: the state row is damaged; run: larder check", dir.display()))
+    })?;
+    Ok(Times { seen: state.instant, clock: clock.now() })
+}
+
+/// Has the time of the data directory `dir` go on from this machine's clock, where it is ahead of it.
+/// What has expired by the store's time is removed first, so that it does not come back.
+///
+/// # Errors
+/// Why it was not set back: a server runs, or what could not be written.
+pub fn set_back(dir: &Path, clock: &Clock) -> Result<SetBack, ToolError> {
+    // Asked first, so that no store is made here.
+    times(dir, clock)?;
+    let (database, found) = env::open(dir, &Options::default(), clock)?;
+    let before = Times { seen: found.state.instant, clock: clock.now() };
+    let broken = |error: heed::Error| failed(format!("cannot write: {error}"));
+    let mut removed = 0;
+    while let Some(batch) = sweep(&database, found.state).map_err(broken)? {
+        removed += batch;
+    }
+    if before.seen > before.clock {
+        let mut txn = database.env.write_txn().map_err(broken)?;
+        let state = StateRow { instant: before.clock, ..found.state }.encode();
+        database.meta.put(&mut txn, layout::META_STATE, &state).map_err(broken)?;
+        txn.commit().map_err(broken)?;
+    }
+    let txn = database.env.read_txn().map_err(broken)?;
+    let expiring = database.expiry.len(&txn).map_err(broken)?;
+    Ok(SetBack { before, removed, expiring })
+}
+
+/// Removes some of what has expired by the store's time; None when nothing has.
+fn sweep(database: &Database, state: StateRow) -> Result<Option<u64>, heed::Error> {
+    let mut txn = database.env.write_txn()?;
+    match apply::sweep(database, &mut txn, &mut Draft::new(state), ROWS_MAX, state.instant) {
+        Ok(swept) if swept.rows == 0 => Ok(None),
+        Ok(swept) => txn.commit().map(|()| Some(swept.records as u64)),
+        Err(Failure::Broken(error)) => Err(error),
+        Err(Failure::Refused(error)) => Err(heed::Error::Io(std::io::Error::other(error))),
+    }
+}
