@@ -1,9 +1,11 @@
-//! What the store makes of its directory: which one is new, and which is refused.
+//! What the store makes of its directory: which one is new, which is refused, and what is done to it
+//! while it is open.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use larder::clock::Clock;
@@ -11,6 +13,9 @@ use larder::storage::{
     Behavior, Error, OpenError, Operation, Options, Outcome, RecordKey, Storage, Version,
 };
 use tempfile::TempDir;
+
+/// How long the caretaker may take to notice: it looks four times a second.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 fn bed() -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
@@ -49,6 +54,18 @@ fn filled(data: &Path) {
     let storage = open(data);
     set(&storage).unwrap();
     storage.close();
+}
+
+/// Waits until the store says that it can be written, or cannot.
+fn until_writable(storage: &Storage, is: bool) {
+    let steps = PATIENCE.as_millis() / 5;
+    for _ in 0..steps {
+        if storage.writable().is_ok() == is {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("{:?}", storage.writable());
 }
 
 #[test]
@@ -149,4 +166,46 @@ fn a_directory_that_is_shared_for_another_purpose_is_refused_and_stays_shared() 
     fs::remove_file(data.join("something")).unwrap();
     fs::set_permissions(&data, Permissions::from_mode(0o1777)).unwrap();
     assert!(matches!(try_open(&data), Err(OpenError::NotPrivate { .. })));
+}
+
+#[test]
+fn a_data_file_that_is_moved_away_refuses_writes_until_it_is_back() {
+    let (_dir, data) = bed();
+    let storage = open(&data);
+    set(&storage).unwrap();
+    let (file, aside) = (data.join("data.mdb"), data.join("aside"));
+    fs::rename(&file, &aside).unwrap();
+    // Either the caretaker was first, or the writer finds out before it acknowledges.
+    assert!(matches!(set(&storage), Err(Error::InDoubt | Error::Unavailable(_))));
+    until_writable(&storage, false);
+    assert!(matches!(set(&storage), Err(Error::Unavailable(why)) if why.contains("data.mdb")));
+    assert!(has_key(&storage), "what was read goes on being read");
+    fs::rename(&aside, &file).unwrap();
+    until_writable(&storage, true);
+    set(&storage).unwrap();
+}
+
+#[test]
+fn locks_that_are_deleted_refuse_writes() {
+    for name in ["lock", "lock.mdb"] {
+        let (_dir, data) = bed();
+        let storage = open(&data);
+        fs::remove_file(data.join(name)).unwrap();
+        until_writable(&storage, false);
+        assert!(matches!(set(&storage), Err(Error::Unavailable(why)) if why.contains(name)));
+    }
+}
+
+#[test]
+fn a_directory_that_is_replaced_refuses_writes() {
+    let (dir, data) = bed();
+    let storage = open(&data);
+    let aside = dir.path().join("aside");
+    fs::rename(&data, &aside).unwrap();
+    fs::create_dir(&data).unwrap();
+    for name in ["data.mdb", "lock.mdb", "lock"] {
+        fs::copy(aside.join(name), data.join(name)).unwrap();
+    }
+    until_writable(&storage, false);
+    assert!(matches!(set(&storage), Err(Error::Unavailable(_))));
 }

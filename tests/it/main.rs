@@ -15,6 +15,7 @@ mod readme;
 mod restart;
 mod settings;
 mod shares;
+mod store;
 mod tls;
 mod tokens;
 mod tools;

@@ -41,6 +41,9 @@ fn server(page: &mut Page, gate: &Gate) {
     );
     let help = "1 when writes can be served and no shutdown has begun, as /readyz tells, else 0.";
     page.gauge("larder_ready", help, u8::from(operator.ready().is_ok()));
+    let help =
+        "How far the server's time is ahead of this machine's clock, as after that was wrong.";
+    page.gauge("larder_clock_ahead_seconds", help, operator.clock.ahead().as_secs_f64());
     let serving = &operator.serving;
     page.gauge("larder_connections_open", "Connections that are open.", serving.open());
     let help = "Connections that may be open at once; idle ones make room for more.";
@@ -193,7 +196,10 @@ fn writes(page: &mut Page, activity: &storage::Activity) {
 }
 
 fn readers(page: &mut Page, activity: &storage::Activity) {
-    page.gauge("larder_storage_readers", "Threads that read at this moment.", activity.readers);
+    let help = "Reads that run at this moment, those of other processes included.";
+    page.gauge("larder_storage_readers", help, activity.readers);
+    let help = "Readers in other processes that died and whose slots were cleared.";
+    page.counter("larder_storage_dead_readers_total", help, activity.dead_readers);
     let help = "Transactions that were committed since the one that the oldest reader sees.";
     page.gauge("larder_storage_oldest_reader_lag", help, activity.oldest_reader_lag);
     let (slots, slots_max) = activity.reader_slots;

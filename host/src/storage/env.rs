@@ -13,6 +13,7 @@ use super::directory::{self, Holds, data_file, io_error};
 use super::error::OpenError;
 use super::layout::{self, NamespaceRow, Record, StateRow};
 use super::namespaces::Namespace;
+use super::reader_table::ReaderTable;
 use super::readers::Readers;
 use super::{DEFAULT_NAMESPACE, NamespaceId, Options, Version};
 use crate::clock::Clock;
@@ -40,10 +41,12 @@ pub struct Database {
     pub namespaces: Tree,
     /// The format row and the state row.
     pub meta: Tree,
-    /// Who reads now.
+    /// Which threads of this process read now.
     pub readers: Arc<Readers>,
     /// Tokens by id.
     pub tokens: Tree,
+    /// Which other processes read now. Closed after the environment, as it must be.
+    pub reader_table: Arc<ReaderTable>,
     /// Held while the environment is open: one process a data directory.
     _lock: Arc<File>,
 }
@@ -85,9 +88,10 @@ pub fn open(dir: &Path, options: &Options, clock: &Clock) -> Result<(Database, F
             true
         }
     };
+    let table = ReaderTable::open(dir).map_err(io_error("open", &directory::lock_file(dir)))?;
     let env = open_env(dir, options)?;
     let short = extend(dir, &env)?;
-    let database = open_databases(dir, env, lock, clock).and_then(|database| {
+    let database = open_databases(dir, env, table, lock, clock).and_then(|database| {
         if short.is_some() {
             read_everything(&database).map_err(lmdb_error(dir))?;
         }
@@ -180,6 +184,7 @@ fn read_everything(database: &Database) -> Result<(), heed::Error> {
 fn open_databases(
     dir: &Path,
     env: Env<WithTls>,
+    table: ReaderTable,
     lock: File,
     clock: &Clock,
 ) -> Result<Database, OpenError> {
@@ -194,8 +199,8 @@ fn open_databases(
         write_first_rows(&env, &trees, clock).map_err(lmdb_error(dir))?;
     }
     let Trees { main, expiry, namespaces, meta, tokens } = trees;
-    let (readers, _lock) = (Arc::default(), Arc::new(lock));
-    Ok(Database { env, main, expiry, namespaces, meta, readers, tokens, _lock })
+    let (readers, reader_table, _lock) = (Arc::default(), Arc::new(table), Arc::new(lock));
+    Ok(Database { env, main, expiry, namespaces, meta, readers, tokens, reader_table, _lock })
 }
 
 fn damaged(dir: &Path, what: &'static str) -> OpenError {

@@ -6,15 +6,19 @@
 //! waiting as one group and answers only after the commit is on disk.
 
 mod apply;
+mod caretaker;
 mod directory;
 mod env;
 mod error;
 pub mod layout;
 mod namespaces;
 mod options;
+mod periodic;
 mod queue;
+mod reader_table;
 mod readers;
 mod room;
+mod site;
 mod stats;
 mod sweeper;
 pub mod tools;
@@ -38,8 +42,9 @@ pub use self::stats::{Activity, Contents};
 use self::env::Database;
 use self::layout::Record;
 use self::namespaces::Namespaces;
+use self::periodic::Periodic;
 use self::room::Room;
-use self::sweeper::Sweeper;
+use self::site::Site;
 use self::writer::Writer;
 use crate::clock::{Clock, Millis};
 
@@ -204,8 +209,8 @@ struct Inner {
     clock: Clock,
     namespaces: Arc<Namespaces>,
     options: Options,
-    // Declared after what they use: the sweeper stops first, then the writer.
-    sweeper: Option<Sweeper>,
+    // Declared after what they use: both threads stop first, then the writer.
+    threads: Vec<Periodic>,
     writer: Writer,
 }
 
@@ -222,11 +227,26 @@ impl Storage {
         }
         let namespaces = Arc::new(Namespaces::new(found.namespaces));
         let room = Room::new(dir);
-        let writer = Writer::start(&database, found.state, &namespaces, &clock, &options, room);
+        let site = Site::new(dir).map_err(directory::io_error("look at the files of", dir))?;
+        let site = Arc::new(site);
+        let writer = Writer::start(
+            &database,
+            found.state,
+            &namespaces,
+            &clock,
+            &options,
+            room,
+            Arc::clone(&site),
+        );
+        let parts = || (database.clone(), writer.queue(), clock.clone());
+        let (of, to, by) = parts();
+        let caretaker = caretaker::start(of, to, by, site);
         let sweeper = options.sweep_interval.map(|interval| {
-            Sweeper::start(interval, database.clone(), writer.queue(), clock.clone())
+            let (of, to, by) = parts();
+            sweeper::start(interval, of, to, by)
         });
-        let inner = Inner { database, clock, namespaces, options, sweeper, writer };
+        let threads = sweeper.into_iter().chain([caretaker]).collect();
+        let inner = Inner { database, clock, namespaces, options, threads, writer };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -311,9 +331,7 @@ impl Storage {
 
     /// Stops taking writes, finishes those that are queued and stores the present instant.
     pub fn close(&self) {
-        if let Some(sweeper) = &self.inner.sweeper {
-            sweeper.stop();
-        }
+        self.inner.threads.iter().for_each(Periodic::stop);
         self.inner.writer.stop();
     }
 

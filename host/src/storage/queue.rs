@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 use super::error::Error;
+use super::site::Displaced;
 use super::stats::WriterStats;
 use super::{Operation, Outcome};
 use crate::clock::Clock;
@@ -89,6 +90,8 @@ pub struct Shared {
     pub closed: AtomicBool,
     /// There is no room for what grows.
     pub full: AtomicBool,
+    /// What was done to the files of the store while it was open: a [`Displaced`], or 0.
+    pub displaced: AtomicU8,
     /// Why the writer ended, if it failed.
     pub failed: watch::Sender<Option<String>>,
     /// What the writer counts.
@@ -103,6 +106,7 @@ impl Default for Shared {
             waiting_lists: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             full: AtomicBool::new(false),
+            displaced: AtomicU8::new(0),
             failed: watch::Sender::new(None),
             stats: WriterStats::default(),
         }
@@ -114,6 +118,18 @@ impl Shared {
     pub fn leave(&self, weight: usize) {
         self.waiting_bytes.fetch_sub(weight, Ordering::AcqRel);
         self.waiting_lists.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Refuses writes as long as the store's files are not where they were, and says so once.
+    pub fn tell_displaced(&self, found: Option<Displaced>) {
+        let number = found.map_or(0, |displaced| displaced as u8);
+        if self.displaced.swap(number, Ordering::AcqRel) == number {
+            return;
+        }
+        match found {
+            Some(displaced) => tracing::error!(why = displaced.told(), "writes are refused"),
+            None => tracing::info!("the store's files are back in their place; writes go on"),
+        }
     }
 
     /// The same for one that found no room.
@@ -166,8 +182,14 @@ impl Queue {
         }
     }
 
-    /// Refuses what comes after the close.
+    /// Refuses what comes after the close, and while what is written would not be found again.
     pub fn check_open(&self) -> Result<(), Error> {
-        if self.shared.closed.load(Ordering::Acquire) { Err(STOPPED) } else { Ok(()) }
+        if self.shared.closed.load(Ordering::Acquire) {
+            return Err(STOPPED);
+        }
+        match Displaced::of_number(self.shared.displaced.load(Ordering::Acquire)) {
+            Some(displaced) => Err(Error::Unavailable(displaced.told())),
+            None => Ok(()),
+        }
     }
 }

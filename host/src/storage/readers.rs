@@ -1,5 +1,6 @@
 //! Read transactions, and who has one now: LMDB keeps every page that the oldest of them can see, so
-//! one that lags makes the file grow. Knows nothing of what is read.
+//! one that lags makes the file grow. Knows nothing of what is read;
+//! other processes' are `reader_table`'s.
 
 use std::cell::Cell;
 use std::ops::Deref;
@@ -84,7 +85,14 @@ impl<'a> Deref for Reading<'a> {
 impl Database {
     /// Begins a read transaction. A thread has one at a time.
     pub fn read(&self) -> Result<Reading<'_>, heed::Error> {
-        let txn = self.env.read_txn()?;
+        let txn = match self.env.read_txn() {
+            // Slots of processes that died may be what is missing.
+            Err(heed::Error::Mdb(heed::MdbError::ReadersFull)) => {
+                self.env.clear_stale_readers()?;
+                self.env.read_txn()?
+            }
+            other => other?,
+        };
         let _reader = self.readers.enter(txn.id() as u64);
         Ok(Reading { txn, _reader })
     }

@@ -65,6 +65,8 @@ pub struct WriterStats {
     outcomes: [Counter; WriteOutcome::ALL.len()],
     /// Writes that found no room in the queue, counted by whoever brought them.
     pub unqueued: AtomicU64,
+    /// Slots of readers that died in other processes, as the caretaker cleared them.
+    pub dead_readers: AtomicU64,
     /// Time that each commit took.
     pub commits: Histogram,
     /// Writes in each commit that had any.
@@ -82,6 +84,7 @@ impl Default for WriterStats {
         Self {
             outcomes: Default::default(),
             unqueued: AtomicU64::new(0),
+            dead_readers: AtomicU64::new(0),
             commits: Histogram::new(&TIMES),
             batches: Histogram::new(&BATCHES),
             sweeps: Counter::default(),
@@ -123,10 +126,12 @@ pub struct Activity {
     pub writing_for: Duration,
     /// Sweeps, index rows and entries that they removed.
     pub sweeps: (u64, u64, u64),
-    /// Threads that read now.
+    /// Threads that read now, and transactions of other processes.
     pub readers: u64,
     /// How many transactions the oldest of them is behind.
     pub oldest_reader_lag: u64,
+    /// Slots that were cleared after readers in other processes had died.
+    pub dead_readers: u64,
     /// Slots that LMDB has given to threads, and how many there are.
     pub reader_slots: (u64, u64),
     /// Namespaces.
@@ -180,6 +185,12 @@ impl Inner {
         let newest = info.last_txn_id as u64;
         // Looked at last: who begins to read in between does not lag.
         let (readers, oldest) = self.database.readers.oldest();
+        let others = self.database.reader_table.others();
+        let others = others.inspect_err(|error| {
+            tracing::warn!(%error, "other processes that read cannot be counted");
+        });
+        let others = others.unwrap_or_default();
+        let oldest = oldest.into_iter().chain(others.oldest).min();
         Activity {
             writes: WriteOutcome::ALL.map(|(outcome, name)| (name, stats.outcome(outcome))),
             commits: Distribution::from(&stats.commits),
@@ -194,7 +205,8 @@ impl Inner {
             ),
             writing_for: self.writer.writing_for(),
             sweeps: (stats.sweeps.get(), stats.swept_rows.get(), stats.expired_entries.get()),
-            readers,
+            readers: readers + others.count,
+            dead_readers: stats.dead_readers.load(Ordering::Relaxed),
             oldest_reader_lag: oldest.map_or(0, |oldest| newest.saturating_sub(oldest)),
             reader_slots: (info.number_of_readers.into(), info.maximum_number_of_readers.into()),
             namespaces: self.namespaces.count() as u64,

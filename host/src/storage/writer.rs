@@ -19,6 +19,7 @@ use super::layout::{self, StateRow};
 use super::namespaces::Namespaces;
 use super::queue::{Answer, FAILED, IDLE, Job, Queue, Shared};
 use super::room::{Growth, Room};
+use super::site::{Displaced, Site};
 use super::stats::{self, WriteOutcome};
 use super::{Operation, Options};
 use crate::clock::{Clock, Millis};
@@ -46,6 +47,7 @@ impl Writer {
         clock: &Clock,
         options: &Options,
         room: Room,
+        site: Arc<Site>,
     ) -> Self {
         let (jobs, waiting) = sync_channel(options.queue_lists_max);
         let shared = Arc::new(Shared::default());
@@ -57,6 +59,7 @@ impl Writer {
             bytes_max: options.bytes_max,
             no_room: false,
             room,
+            site,
             queue_wait_max: options.queue_wait_max,
             shared: Arc::clone(&shared),
         };
@@ -166,6 +169,7 @@ struct Committer {
     bytes_max: Option<u64>,
     no_room: bool,
     room: Room,
+    site: Arc<Site>,
     queue_wait_max: Duration,
     shared: Arc<Shared>,
 }
@@ -224,6 +228,14 @@ impl Committer {
             result = self.shrink(&lists);
         }
         let (outcomes, failure) = match result {
+            // What is on disk in a file that a restart does not find is as good as lost.
+            Ok(outcomes) if !self.site.has_data() => {
+                self.shared.tell_displaced(Some(Displaced::Data));
+                (
+                    outcomes.into_iter().map(|outcome| outcome.and(Err(Error::InDoubt))).collect(),
+                    None,
+                )
+            }
             Ok(outcomes) => (outcomes, None),
             // Whether the commit reached the disk is not known.
             Err(error) => (vec![Err(Error::InDoubt); lists.len()], Some(error)),

@@ -1,0 +1,79 @@
+//! Looks after what goes on around an open store: files that are moved away under it, readers that died
+//! in other processes, a disk that was full, a clock that is wrong. Changes no data.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::env::Database;
+use super::periodic::Periodic;
+use super::queue::Queue;
+use super::site::Site;
+use crate::clock::Clock;
+
+/// How often it looks.
+const INTERVAL: Duration = Duration::from_millis(250);
+/// In how many of its looks it looks for readers that died: LMDB asks the system about each process.
+const LOOKS_FOR_READERS: u32 = 4;
+/// How far ahead of the wall clock time may be without a word: more than what is corrected now and then.
+const AHEAD_USUAL: Duration = Duration::from_secs(60);
+
+/// Starts the thread.
+pub fn start(database: Database, queue: Queue, clock: Clock, site: Arc<Site>) -> Periodic {
+    let mut caretaker = Caretaker { database, queue, clock, site, looks: 0, is_ahead: false };
+    // What is so from the start is told at the start.
+    caretaker.look_at_clock();
+    Periodic::start("larder-caretaker", INTERVAL, move |_| caretaker.look())
+}
+
+struct Caretaker {
+    database: Database,
+    queue: Queue,
+    clock: Clock,
+    site: Arc<Site>,
+    looks: u32,
+    is_ahead: bool,
+}
+
+impl Caretaker {
+    fn look(&mut self) {
+        self.queue.look_for_room();
+        self.queue.shared.tell_displaced(self.site.look());
+        self.look_at_clock();
+        self.looks = (self.looks + 1) % LOOKS_FOR_READERS;
+        if self.looks == 0 {
+            self.clear_dead_readers();
+        }
+    }
+
+    /// Frees the slots of processes that were killed while they read: LMDB itself looks for them only
+    /// when one dies in the midst of a lock, and until then keeps every page that they could see.
+    fn clear_dead_readers(&self) {
+        match self.database.env.clear_stale_readers() {
+            Ok(0) => {}
+            Ok(cleared) => {
+                let counter = &self.queue.shared.stats.dead_readers;
+                counter.fetch_add(cleared as u64, Ordering::Relaxed);
+                tracing::warn!(
+                    cleared,
+                    "a command that read the data was killed; what it could see is let go"
+                );
+            }
+            Err(error) => tracing::warn!(%error, "readers that died cannot be looked for"),
+        }
+    }
+
+    fn look_at_clock(&mut self) {
+        let ahead = self.clock.ahead();
+        if ahead > AHEAD_USUAL && !self.is_ahead {
+            let ahead_seconds = ahead.as_secs();
+            tracing::warn!(
+                ahead_seconds,
+                "this machine's clock is behind an instant that the store has seen: it was ahead once, \
+                 or is behind now. Time goes on from that instant, and what is to expire does so by it. \
+                 If the clock is right now: stop the server and run larder clock --set-back"
+            );
+        }
+        self.is_ahead = ahead > AHEAD_USUAL;
+    }
+}
