@@ -23,6 +23,8 @@ const ABORTED: &[u8] =
     b"larder: aborted; if the line above is an assertion in mdb.c, the data file is \
 damaged: stop the server, run `larder check`, and restore a backup.\n";
 const SIGNALS: [c_int; 3] = [libc::SIGBUS, libc::SIGSEGV, libc::SIGABRT];
+/// How long the log has for what led to an abort, and whoever reads it to make room.
+const LAST_WORDS_MS: c_int = 100;
 /// Longest line of the list of maps that is looked at; paths that are longer are cut.
 const LINE_BYTES_MAX: usize = 512;
 
@@ -54,6 +56,8 @@ pub fn watch() {
 /// returns to the instruction that faults, which does so again.
 extern "C" fn handle(signal: c_int, info: *mut siginfo_t, _context: *mut c_void) {
     if signal == libc::SIGABRT {
+        // SAFETY: poll may be called in a handler, and waits for nothing here but time.
+        unsafe { libc::poll(ptr::null_mut(), 0, LAST_WORDS_MS) };
         end(ABORTED);
     }
     // SAFETY: the system passes a valid structure to handlers that were installed with SA_SIGINFO.
@@ -74,9 +78,13 @@ extern "C" fn handle(signal: c_int, info: *mut siginfo_t, _context: *mut c_void)
 }
 
 fn end(message: &[u8]) -> ! {
-    // SAFETY: write and _exit may be called in a handler; the message is valid for its length.
+    let mut room = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: poll, write and _exit may be called in a handler; what they take is valid for its length.
     unsafe {
-        libc::write(libc::STDERR_FILENO, message.as_ptr().cast(), message.len());
+        // Where nobody reads, a write would wait for ever.
+        if libc::poll(&raw mut room, 1, LAST_WORDS_MS) == 1 {
+            libc::write(libc::STDERR_FILENO, message.as_ptr().cast(), message.len());
+        }
         libc::_exit(EXIT_DAMAGED)
     }
 }

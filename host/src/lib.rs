@@ -4,13 +4,14 @@
 //! From the outside in: [`cli`] and [`config`] say what to do, [`server`] opens and
 //! closes, [`workers`] owns threads and shutdown, [`http`] turns requests into calls, [`auth`] says who calls, [`runtime`] runs guests,
 //! [`storage`] keeps their data, [`metrics`] counts what happens, and [`clock`] alone reads time.
-//! [`tools`] are the commands for data without a server, [`memory`] is how the process takes memory, and
+//! [`logging`] and [`console`] are what is said of it. [`tools`] are the commands for data without a server, [`memory`] is how the process takes memory, and
 //! [`faults`] ends it when the data file is damaged where it is mapped.
 
 pub mod auth;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod console;
 pub mod control;
 mod crowd;
 mod deadline;

@@ -1,8 +1,10 @@
 //! The program `larder`: parses, resolves, serves, and exits with a code that tells how it went.
 
 use std::error::Error;
-use std::io::Write;
+use std::io::{stderr, stdout};
+use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use larder::cli::{Cli, Command, ServeArgs};
@@ -10,7 +12,7 @@ use larder::clock::Clock;
 use larder::config::Config;
 use larder::server::{self, Server};
 use larder::tls::Tls;
-use larder::{faults, logging, memory, runtime, tools};
+use larder::{console, faults, logging, memory, runtime, tools};
 use mimalloc::MiMalloc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -22,6 +24,8 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 const EXIT_FAILURE: u8 = 1;
 /// Exit code after a second signal, as the shell gives for SIGINT.
 const EXIT_INTERRUPTED: i32 = 130;
+/// How long what the server says may take to be taken: it serves, and ends, without readers too.
+const SAY_TIME: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     memory::prepare();
@@ -31,16 +35,18 @@ fn main() -> ExitCode {
         return runtime::compile();
     }
     faults::watch();
-    let done = match command {
-        Command::Serve(args) => serve(*args).map(|()| ExitCode::SUCCESS),
-        tool => tools::run(tool),
-    };
-    match done {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("larder: {error}");
+    match command {
+        Command::Serve(args) => match serve(*args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                let _ = console::write_within(stderr(), format!("larder: {error}\n"), SAY_TIME);
+                ExitCode::from(EXIT_FAILURE)
+            }
+        },
+        tool => tools::run(tool).unwrap_or_else(|error| {
+            console::say(format_args!("larder: {error}"));
             ExitCode::from(EXIT_FAILURE)
-        }
+        }),
     }
 }
 
@@ -59,20 +65,25 @@ fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
         if let Some(tls) = server.tls() {
             tokio::spawn(reload(tls, signal(SignalKind::hangup())?));
         }
-        let mut out = std::io::stdout().lock();
-        let scheme = if server.tls().is_some() { "https" } else { "http" };
-        writeln!(out, "listening on {scheme}://{}", listener.local_addr()?)?;
-        if let Some(path) = server.token_file() {
-            writeln!(out, "the admin token is in {}", path.display())?;
-        }
-        out.flush()?;
-        drop(out);
+        announce(&server, listener.local_addr()?);
         server.serve(listener, signalled(terminate, interrupt)).await?;
         Ok(())
     });
     // What still hangs, as on a disk that does not answer, is left behind.
     runtime.shutdown_background();
     served
+}
+
+/// Tells whoever started the server where it listens; it serves without that too.
+fn announce(server: &Server, address: SocketAddr) {
+    let scheme = if server.tls().is_some() { "https" } else { "http" };
+    let mut words = format!("listening on {scheme}://{address}\n");
+    if let Some(path) = server.token_file() {
+        words.push_str(&format!("the admin token is in {}\n", path.display()));
+    }
+    if let Err(error) = console::write_within(stdout(), words, SAY_TIME) {
+        tracing::warn!(%error, %address, "listening, but standard output could not be told");
+    }
 }
 
 /// Reads the certificate anew whenever the signal comes.

@@ -9,6 +9,7 @@ mod crowds;
 mod deferred;
 mod guests;
 mod hostile;
+mod logs;
 mod official_rust_client;
 mod operator;
 mod readme;

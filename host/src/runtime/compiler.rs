@@ -14,6 +14,7 @@ use wasmtime::Engine;
 
 use super::engine;
 use crate::clock::Clock;
+use crate::console::say;
 
 /// The hidden command of the program that compiles what comes from standard input.
 pub const COMMAND: &str = "compile";
@@ -148,7 +149,7 @@ pub fn run() -> ExitCode {
     match compile() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error:#}");
+            say(format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     }

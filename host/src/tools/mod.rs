@@ -18,6 +18,7 @@ use humantime::format_rfc3339_seconds;
 use crate::cli::Command;
 use crate::clock::Clock;
 use crate::config::data_dir;
+use crate::console::say;
 use crate::storage;
 use crate::storage::tools::{self, Findings};
 
@@ -135,9 +136,9 @@ fn export(dir: &Path, file: &Path, skip_damaged: bool) -> Result<ExitCode, Box<d
         exported
     };
     for damaged in &exported.damaged {
-        eprintln!("larder: left out, its record is damaged: {damaged}");
+        say(format_args!("larder: left out, its record is damaged: {damaged}"));
     }
-    eprintln!("{} entries in {} namespaces", exported.entries, exported.namespaces);
+    say(format_args!("{} entries in {} namespaces", exported.entries, exported.namespaces));
     Ok(if exported.damaged.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -13,6 +13,7 @@ use crate::auth::{Listed, NewToken, Tokens};
 use crate::cli::{NewTokenArgs, TokenCommand};
 use crate::clock::Clock;
 use crate::config::data_dir;
+use crate::console::say;
 use crate::control::{self, Answer, Request};
 use crate::storage::{self, OpenError, Storage};
 
@@ -27,19 +28,24 @@ pub fn run(command: TokenCommand) -> Result<(), Box<dyn Error>> {
     match ask(&data_dir(data)?, request)? {
         Answer::Created(made, secret) => {
             // The secret alone goes to standard output, so that a script can take it.
-            eprintln!("token {}", told(&made));
-            eprintln!("this is the only time that it is shown:");
-            writeln!(out, "{secret}")?;
+            say(format_args!("token {}", told(&made)));
+            say(format_args!("this is the only time that it is shown:"));
+            writeln!(out, "{secret}").map_err(|error| {
+                format!(
+                    "the token {} was made, but could not be shown: {error}; revoke it",
+                    made.id
+                )
+            })?;
         }
         Answer::Tokens(tokens) => {
             for token in &tokens {
                 writeln!(out, "{}", told(token))?;
             }
             if tokens.is_empty() {
-                eprintln!("there are no tokens but the admin token");
+                say(format_args!("there are no tokens but the admin token"));
             }
         }
-        Answer::Revoked => eprintln!("the token is revoked"),
+        Answer::Revoked => say(format_args!("the token is revoked")),
         Answer::Refused(why) => return Err(why.into()),
     }
     Ok(())
