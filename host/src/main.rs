@@ -53,7 +53,8 @@ fn main() -> ExitCode {
 fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
     let mut config = Config::resolve(args, std::env::vars_os())?;
     config.compiler = Some(std::env::current_exe()?);
-    logging::start(&config)?;
+    // To the end of this function, so that the last lines are written too.
+    let _log = logging::start(&config.log, config.log_format)?;
     let address = config.listen;
     let server = Server::open(config, Clock::system())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -98,7 +98,7 @@ async fn what_the_limit_of_open_files_does_not_let_be_is_told_and_the_soft_limit
     let larder = limited("-n 200");
     let metrics = Metrics::of(&Client::new(larder.address())).await;
     assert_eq!(metrics.sum("larder_connections_max", &[]), 120.0);
-    assert!(larder.log().contains("the hard limit of open files is too low"), "{}", larder.log());
+    larder.until_logged("the hard limit of open files is too low", 1).await;
     let held: Vec<_> = (0..300).map(|_| std::net::TcpStream::connect(larder.address())).collect();
     assert_lives(&larder).await;
     drop(held);

@@ -159,10 +159,11 @@ async fn a_token_is_made_once_and_readable_by_its_owner_alone() {
 
 #[tokio::test]
 async fn the_log_is_json_when_nobody_watches_and_holds_neither_token_nor_value() {
-    let larder = Larder::start_with(Options::flags(&["--log", "trace"]));
+    let mut larder = Larder::start_with(Options::flags(&["--log", "trace"]));
     let client = Client::new(larder.address());
     client.post("/api/v1.kv.set", &json!({"key": "k", "value": "secret-value-1234"})).await;
     client.post("/api/v1.kv.get", &json!({"key": "k"})).await;
+    assert!(larder.terminate().success());
     let log = larder.log();
     assert!(log.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
     assert!(!log.contains(TOKEN) && !log.contains("secret-value-1234"), "{log}");

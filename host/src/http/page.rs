@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::Gate;
 use super::meter::{self, CALL_OUTCOMES, METHODS, Meter, OUTCOMES, OperationCounts};
 use super::refusal::Reason;
+use crate::logging;
 use crate::metrics::{Distribution, Kind, Own, Page, TIMES};
 use crate::storage::{self, Contents};
 
@@ -52,6 +53,11 @@ fn server(page: &mut Page, gate: &Gate) {
     page.counter("larder_connections_accepted_total", help, serving.accepted());
     let help = "Idle connections that were closed to make room for others.";
     page.counter("larder_connections_evicted_total", help, serving.evicted());
+    let help = "Lines of the log that were lost: nobody read it, or it could not be written.";
+    let mut family = page.family(Kind::Counter, "larder_log_lines_dropped_total", help);
+    for (reason, lines) in logging::dropped().by_reason() {
+        family.value(&[("reason", reason)], lines);
+    }
 }
 
 /// Sums, over all workers, a number of the operation at this place.

@@ -13,6 +13,8 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
+use crate::logging::GUEST_TARGET;
+
 /// Longest line that is logged; the rest of it is left out.
 const LINE_BYTES_MAX: usize = 4 << 10;
 /// Most that a call may log; what follows is left out, with a word about it.
@@ -96,7 +98,7 @@ impl Lines {
         let cost = line.len() + LINE_COST_BYTES;
         bytes_left.store(left.saturating_sub(cost), Ordering::Relaxed);
         if cost >= left {
-            tracing::warn!(%guest, stream, "the guest logs too much; the rest is left out");
+            tracing::warn!(target: GUEST_TARGET, %guest, stream, "the guest logs too much; the rest is left out");
             return;
         }
         // Control characters could forge lines of the log or steer a terminal.
@@ -104,7 +106,7 @@ impl Lines {
             .chars()
             .map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c })
             .collect();
-        tracing::info!(%guest, stream, "{text}");
+        tracing::info!(target: GUEST_TARGET, %guest, stream, "{text}");
     }
 }
 

@@ -1,0 +1,131 @@
+//! The log: what is logged, what a line looks like, and where it goes. Standard error always, and never
+//! at the cost of whoever logs: `queue` takes the lines. Never a token or a value, which nobody hands
+//! to it.
+
+mod queue;
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fs::File;
+use std::io::{self, IsTerminal, Write, stderr};
+use std::os::fd::AsFd;
+use std::panic::{self, PanicHookInfo};
+use std::thread;
+
+use tracing::{Dispatch, Metadata};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+pub use self::queue::{Dropped, Log};
+use self::queue::{Lines, Share};
+use crate::cli::LogFormat;
+
+/// The target of what guests print: it has a share of the queue, so that the server's own lines have
+/// room whatever guests do.
+pub const GUEST_TARGET: &str = "larder::guest";
+
+/// Lines of this process's log that were lost.
+static DROPPED: Dropped = Dropped::new();
+
+/// Lines that were lost so far, for whoever counts them.
+#[must_use]
+pub fn dropped() -> &'static Dropped {
+    &DROPPED
+}
+
+/// How lines look.
+#[derive(Clone, Copy)]
+enum Look {
+    Json,
+    Text { colours: bool },
+}
+
+/// Starts the log. What is returned writes the last lines when it is dropped; an error tells what is
+/// wrong with the filter, or what the system refused.
+pub fn start(filter: &str, format: LogFormat) -> Result<Log, String> {
+    let filter =
+        EnvFilter::try_new(filter).map_err(|error| format!("log = {filter:?}: {error}"))?;
+    let terminal = stderr().is_terminal();
+    let look = match format {
+        LogFormat::Auto if !terminal => Look::Json,
+        LogFormat::Json => Look::Json,
+        LogFormat::Auto | LogFormat::Text => Look::Text { colours: terminal },
+    };
+    let system = |error: io::Error| format!("the log cannot be started: {error}");
+    // A descriptor of its own, so that nobody waits for a lock that is held while it is written.
+    let out = File::from(stderr().as_fd().try_clone_to_owned().map_err(system)?);
+    let (lines, log) = queue::start(out, &DROPPED).map_err(system)?;
+    let dispatch = dispatch(filter, look, Entrance { lines });
+    tracing::dispatcher::set_global_default(dispatch)
+        .map_err(|error| format!("the log cannot be started: {error}"))?;
+    panic::set_hook(Box::new(panicked));
+    Ok(log)
+}
+
+/// What takes events, and gives each on as one line.
+fn dispatch<W>(filter: EnvFilter, look: Look, writer: W) -> Dispatch
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer)
+        // What cannot be written is counted; the library would panic when it cannot say so.
+        .log_internal_errors(false);
+    match look {
+        Look::Json => Dispatch::new(builder.json().flatten_event(true).finish()),
+        Look::Text { colours } => {
+            Dispatch::new(builder.with_ansi(colours).with_target(false).finish())
+        }
+    }
+}
+
+/// Logs a panic as everything else: by itself the standard library would write it on the thread that
+/// panics, and wait there for whoever reads.
+fn panicked(info: &PanicHookInfo<'_>) {
+    let words = info.payload_as_str().unwrap_or("it says nothing");
+    let place = info.location().map(ToString::to_string).unwrap_or_default();
+    let thread = thread::current();
+    let thread = thread.name().unwrap_or_default();
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        tracing::error!(thread, place, %backtrace, "a panic: {words}");
+    } else {
+        tracing::error!(thread, place, "a panic: {words}");
+    }
+}
+
+/// Where formatted lines go in.
+struct Entrance {
+    lines: Lines,
+}
+
+/// One line on its way in.
+struct Line<'a> {
+    entrance: &'a Entrance,
+    share: Share,
+}
+
+impl<'a> MakeWriter<'a> for Entrance {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        Line { entrance: self, share: Share::Whole }
+    }
+
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line<'a> {
+        let share = if metadata.target() == GUEST_TARGET { Share::Guests } else { Share::Whole };
+        Line { entrance: self, share }
+    }
+}
+
+impl Write for Line<'_> {
+    /// Takes a whole line: the formatter writes each event at once.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.entrance.lines.push(line, self.share);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
