@@ -205,6 +205,20 @@ async fn a_server_whose_standard_output_cannot_be_written_serves_and_says_where(
     drop(unread);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_fail_again_and_again_have_few_lines_and_the_rest_are_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut larder = Larder::start_in(dir.path(), Options::config(open_guest()));
+    let client = Client::new(larder.address());
+    fail(&client, 400).await;
+    assert_eq!(terminate(&mut larder), Some(0));
+    let log = larder.log();
+    let lines = events(&log, "a call failed").len() as u64;
+    let counted = sum(&events(&log, "more calls failed"), "calls");
+    assert!((10..400).contains(&lines), "{lines}");
+    assert_eq!(lines + counted, 400);
+}
+
 #[tokio::test]
 async fn commands_do_their_work_when_nobody_hears_what_they_say_of_it() {
     let larder = Larder::start();

@@ -5,6 +5,7 @@
 pub mod body;
 mod calls;
 pub mod connection;
+mod failures;
 mod frames;
 mod meter;
 mod operator;
@@ -30,6 +31,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use self::body::{Received, Reply};
 pub use self::calls::Calls;
 use self::connection::SMALL_ANSWER_BYTES;
+use self::failures::Failures;
 use self::meter::{Counting, GuestNames, Meter};
 pub use self::operator::{Exposure, Operator};
 use self::place::{Kept, Place};
@@ -115,6 +117,8 @@ pub struct Gate {
     operator: Operator,
     /// What requests are counted under: one a route, in the same order, and one for the host.
     names: Vec<GuestNames>,
+    /// Failures of each route's guest, in the same order.
+    failures: Vec<Arc<Failures>>,
     meters: PerThread<Meter>,
 }
 
@@ -128,6 +132,7 @@ impl Gate {
     ) -> Self {
         routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
         let names = GuestNames::all(&routes, &operator::PATHS);
+        let failures = routes.iter().map(|_| Arc::default()).collect();
         Self {
             routes,
             authenticator,
@@ -139,6 +144,7 @@ impl Gate {
             limits,
             operator,
             names,
+            failures,
             meters: PerThread::default(),
         }
     }
@@ -325,7 +331,10 @@ impl<C: Calls> Worker<C> {
             calls.call(guest, request).await
         };
         counting.end_call(&answered);
-        answered.map_err(|error| told(&route.guest, &error))
+        answered.map_err(|error| {
+            gate.failures[place].tell(guest, &error, gate.operator.clock.monotonic());
+            failed(&error)
+        })
     }
 
     async fn receive(
@@ -349,9 +358,8 @@ impl<C: Calls> Worker<C> {
     }
 }
 
-/// Logs why a call failed, and chooses what the caller is told.
-fn told(guest: &Guest, error: &CallError) -> Refusal {
-    tracing::error!(guest = guest.name(), %error, "a call failed");
+/// What the caller is told of a call that failed.
+fn failed(error: &CallError) -> Refusal {
     match error {
         CallError::Deadline => Refusal::deadline(),
         CallError::Limit(_) | CallError::Trap(_) | CallError::Invalid(_) => Refusal::internal(),
