@@ -219,6 +219,23 @@ async fn calls_that_fail_again_and_again_have_few_lines_and_the_rest_are_counted
     assert_eq!(lines + counted, 400);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn each_event_is_one_line_of_a_text_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let flags = Options::flags(&["--log-format", "text"]).flags;
+    let mut larder =
+        Larder::start_in(dir.path(), Options { flags, ..Options::config(open_guest()) });
+    let client = Client::new(larder.address());
+    fail(&client, 1).await;
+    assert_eq!(terminate(&mut larder), Some(0));
+    let log = larder.log();
+    let trap = log.lines().find(|line| line.contains("a call failed")).unwrap();
+    assert!(trap.contains("wasm backtrace:\\n"), "{trap}");
+    for line in log.lines() {
+        assert!(line.starts_with("20") && !line.contains(char::is_control), "{line:?}");
+    }
+}
+
 #[tokio::test]
 async fn commands_do_their_work_when_nobody_hears_what_they_say_of_it() {
     let larder = Larder::start();

@@ -3,6 +3,7 @@
 //! to it.
 
 mod queue;
+mod text;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fs::File;
@@ -54,7 +55,7 @@ pub fn start(filter: &str, format: LogFormat) -> Result<Log, String> {
     // A descriptor of its own, so that nobody waits for a lock that is held while it is written.
     let out = File::from(stderr().as_fd().try_clone_to_owned().map_err(system)?);
     let (lines, log) = queue::start(out, &DROPPED).map_err(system)?;
-    let dispatch = dispatch(filter, look, Entrance { lines });
+    let dispatch = dispatch(filter, look, Entrance { lines, look });
     tracing::dispatcher::set_global_default(dispatch)
         .map_err(|error| format!("the log cannot be started: {error}"))?;
     panic::set_hook(Box::new(panicked));
@@ -74,7 +75,8 @@ where
     match look {
         Look::Json => Dispatch::new(builder.json().flatten_event(true).finish()),
         Look::Text { colours } => {
-            Dispatch::new(builder.with_ansi(colours).with_target(false).finish())
+            let builder = builder.with_ansi(colours).with_target(false);
+            Dispatch::new(builder.fmt_fields(text::Fields).finish())
         }
     }
 }
@@ -97,6 +99,7 @@ fn panicked(info: &PanicHookInfo<'_>) {
 /// Where formatted lines go in.
 struct Entrance {
     lines: Lines,
+    look: Look,
 }
 
 /// One line on its way in.
@@ -121,11 +124,98 @@ impl<'a> MakeWriter<'a> for Entrance {
 impl Write for Line<'_> {
     /// Takes a whole line: the formatter writes each event at once.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.entrance.lines.push(line, self.share);
+        let escaped = match self.entrance.look {
+            Look::Json => text::escape_json(line),
+            Look::Text { .. } => None,
+        };
+        self.entrance.lines.push(escaped.as_deref().unwrap_or(line), self.share);
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// What a stranger may call his functions: a second line, colours, and their eight-bit forms.
+    const HOSTILE: &str =
+        "a\n2026-01-01T00:00:00Z ERROR forged\x1b[2J\u{9b}2J\r\x07\u{7f}\u{202e}\u{2028}b";
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is logged of a hostile name, wherever it stands in an event.
+    fn logged(look: Look) -> String {
+        let written = Written::default();
+        let writer = written.clone();
+        let filter = EnvFilter::new("info");
+        let dispatch = dispatch(filter, look, move || writer.clone());
+        tracing::dispatcher::with_default(&dispatch, || {
+            let error = io::Error::other(HOSTILE);
+            let source = &error as &(dyn std::error::Error + 'static);
+            tracing::info!("{HOSTILE}");
+            tracing::info!(message = HOSTILE);
+            tracing::info!(name = HOSTILE, "a name");
+            tracing::info!(name = %HOSTILE, "a name");
+            tracing::info!(name = ?HOSTILE, "a name");
+            tracing::info!(error = source, "an error");
+        });
+        String::from_utf8(written.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn no_control_character_of_what_is_logged_reaches_a_text_log() {
+        let log = logged(Look::Text { colours: false });
+        assert_eq!(log.lines().count(), 6, "{log}");
+        for line in log.lines() {
+            assert!(!line.contains(|c: char| c.is_control() || c == '\u{202e}'), "{line:?}");
+            assert!(line.contains(r"a\n2026"), "{line:?}");
+            assert!(
+                line.contains(r"forged\u{1b}[2J\u{9b}2J\r\u{7}\u{7f}\u{202e}\u{2028}b"),
+                "{line:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn colours_are_the_log_s_own() {
+        let log = logged(Look::Text { colours: true });
+        assert_eq!(log.lines().count(), 6, "{log}");
+        assert!(log.contains("\x1b[32m INFO\x1b[0m"), "{log:?}");
+        assert!(!log.contains("\x1b[2J") && !log.contains('\u{9b}'), "{log:?}");
+    }
+
+    #[test]
+    fn json_says_what_was_said_without_control_characters() {
+        let log = logged(Look::Json);
+        assert_eq!(log.lines().count(), 6, "{log}");
+        let entrance = |line: &str| match text::escape_json(line.as_bytes()) {
+            Some(escaped) => String::from_utf8(escaped).unwrap().trim_end().to_owned(),
+            None => line.to_owned(),
+        };
+        for line in log.lines() {
+            let line = entrance(line);
+            assert!(!line.contains(char::is_control), "{line:?}");
+            let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+            let mut said =
+                ["message", "name", "error"].iter().filter_map(|key| event[key].as_str());
+            assert!(said.any(|said| said == HOSTILE || said == format!("{HOSTILE:?}")), "{line}");
+        }
     }
 }

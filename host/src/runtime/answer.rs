@@ -10,6 +10,8 @@ use super::bindings::larder::guest::blobs::ContentResult;
 use super::bindings::larder::guest::requests::Response;
 use super::limits::LimitReached;
 
+/// Longest account of a trap: it holds names that a stranger's component gives.
+const TRAP_BYTES_MAX: usize = 4 << 10;
 /// What a guest may say in headers.
 const HEADERS_MAX: usize = 64;
 const HEADER_BYTES_MAX: usize = 16 << 10;
@@ -56,7 +58,11 @@ impl From<wasmtime::Error> for CallError {
     fn from(error: wasmtime::Error) -> Self {
         match error.downcast::<LimitReached>() {
             Ok(limit) => CallError::Limit(limit),
-            Err(error) => CallError::Trap(format!("{error:#}")),
+            Err(error) => {
+                let mut account = format!("{error:#}");
+                account.truncate(account.floor_char_boundary(TRAP_BYTES_MAX));
+                CallError::Trap(account)
+            }
         }
     }
 }

@@ -101,11 +101,7 @@ impl Lines {
             tracing::warn!(target: GUEST_TARGET, %guest, stream, "the guest logs too much; the rest is left out");
             return;
         }
-        // Control characters could forge lines of the log or steer a terminal.
-        let text: String = String::from_utf8_lossy(&line)
-            .chars()
-            .map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c })
-            .collect();
+        let text = String::from_utf8_lossy(&line);
         tracing::info!(target: GUEST_TARGET, %guest, stream, "{text}");
     }
 }

@@ -48,6 +48,19 @@ fn an_answer_that_is_not_due_or_not_in_time_is_noticed() {
 }
 
 #[test]
+fn names_of_a_component_forge_no_lines_of_a_text_log() {
+    let variables = vec![("LARDER_LOG_FORMAT".to_owned(), "text".to_owned())];
+    let mut stage = Stage::start(CALL_MS_MAX, "", variables).unwrap();
+    assert_eq!(called(&stage, &kind("text names")), Ok(()));
+    assert!(stage.larder.terminate().success());
+    let log = stage.larder.log();
+    assert!(log.contains(r"a\nforged\u{1b}[2J\u{9b}2J"), "{log}");
+    for line in log.lines() {
+        assert!(line.starts_with("20") && !line.contains(char::is_control), "{line:?}");
+    }
+}
+
+#[test]
 fn a_neighbour_whose_values_are_changed_or_who_is_not_answered_is_noticed() {
     let mut stage = Stage::start(CALL_MS_MAX, "", Vec::new()).unwrap();
     let neighbour = Neighbour::start(stage.larder.address());

@@ -43,7 +43,7 @@ const fn module(name: &'static str, text: &'static str, expected: Expected) -> T
 }
 
 /// All of them.
-pub const ALL: [Text; 49] = [
+pub const ALL: [Text; 50] = [
     handle("plain", "(call $answer)", Says("")),
     // Time.
     handle("loop", "(loop $l (br $l)) (unreachable)", Timeout),
@@ -72,6 +72,12 @@ pub const ALL: [Text; 49] = [
     ),
     // Traps.
     handle("unreachable", "(unreachable)", Internal),
+    // A name with a line of its own, and with what clears a terminal, in both of its forms.
+    module(
+        "names",
+        r#"(func $"a\nforged\1b[2J\c2\9b2J" (unreachable)) (start $"a\nforged\1b[2J\c2\9b2J")"#,
+        Internal,
+    ),
     handle("divide-by-zero", "(i32.div_u (i32.const 1) (i32.const 0))", Internal),
     handle("divide-overflow", "(i32.div_s (i32.const 0x80000000) (i32.const -1))", Internal),
     handle("truncate", "(i32.trunc_f32_s (f32.const nan))", Internal),
