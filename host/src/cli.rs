@@ -207,7 +207,7 @@ pub struct ServeArgs {
     /// Component that serves the API in place of the built-in one
     #[arg(long, value_name = "FILE", env = "LARDER_API", hide_env_values = true)]
     pub api: Option<PathBuf>,
-    /// What is logged: error, warn, info, debug or trace, or a filter such as `info,larder::http=debug` [default: info]
+    /// What is logged: error, warn, info, debug, trace or off, for parts of the program too, as in `info,larder::http=debug` [default: info]
     #[arg(long, value_name = "FILTER", env = "LARDER_LOG", hide_env_values = true)]
     pub log: Option<String>,
     /// How it is logged: `auto` is text on a terminal, else JSON [default: auto]

@@ -236,6 +236,32 @@ async fn each_event_is_one_line_of_a_text_log() {
     }
 }
 
+#[test]
+fn a_filter_that_would_turn_the_log_off_by_a_slip_is_refused() {
+    for (filter, why) in [
+        ("warning", "log = \"warning\": \"warning\" is no level"),
+        ("inf", "\"inf\" is no level"),
+        ("", "log = \"\": it is empty"),
+        ("info,larder::http", "\"larder::http\" is no level"),
+    ] {
+        let said = Larder::refused(Options::flags(&["--log", filter]));
+        assert!(said.contains(why), "{said}");
+        assert!(said.contains("error, warn, info, debug, trace or off"), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_for_a_part_of_the_program_lets_all_errors_through() {
+    let dir = tempfile::tempdir().unwrap();
+    let flags = Options::flags(&["--log", "elsewhere=debug"]).flags;
+    let mut larder =
+        Larder::start_in(dir.path(), Options { flags, ..Options::config(open_guest()) });
+    fail(&Client::new(larder.address()), 1).await;
+    assert_eq!(terminate(&mut larder), Some(0));
+    assert_eq!(events(&larder.log(), "a call failed").len(), 1);
+    assert_eq!(events(&larder.log(), "shutting down").len(), 0);
+}
+
 #[tokio::test]
 async fn commands_do_their_work_when_nobody_hears_what_they_say_of_it() {
     let larder = Larder::start();

@@ -2,6 +2,7 @@
 //! at the cost of whoever logs: `queue` takes the lines. Never a token or a value, which nobody hands
 //! to it.
 
+mod filter;
 mod queue;
 mod text;
 
@@ -43,8 +44,7 @@ enum Look {
 /// Starts the log. What is returned writes the last lines when it is dropped; an error tells what is
 /// wrong with the filter, or what the system refused.
 pub fn start(filter: &str, format: LogFormat) -> Result<Log, String> {
-    let filter =
-        EnvFilter::try_new(filter).map_err(|error| format!("log = {filter:?}: {error}"))?;
+    let filter = filter::parse(filter)?;
     let terminal = stderr().is_terminal();
     let look = match format {
         LogFormat::Auto if !terminal => Look::Json,
@@ -164,7 +164,7 @@ mod tests {
     fn logged(look: Look) -> String {
         let written = Written::default();
         let writer = written.clone();
-        let filter = EnvFilter::new("info");
+        let filter = filter::parse("info").unwrap();
         let dispatch = dispatch(filter, look, move || writer.clone());
         tracing::dispatcher::with_default(&dispatch, || {
             let error = io::Error::other(HOSTILE);

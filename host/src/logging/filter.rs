@@ -1,0 +1,85 @@
+//! What is logged: a filter as it is typed, checked so that no slip of the pen turns the log off.
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::EnvFilter;
+
+/// What else is logged when only parts of the program are named.
+const BASE: &str = "error";
+
+/// Takes a filter: levels, each for all or, with a name before it, for a part of the program. Where
+/// none is for all, errors are logged of everything.
+pub fn parse(text: &str) -> Result<EnvFilter, String> {
+    let refused = |why: String| {
+        format!(
+            "log = {text:?}: {why}; it takes error, warn, info, debug, trace or off, for parts of the \
+             program as in `info,larder::http=debug`"
+        )
+    };
+    if text.trim().is_empty() {
+        return Err(refused("it is empty".to_owned()));
+    }
+    let mut directives: Vec<&str> = text.split(',').map(str::trim).collect();
+    let mut names_all = false;
+    for directive in &directives {
+        let level = match directive.rsplit_once('=') {
+            Some((_, level)) => level,
+            None => {
+                names_all = true;
+                directive
+            }
+        };
+        if level.is_empty() || level.parse::<LevelFilter>().is_err() {
+            return Err(refused(format!("{level:?} is no level")));
+        }
+    }
+    if !names_all {
+        directives.insert(0, BASE);
+    }
+    EnvFilter::try_new(directives.join(",")).map_err(|error| refused(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The filter that a text stands for, its directives in order.
+    fn parsed(text: &str) -> Vec<String> {
+        let filter = parse(text).unwrap().to_string();
+        let mut directives: Vec<String> = filter.split(',').map(str::to_owned).collect();
+        directives.sort();
+        directives
+    }
+
+    #[test]
+    fn levels_are_for_all_or_for_a_part() {
+        assert_eq!(parsed("warn"), ["warn"]);
+        assert_eq!(parsed("INFO"), ["info"]);
+        assert_eq!(parsed("off"), ["off"]);
+        assert_eq!(parsed("info, larder::http=debug"), ["info", "larder::http=debug"]);
+    }
+
+    #[test]
+    fn errors_are_logged_of_what_is_not_named() {
+        assert_eq!(parsed("larder::http=debug"), ["error", "larder::http=debug"]);
+        assert_eq!(parsed("larder=off"), ["error", "larder=off"]);
+    }
+
+    #[test]
+    fn what_is_no_level_is_refused_by_name() {
+        for (text, named) in [
+            ("", "it is empty"),
+            (" ", "it is empty"),
+            ("warning", "\"warning\" is no level"),
+            ("verbose", "\"verbose\" is no level"),
+            ("larder::http", "\"larder::http\" is no level"),
+            ("info,", "\"\" is no level"),
+            ("larder=loud", "\"loud\" is no level"),
+            ("larder=", "\"\" is no level"),
+            ("info,!=debug", "invalid filter directive"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.starts_with(&format!("log = {text:?}: {named}")), "{error}");
+            assert!(error.contains("error, warn, info, debug, trace or off"), "{error}");
+        }
+    }
+}
