@@ -50,14 +50,19 @@ impl Identity {
 
 /// Writes another certificate and key into `dir`.
 fn renew(dir: &Path) -> CertificateDer<'static> {
+    renew_as(&dir.join("cert.pem"), &dir.join("key.pem"))
+}
+
+/// Writes another certificate and key under these names.
+pub fn renew_as(certificate: &Path, key: &Path) -> CertificateDer<'static> {
     let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
-    fs::write(dir.join("cert.pem"), made.cert.pem()).unwrap();
-    fs::write(dir.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    fs::write(certificate, made.cert.pem()).unwrap();
+    fs::write(key, made.signing_key.serialize_pem()).unwrap();
     made.cert.der().clone()
 }
 
 /// Connects and trusts this certificate alone.
-async fn connect(
+pub async fn connect(
     larder: &Larder,
     trusted: &CertificateDer<'static>,
     protocol: &[u8],

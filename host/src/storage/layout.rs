@@ -1,7 +1,7 @@
 //! Every stored byte: keys, records and rows, encoded and decoded here and nowhere else. Knows the
 //! formats and their checksums; knows nothing of transactions, conflicts or time.
 //!
-//! All integers are big-endian. ARCHITECTURE.md shows the same tables byte by byte.
+//! All integers are big-endian. docs/format.md shows the same tables byte by byte.
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
