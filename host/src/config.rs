@@ -130,7 +130,7 @@ impl Config {
         let admin_token = of_variable.transpose()?.or(of_file.transpose()?);
         let body_bytes_max = args.body_bytes_max.or(file.body_bytes_max).unwrap_or(8 << 20);
         let bodies_bytes_max = args.bodies_bytes_max.or(file.bodies_bytes_max).unwrap_or(512 << 20);
-        check("body_bytes_max", body_bytes_max, 1..=64 << 20)?;
+        check("body_bytes_max", body_bytes_max, 1..=storage::VALUE_BYTES_MAX as u64)?;
         check("bodies_bytes_max", bodies_bytes_max as u64, body_bytes_max..=1 << 40)?;
         let answers = args.answers_bytes_max.or(file.answers_bytes_max).unwrap_or(512 << 20);
         check("answers_bytes_max", answers as u64, body_bytes_max..=1 << 40)?;

@@ -14,6 +14,8 @@ pub const DEFAULT_ID: NamespaceId = NamespaceId(1);
 pub const FORMAT: u32 = 1;
 /// Longest key and longest namespace name, in bytes.
 pub const NAME_BYTES_MAX: usize = 256;
+/// Longest value that a server can be told to take, in bytes.
+pub const VALUE_BYTES_MAX: usize = 64 << 20;
 /// The last instant that can be stored as an expiry: the end of the year 9999.
 pub const EXPIRY_MAX: Millis = Millis(253_402_207_200_999);
 /// Versions stay below this, so that a double holds them exactly.

@@ -33,7 +33,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use self::error::{Conflict, ConflictKind, Error, OpenError};
-pub use self::layout::{EXPIRY_MAX, NAME_BYTES_MAX, RecordKey};
+pub use self::layout::{EXPIRY_MAX, NAME_BYTES_MAX, RecordKey, VALUE_BYTES_MAX};
 pub use self::namespaces::{NAMESPACES_MAX, Namespace};
 pub use self::options::Options;
 pub use self::queue::Ticket;

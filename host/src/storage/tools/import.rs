@@ -11,7 +11,7 @@ use super::{Findings, Incoming, ToolError, env, failed, jump};
 use crate::clock::{Clock, Millis};
 use crate::storage::env::Database;
 use crate::storage::layout::{self, NamespaceRow, Record, RecordKey, StateRow};
-use crate::storage::{DEFAULT_NAMESPACE, NamespaceId, Options};
+use crate::storage::{DEFAULT_NAMESPACE, NAMESPACES_MAX, NamespaceId, Options, Version};
 
 /// Bytes of lines in one transaction: bounds its dirty pages.
 const BATCH_BYTES_MAX: usize = 32 << 20;
@@ -34,12 +34,12 @@ pub fn import(from: &mut dyn BufRead, dir: &Path, clock: &Clock) -> Result<Impor
     let mut lines = Reader::new(from)?;
     let (version, instant) = lines.begin();
     clock.raise_to(instant);
-    let version = jump(version)?;
+    let version = jump(version).map_err(|error| lines.wrong(&error.to_string()))?;
     let incoming = Incoming::begin(dir)?;
     let (database, found) = env::open(&incoming.folder, &Options::default(), clock)?;
     let instant = clock.now();
     let state = StateRow { version, instant, ..found.state };
-    let mut filling = Filling { state, namespace: None, expired: 0 };
+    let mut filling = Filling { state, namespace: None, default: false, namespaces: 1, expired: 0 };
     while fill(&mut lines, &database, &mut filling)? == Batch::Full {}
     drop(database);
     let findings = incoming.publish()?;
@@ -57,6 +57,10 @@ enum Batch {
 struct Filling {
     state: StateRow,
     namespace: Option<NamespaceId>,
+    /// Whether the namespace that is there from the start has come.
+    default: bool,
+    /// How many there are.
+    namespaces: u64,
     expired: u64,
 }
 
@@ -115,15 +119,23 @@ impl Filling {
         created: Millis,
         updated: Millis,
     ) -> Result<Result<(), String>, heed::Error> {
-        let id = if name == DEFAULT_NAMESPACE {
-            layout::DEFAULT_ID
-        } else if database.namespaces.get(txn, name.as_bytes())?.is_some() {
+        let is_default = name == DEFAULT_NAMESPACE;
+        let twice = match is_default {
+            true => self.default,
+            false => database.namespaces.get(txn, name.as_bytes())?.is_some(),
+        };
+        if twice {
             return Ok(Err(format!("the namespace {name} comes twice")));
+        }
+        let id = if is_default {
+            self.default = true;
+            layout::DEFAULT_ID
         } else {
             let NamespaceId(id) = self.state.next_namespace;
-            let Some(next) = id.checked_add(1) else {
-                return Ok(Err("there are too many namespaces".to_owned()));
+            let Some(next) = id.checked_add(1).filter(|_| self.namespaces < NAMESPACES_MAX) else {
+                return Ok(Err(format!("there are more than {NAMESPACES_MAX} namespaces")));
             };
+            self.namespaces += 1;
             self.state.next_namespace = NamespaceId(next);
             NamespaceId(id)
         };
@@ -148,7 +160,11 @@ impl Filling {
         if database.main.get(txn, key.as_bytes())?.is_some() {
             return Ok(Err("the key comes twice".to_owned()));
         }
-        self.state.version.0 += 1;
+        let version = self.state.version.0 + 1;
+        if version >= layout::VERSION_LIMIT {
+            return Ok(Err("no version is left for it".to_owned()));
+        }
+        self.state.version = Version(version);
         let record = Record { version: self.state.version, expiry, value };
         let header = record.header(key.as_bytes());
         let stored = [header.as_bytes(), value].concat();

@@ -11,7 +11,11 @@ use super::{ToolError, failed};
 use crate::clock::Millis;
 use crate::hex;
 use crate::storage::Version;
-use crate::storage::layout::{EXPIRY_MAX, NAME_BYTES_MAX};
+use crate::storage::layout::{EXPIRY_MAX, NAME_BYTES_MAX, VALUE_BYTES_MAX};
+
+/// How a data file, and with it a backup, tells what it is: behind the head of its first page.
+const PAGE_HEAD_BYTES: usize = 16;
+const LMDB_MAGIC: [u8; 4] = 0xBEEF_C0DE_u32.to_ne_bytes();
 
 /// What stands between the first line and the last.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +68,15 @@ impl<'a> Reader<'a> {
             entries: 0,
             begin: (Version::ABSENT, Millis(0)),
         };
-        reader.advance()?;
+        // By the first bytes, for what is no text may go on for long without an end of a line; and
+        // again, for a pipe may have given fewer. What cannot be read is told where it is read.
+        let foreign = foreign(reader.from.fill_buf().unwrap_or_default());
+        foreign.map_or(Ok(()), |what| Err(wrong(1, what)))?;
+        let read = reader.advance();
+        self::foreign(&reader.line).map_or(Ok(()), |what| Err(wrong(1, what)))?;
+        if !read? {
+            return Err(reader.wrong("there is none"));
+        }
         let line = Line::decode(&reader.line).map_err(|error| reader.wrong(&error))?;
         let Line::Begin { version, instant } = line else {
             return Err(reader.wrong("it is no larder export"));
@@ -131,6 +143,11 @@ impl<'a> Reader<'a> {
         if read > 0 && self.line.last() != Some(&b'\n') {
             return Err(self.wrong("it is cut short, or longer than any line can be"));
         }
+        if self.line.ends_with(b"\r\n") {
+            return Err(self.wrong(
+                "it ends with CR and LF, and lines end with LF alone: the file was changed on its way",
+            ));
+        }
         self.hash.update(&self.line);
         Ok(read > 0)
     }
@@ -140,6 +157,33 @@ impl<'a> Reader<'a> {
     pub fn wrong(&self, what: &str) -> ToolError {
         wrong(self.number, what)
     }
+}
+
+/// What else bytes are that begin like this.
+fn foreign(bytes: &[u8]) -> Option<&'static str> {
+    const UTF_16: &str = "it is UTF-16, and lines are UTF-8; run: iconv -f UTF-16 -t UTF-8 FILE";
+    const COMPRESSED: &str =
+        "it is compressed; decompress it first, as with: gunzip -c FILE | larder import -";
+    const BEGINNINGS: [(&[u8], &str); 10] = [
+        (
+            b"\xEF\xBB\xBF",
+            "it begins with a byte order mark, and lines are UTF-8 without one: the file was changed on \
+             its way",
+        ),
+        (b"\xFF\xFE", UTF_16),
+        (b"\xFE\xFF", UTF_16),
+        (b"{\0", UTF_16),
+        (b"\0{", UTF_16),
+        (b"\x1F\x8B", COMPRESSED),
+        (b"\x28\xB5\x2F\xFD", COMPRESSED),
+        (b"\xFD7zXZ\0", COMPRESSED),
+        (b"BZh", COMPRESSED),
+        (b"PK\x03\x04", COMPRESSED),
+    ];
+    if bytes.get(PAGE_HEAD_BYTES..).is_some_and(|rest| rest.starts_with(&LMDB_MAGIC)) {
+        return Some("it is a data file, or a backup, which `larder restore` takes");
+    }
+    BEGINNINGS.iter().find(|(beginning, _)| bytes.starts_with(beginning)).map(|(_, what)| *what)
 }
 
 fn wrong(number: u64, what: &str) -> ToolError {
@@ -165,6 +209,9 @@ fn item(line: Line<'_>, first: bool) -> Result<Item<'_>, String> {
         }
         Line::Entry { expiry: Some(expiry), .. } if expiry > EXPIRY_MAX.0 => {
             fault("the expiry is out of range")
+        }
+        Line::Entry { value, .. } if value.len() > VALUE_BYTES_MAX => {
+            Err(format!("a value is {VALUE_BYTES_MAX} bytes at most, this one has {}", value.len()))
         }
         Line::Entry { key, value, version, expiry } => {
             Ok(Item::Entry { key, value, version: Version(version), expiry: expiry.map(Millis) })
@@ -255,6 +302,55 @@ mod tests {
                 Err(error) => return error.to_string(),
             }
         }
+    }
+
+    #[test]
+    fn what_is_no_export_is_told_as_what_it_is() {
+        let begin = "{\"larder_export\":1,\"version\":1,\"instant\":1}";
+        let utf_16 =
+            |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+        let mut data_file = vec![0; 4096];
+        data_file[16..20].copy_from_slice(&0xBEEF_C0DE_u32.to_le_bytes());
+        for (bytes, said) in [
+            (Vec::new(), "there is none"),
+            (format!("{begin}\r\n").into_bytes(), "it ends with CR and LF"),
+            (format!("\u{feff}{begin}\n").into_bytes(), "it begins with a byte order mark"),
+            (utf_16(&format!("\u{feff}{begin}\n")), "it is UTF-16"),
+            (utf_16(&format!("{begin}\n")), "it is UTF-16"),
+            (b"\x1F\x8B\x08\x08 and no newline".to_vec(), "it is compressed"),
+            (b"\x28\xB5\x2F\xFD".to_vec(), "it is compressed"),
+            (data_file, "it is a data file, or a backup, which `larder restore` takes"),
+            (b"[1]\n".to_vec(), "it is no JSON object"),
+        ] {
+            // A pipe may give as little as a byte at a time.
+            let mut slow = std::io::BufReader::with_capacity(1, &*bytes);
+            for from in [&mut &*bytes as &mut dyn BufRead, &mut slow] {
+                let error = Reader::new(from).err().expect(said).to_string();
+                assert!(error.starts_with(&format!("line 1: {said}")), "{error}");
+                assert!(error.ends_with("; nothing was imported"), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn line_ends_that_were_changed_are_told_at_the_first_of_them() {
+        let begin = r#"{"larder_export":1,"version":1,"instant":1}"#;
+        let said = refusal(&[begin, "{\"namespace\":\"n\",\"created\":1,\"updated\":1}\r"]);
+        assert!(said.starts_with("line 2: it ends with CR and LF"), "{said}");
+    }
+
+    #[test]
+    fn a_value_that_no_server_could_hold_is_refused_by_its_line() {
+        let begin = r#"{"larder_export":1,"version":1,"instant":1}"#;
+        let namespace = r#"{"namespace":"n","created":1,"updated":1}"#;
+        let entry = |bytes: usize| {
+            format!("{{\"key\":\"k\",\"value\":\"{}\",\"version\":1}}", "v".repeat(bytes))
+        };
+        let held = refusal(&[begin, namespace, &entry(VALUE_BYTES_MAX)]);
+        assert!(held.starts_with("line 4: the last line is missing"), "{held:.100}");
+        let refused = refusal(&[begin, namespace, &entry(VALUE_BYTES_MAX + 1)]);
+        let said = "line 3: a value is 67108864 bytes at most, this one has 67108865";
+        assert!(refused.starts_with(said), "{refused:.100}");
     }
 
     #[test]

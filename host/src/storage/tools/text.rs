@@ -8,11 +8,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+use crate::storage::layout::VALUE_BYTES_MAX;
+
 /// The form that is written, and the only one that is read.
 pub const FORM: u32 = 1;
 /// Longest line, in bytes: the longest value that a server can be told to take, in base64 or in
 /// JSON's longest way to write a text, and room for the rest.
-pub const LINE_BYTES_MAX: u64 = 6 * (64 << 20) + (64 << 10);
+pub const LINE_BYTES_MAX: u64 = 6 * VALUE_BYTES_MAX as u64 + (64 << 10);
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq)]
