@@ -38,8 +38,10 @@ pub enum Command {
     Check(DataArgs),
     /// Back the data up into one file, beside a server or without one
     ///
-    /// The backup holds one commit, with at least every write that was acknowledged before. While
-    /// it is made it is named FILE.partial; once it is FILE it is whole, checked and on disk.
+    /// The backup holds one commit, with at least every write that was acknowledged before. FILE is
+    /// there once it is whole, checked and on disk, and replaces nothing; of a backup that fails or is
+    /// killed nothing is left.
+    ///
     /// While a backup or an export runs, the data file grows with what is written meanwhile.
     Backup {
         /// The file to make; it must not be there
@@ -61,7 +63,8 @@ pub enum Command {
     },
     /// Write everything as lines of JSON, beside a server or without one
     ///
-    /// The form is described in docs/operations.md.
+    /// The form is described in docs/operations.md. A FILE is there once it is whole and on disk, as a
+    /// backup is.
     Export {
         /// The file to write, or `-` for standard output; it must not be there
         #[arg(default_value = "-")]

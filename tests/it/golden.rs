@@ -32,12 +32,13 @@ const BOSS: &str = "larder_99ea3b312c2a026f_slK8L9V3RfHzHzwifFRiTH7pIsIYXq7TnpUd
 const REVOKED: &str = "larder_098c6c5007343133_I8XTKBJHR1A4oTJodHl-2gdBB8B_U_z2kudJmWUV5yY";
 const ENDED: &str = "larder_f26bec569fc71a19_EhHuEzLKRoApXd2kqZJX_CyzriWup0SFowPFa-mgEFw";
 
-fn golden(name: &str) -> PathBuf {
+/// A file of those that are never made again.
+pub fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name)
 }
 
 /// A directory whose `data` is a copy of the store, as every server's is.
-fn store() -> TempDir {
+pub fn store() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("data")).unwrap();
     private(&dir.path().join("data"));

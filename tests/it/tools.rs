@@ -148,7 +148,7 @@ async fn nothing_is_overwritten() {
     said(&larder.tool(&["export", "text"]), 0);
     for (arguments, reason) in [
         (["backup", "backup", "--data", "data"], "is there already"),
-        (["export", "text", "--data", "data"], "File exists"),
+        (["export", "text", "--data", "data"], "is there already"),
         (["restore", "backup", "--data", "data"], "in use"),
         (["import", "text", "--data", "data"], "in use"),
         (["check", "--data", "nowhere", "--config=data"], "there is no nowhere/data.mdb"),

@@ -5,9 +5,8 @@ mod clock;
 mod token;
 
 use std::error::Error;
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command as Process, ExitCode, Stdio};
@@ -20,7 +19,7 @@ use crate::clock::Clock;
 use crate::config::data_dir;
 use crate::console::say;
 use crate::storage;
-use crate::storage::tools::{self, Findings};
+use crate::storage::tools::{self, Findings, Unpublished};
 
 /// Set for the process that does the reading for `check`.
 const CHECKER: &str = "LARDER_CHECKER";
@@ -37,10 +36,12 @@ pub fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Serve(_) | Command::Compile => return Err("this is no tool".into()),
         Command::Check(data) => return check(&data_dir(data)?),
         Command::Backup { file, data } => {
+            refuse_stream(&file)?;
             let made = tools::backup(&data_dir(data)?, &file)?;
             writeln!(out, "{}: {}, {} bytes", file.display(), held(&made.findings), made.bytes)?;
         }
         Command::Restore { file, data } => {
+            refuse_stream(&file)?;
             let dir = data_dir(data)?;
             let findings = tools::restore(&file, &dir, &Clock::system())?;
             writeln!(out, "{}: {}", dir.display(), held(&findings))?;
@@ -66,6 +67,15 @@ pub fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Token(command) => token::run(command)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn refuse_stream(file: &Path) -> Result<(), &'static str> {
+    if file == Path::new(STANDARD) {
+        return Err(
+            "`-`: a backup is a file, checked when it was written and read from its end; name one",
+        );
+    }
+    Ok(())
 }
 
 fn held(findings: &Findings) -> String {
@@ -122,17 +132,11 @@ fn export(dir: &Path, file: &Path, skip_damaged: bool) -> Result<ExitCode, Box<d
         let mut out = BufWriter::with_capacity(OUT_BYTES, io::stdout().lock());
         tools::export(dir, &mut out, skip_damaged)?
     } else {
-        let mut open = OpenOptions::new();
-        let opened = open.write(true).create_new(true).mode(0o600).open(file);
-        let opened = opened.map_err(|error| named(file, &error))?;
-        let mut out = BufWriter::with_capacity(OUT_BYTES, &opened);
-        let exported = tools::export(dir, &mut out, skip_damaged);
+        let mut made = Unpublished::begin(file)?;
+        let mut out = BufWriter::with_capacity(OUT_BYTES, made.file());
+        let exported = tools::export(dir, &mut out, skip_damaged)?;
         drop(out);
-        let exported = exported.inspect_err(|_| {
-            // Half an export is refused by its missing last line too.
-            let _ = fs::remove_file(file);
-        })?;
-        opened.sync_all()?;
+        made.publish()?;
         exported
     };
     for damaged in &exported.damaged {

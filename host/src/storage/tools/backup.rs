@@ -1,16 +1,17 @@
 //! Backups: one file that holds the data of one commit, compact, and ends with a seal. A file without
 //! its seal is no backup. Knows how to take one beside a running server, and how to read the seal.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use heed::CompactionOption;
 use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Findings, Reader, ToolError, at, check_file, failed, sync};
+use super::check::{Findings, check_opened};
+use super::publish::Unpublished;
+use super::{Reader, ToolError, at, failed};
 
 const MAGIC: &[u8; 16] = b"larder-backup-1\n";
 const DIGEST_BYTES: usize = 32;
@@ -28,46 +29,24 @@ pub struct BackedUp {
 
 /// Backs the data directory `dir` up into `target`, which must not be there, beside a server or
 /// without one. The backup holds one commit: at least every write that was acknowledged before
-/// the call. Until it is whole, checked and durable it is named `target.partial`.
+/// the call. It has its name once it is whole, checked and durable; before, there is nothing.
 ///
 /// # Errors
 /// What could not be read or written, or that the data are damaged.
 pub fn backup(dir: &Path, target: &Path) -> Result<BackedUp, ToolError> {
-    if target.exists() {
-        return Err(failed(format!("{} is there already; name another file", target.display())));
-    }
-    let reader = Reader::open(dir)?;
-    let mut name = target.as_os_str().to_owned();
-    name.push(".partial");
-    let partial = Path::new(&name);
-    let _ = fs::remove_file(partial);
-    let mut open = OpenOptions::new();
-    let mut file = open
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(partial)
-        .map_err(at(partial))?;
-    let made = fill(&reader, &mut file, partial);
-    if made.is_err() {
-        // What is left would only take room; the error is the first one's.
-        let _ = fs::remove_file(partial);
-    }
-    let made = made?;
-    // Fails when somebody made the target meanwhile, instead of replacing it.
-    fs::hard_link(partial, target).map_err(at(target))?;
-    fs::remove_file(partial).map_err(at(partial))?;
-    let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty());
-    sync(parent.unwrap_or(Path::new(".")))?;
-    Ok(made)
+    let mut made = Unpublished::begin(target)?;
+    let backed_up = fill(dir, made.file(), target)?;
+    made.publish()?;
+    Ok(backed_up)
 }
 
-fn fill(reader: &Reader, file: &mut File, partial: &Path) -> Result<BackedUp, ToolError> {
-    let io = at(partial);
+fn fill(dir: &Path, file: &mut File, target: &Path) -> Result<BackedUp, ToolError> {
+    let io = at(target);
+    let reader = Reader::open(dir)?;
     let copied = reader.env.copy_to_file(file, CompactionOption::Enabled);
-    copied.map_err(|error| failed(format!("cannot copy to {}: {error}", partial.display())))?;
-    let findings = check_file(partial).map_err(failed)?;
+    copied.map_err(|error| failed(format!("cannot copy to {}: {error}", target.display())))?;
+    // By descriptor: under the name that it will have there may be another's by then.
+    let findings = check_opened(file.try_clone().map_err(&io)?, target)?;
     if findings.faults.count() > 0 {
         return Err(failed(format!(
             "{} is damaged, and a backup of it would be too; run: larder check",
@@ -80,7 +59,6 @@ fn fill(reader: &Reader, file: &mut File, partial: &Path) -> Result<BackedUp, To
     let seal = Seal { length, digest: digest.map_err(&io)? };
     file.seek(SeekFrom::End(0)).map_err(&io)?;
     file.write_all(&seal.encode()).map_err(&io)?;
-    file.sync_all().map_err(&io)?;
     Ok(BackedUp { findings, bytes: length + SEAL_BYTES as u64 })
 }
 

@@ -3,6 +3,7 @@
 //! stumbled over. Changes nothing.
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -11,7 +12,7 @@ use super::super::error::OpenError;
 use super::super::layout::{self, NamespaceRow, Record, StateRow};
 use super::super::{DEFAULT_NAMESPACE, NamespaceId, Version};
 use super::pages::{Faults, Pages, Row, Tree};
-use super::{Reader, ToolError, directory, existing, failed};
+use super::{Reader, ToolError, at, directory, existing, failed};
 use crate::clock::Millis;
 
 /// The trees, in an order in which what a row refers to is known before it.
@@ -46,7 +47,7 @@ pub fn check(dir: &Path) -> Result<Findings, ToolError> {
     let path = existing(dir)?;
     match directory::take_lock(dir) {
         // No server has it; none can begin while the lock is held.
-        Ok(_lock) => check_file(&path).map_err(failed),
+        Ok(_lock) => check_file(&path),
         Err(OpenError::InUse(_)) => check_served(dir, &path),
         Err(error) => Err(error.into()),
     }
@@ -59,9 +60,9 @@ fn check_served(dir: &Path, path: &Path) -> Result<Findings, ToolError> {
     let mut tries = 0;
     loop {
         let txn = reader.txn()?;
-        match Pages::open(path, Some(txn.id() as u64)) {
+        match Pages::open(open(path)?, Some(txn.id() as u64)) {
             Ok(pages) => return Ok(check_pages(pages)),
-            Err(error) if tries == TRIES_MAX => return Err(failed(error)),
+            Err(error) if tries == TRIES_MAX => return Err(unreadable(path, &error)),
             Err(_) => tries += 1,
         }
     }
@@ -71,8 +72,22 @@ fn check_served(dir: &Path, path: &Path) -> Result<Findings, ToolError> {
 ///
 /// # Errors
 /// Why nothing at all can be read from it.
-pub fn check_file(path: &Path) -> Result<Findings, String> {
-    Pages::open(path, None).map(check_pages)
+pub fn check_file(path: &Path) -> Result<Findings, ToolError> {
+    check_opened(open(path)?, path)
+}
+
+/// The same for a file that is open; `shown` names it in errors.
+pub fn check_opened(file: File, shown: &Path) -> Result<Findings, ToolError> {
+    let pages = Pages::open(file, None).map_err(|error| unreadable(shown, &error))?;
+    Ok(check_pages(pages))
+}
+
+fn open(path: &Path) -> Result<File, ToolError> {
+    File::open(path).map_err(at(path))
+}
+
+fn unreadable(path: &Path, error: &str) -> ToolError {
+    failed(format!("{}: {error}", path.display()))
 }
 
 fn check_pages(mut pages: Pages) -> Findings {

@@ -9,6 +9,7 @@ mod export;
 mod import;
 pub mod lines;
 mod pages;
+mod publish;
 mod restore;
 pub mod text;
 
@@ -25,6 +26,7 @@ pub use self::clock::{SetBack, Times, set_back, times};
 pub use self::export::{Exported, export};
 pub use self::import::{Imported, import};
 pub use self::pages::Faults;
+pub use self::publish::Unpublished;
 pub use self::restore::restore;
 use super::directory;
 use super::env::{self, Tree};
@@ -168,7 +170,7 @@ impl Incoming {
     /// Checks the data file, makes it durable and moves it to its place.
     fn publish(self) -> Result<Findings, ToolError> {
         let made = self.data_file();
-        let findings = check_file(&made).map_err(failed)?;
+        let findings = check_file(&made)?;
         if let Some(fault) = findings.faults.told().first() {
             return Err(failed(format!("what was made is not sound: {fault}")));
         }

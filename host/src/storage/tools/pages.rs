@@ -7,7 +7,6 @@ mod format;
 use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 use rustix::fs::{Advice, fadvise};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
@@ -84,14 +83,12 @@ pub enum Row<'a> {
 }
 
 impl Pages {
-    /// Opens the file at its newest transaction, or at `txn`, which the caller must hold a reader's
+    /// Takes a file at its newest transaction, or at `txn`, which the caller must hold a reader's
     /// slot for while the file is written.
     ///
     /// # Errors
     /// The fault of the meta pages, without which nothing can be read.
-    pub fn open(path: &Path, txn: Option<u64>) -> Result<Self, String> {
-        let shown = path.display();
-        let file = File::open(path).map_err(|error| format!("{shown}: {error}"))?;
+    pub fn open(file: File, txn: Option<u64>) -> Result<Self, String> {
         // No reading ahead: what comes so is held in large pieces, in which a server's later writes
         // of single pages cost more (see `storage/room.rs`).
         let _ = fadvise(&file, 0, None, Advice::Random);
@@ -99,7 +96,7 @@ impl Pages {
             // Nor are blocks read there: page by page would take long.
             let _ = fadvise(&file, 0, None, Advice::Normal);
         }
-        let length = file.metadata().map_err(|error| format!("{shown}: {error}"))?.len();
+        let length = file.metadata().map_err(|error| error.to_string())?.len();
         let mut first = vec![0; PAGE_HEAD + META_BYTES];
         read(&file, &mut first, 0).map_err(|error| format!("meta page 0: {error}"))?;
         let first = Meta::decode(&first, 0)?;

@@ -31,7 +31,7 @@ pub fn restore(source: &Path, dir: &Path, clock: &Clock) -> Result<Findings, Too
             source.display()
         )));
     }
-    let findings = check_file(&data).map_err(failed)?;
+    let findings = check_file(&data)?;
     if let Some(fault) = findings.faults.told().first() {
         return Err(failed(format!("{} is damaged: {fault}", source.display())));
     }

@@ -131,7 +131,7 @@ fn judge(
     acknowledged: &HashMap<&str, usize>,
 ) -> Result<(), String> {
     // First without LMDB, which what is damaged could make end this process.
-    let findings = check_file(&dir.join("data.mdb"))?;
+    let findings = check_file(&dir.join("data.mdb")).map_err(|error| error.to_string())?;
     if let Some(fault) = findings.faults.told().first() {
         return Err(format!("the check: {fault}"));
     }

@@ -1,0 +1,69 @@
+//! Commands for data run through a shell, as users do, and what makes the system around them poorer than
+//! it is. Knows how to run them; what must come of it is the tests'.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use larder_tests::program;
+
+/// How often something is looked for, and when that ends.
+const INTERVAL: Duration = Duration::from_millis(2);
+const LOOKS_MAX: usize = 10_000;
+
+/// A command line of a shell in `dir`, to which `larder` is the program.
+pub fn shell(dir: &Path, line: &str) -> Command {
+    let mut command = Command::new("bash");
+    let line = format!("larder() {{ {:?} \"$@\"; }}; {line}", program());
+    command.args(["-c", &line]).current_dir(dir).stdin(Stdio::null());
+    command.env_remove("LARDER_DATA").env_remove("LARDER_CONFIG");
+    command
+}
+
+/// What a command printed, on both ways, and how it ended.
+pub fn said(output: &Output) -> (Option<i32>, String) {
+    let text = [output.stdout.as_slice(), &output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).unwrap())
+}
+
+/// Runs a line that must end with `code` and say `words`.
+pub fn runs(dir: &Path, line: &str, code: i32, words: &str) {
+    let (found, text) = said(&shell(dir, line).output().unwrap());
+    assert!(found == Some(code) && text.contains(words), "{line}: {found:?}, {text}");
+}
+
+/// The names in a directory, in order.
+pub fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// A library that makes the system poorer or slower, from `shim.c`.
+pub fn shim() -> &'static Path {
+    static SHIM: OnceLock<PathBuf> = OnceLock::new();
+    SHIM.get_or_init(|| {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("it/shim.c");
+        let made = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tools-shim.so");
+        let compiler = std::env::var("CC").unwrap_or("cc".to_owned());
+        let mut command = Command::new(compiler);
+        command.args(["-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o"]).arg(&made);
+        assert!(command.arg(source).arg("-ldl").status().unwrap().success());
+        made
+    })
+}
+
+/// Waits until something is so.
+pub fn until(what: &str, so: impl Fn() -> bool) {
+    for _ in 0..LOOKS_MAX {
+        if so() {
+            return;
+        }
+        std::thread::sleep(INTERVAL);
+    }
+    panic!("it never came: {what}");
+}
