@@ -34,13 +34,14 @@ pub enum Command {
     /// Check that the data are sound, beside a server or without one
     ///
     /// Reads every page and every record and compares them with their checksums and with each
-    /// other. Exits 0 when nothing is wrong, else 1, with what is wrong on standard output.
+    /// other. Exits 0 when nothing is wrong, else 1, with what is wrong on standard output. Changes
+    /// nothing, and works on read-only places.
     Check(DataArgs),
     /// Back the data up into one file, beside a server or without one
     ///
     /// The backup holds one commit, with at least every write that was acknowledged before. FILE is
     /// there once it is whole, checked and on disk, and replaces nothing; of a backup that fails or is
-    /// killed nothing is left.
+    /// killed nothing is left. Needs to read the data and to write FILE.
     ///
     /// While a backup or an export runs, the data file grows with what is written meanwhile.
     Backup {
@@ -64,7 +65,7 @@ pub enum Command {
     /// Write everything as lines of JSON, beside a server or without one
     ///
     /// The form is described in docs/operations.md. A FILE is there once it is whole and on disk, as a
-    /// backup is.
+    /// backup is. Needs to read the data, which may be in a read-only place.
     Export {
         /// The file to write, or `-` for standard output; it must not be there
         #[arg(default_value = "-")]
@@ -123,7 +124,7 @@ pub enum TokenCommand {
         #[command(flatten)]
         data: DataArgs,
     },
-    /// List all tokens, without their secrets
+    /// List all tokens, without their secrets; works on read-only places
     List {
         /// Whose.
         #[command(flatten)]

@@ -1,13 +1,88 @@
 //! The commands for data, called: what they refuse, and with which words.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use larder::clock::{Clock, DrivenClock, Millis};
 use larder::storage::tools::{self, ToolError, text::Line};
-use larder::storage::NAMESPACES_MAX;
+use larder::storage::{NAMESPACES_MAX, Options, Storage};
 use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// What the format row looks like in a page: its key, and its value behind it.
+const FORMAT_ROW: &[u8] = b"format\0\0\0\x01";
+const NEWER: u8 = 2;
+const SEAL_BYTES: usize = 64;
 
 fn clock() -> Clock {
     Clock::driven(&DrivenClock::at(Millis(1_000_000)))
+}
+
+/// A store that nobody has open.
+fn store() -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    Storage::open(&data, Options::default(), clock()).unwrap().close();
+    (dir, data)
+}
+
+/// Has every format row in `bytes` tell another format.
+fn of_newer_format(bytes: &mut [u8]) {
+    let at = |bytes: &[u8]| bytes.windows(FORMAT_ROW.len()).position(|found| found == FORMAT_ROW);
+    assert!(at(bytes).is_some());
+    while let Some(at) = at(bytes) {
+        bytes[at + FORMAT_ROW.len() - 1] = NEWER;
+    }
+}
+
+fn assert_newer<T>(outcome: Result<T, impl std::fmt::Display>, path: &Path) {
+    let error = outcome.err().expect("a refusal").to_string();
+    let shown = path.display();
+    let said = "has storage format 2, this larder knows up to 1; use a newer larder";
+    assert_eq!(error, format!("{shown} {said}"));
+}
+
+#[test]
+fn a_newer_format_is_refused_by_all_with_both_numbers_and_nothing_is_changed() {
+    let (dir, data) = store();
+    let (file, sound) = (data.join("data.mdb"), dir.path().join("sound"));
+    tools::backup(&data, &sound).unwrap();
+    let mut bytes = fs::read(&file).unwrap();
+    of_newer_format(&mut bytes);
+    fs::write(&file, &bytes).unwrap();
+    assert_newer(tools::check(&data), &file);
+    assert_newer(tools::backup(&data, &dir.path().join("made")), &data);
+    assert_newer(tools::export(&data, &mut Vec::new(), true), &data);
+    assert_newer(tools::token_rows(&data), &data);
+    assert_newer(tools::open_alone(&data, clock()), &data);
+    assert_newer(Storage::open(&data, Options::default(), clock()), &data);
+    assert!(!dir.path().join("made").exists());
+    assert!(fs::read(&file).unwrap() == bytes);
+    // The same where what newer data lack would be made anew.
+    let mut lacking = bytes;
+    while let Some(at) = lacking.windows(6).position(|found| found == b"expiry") {
+        lacking[at..at + 6].copy_from_slice(b"expirz");
+    }
+    fs::write(&file, &lacking).unwrap();
+    assert_newer(Storage::open(&data, Options::default(), clock()), &data);
+    assert!(fs::read(&file).unwrap() == lacking);
+    // And for a backup that holds such data.
+    let mut backup = fs::read(&sound).unwrap();
+    backup.truncate(backup.len() - SEAL_BYTES);
+    of_newer_format(&mut backup);
+    let mut seal = b"larder-backup-1\n".to_vec();
+    seal.extend_from_slice(&(backup.len() as u64).to_be_bytes());
+    seal.extend_from_slice(&Sha256::digest(&backup));
+    let sum = xxh3_64(&seal);
+    seal.extend_from_slice(&sum.to_be_bytes());
+    let newer = dir.path().join("newer");
+    fs::write(&newer, [backup, seal].concat()).unwrap();
+    let new = dir.path().join("new");
+    assert_newer(tools::restore(&newer, &new, &clock()), &newer);
+    assert!(!new.join("data.mdb").exists());
+    tools::restore(&sound, &dir.path().join("other"), &clock()).unwrap();
 }
 
 /// An export of these lines between a first and a last one that fit.

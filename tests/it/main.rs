@@ -13,6 +13,7 @@ mod hostile;
 mod logs;
 mod official_rust_client;
 mod operator;
+mod places;
 mod published;
 mod readme;
 mod restart;

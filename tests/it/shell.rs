@@ -67,3 +67,23 @@ pub fn until(what: &str, so: impl Fn() -> bool) {
     }
     panic!("it never came: {what}");
 }
+
+/// A line of a shell with mounts of its own; None, said by name, where those cannot be had.
+pub fn mounted(test: &str, line: &str) -> Option<String> {
+    let unshare = ["unshare --mount --map-root-user", "unshare --mount"];
+    let may = |unshare: &&&str| {
+        let line = format!("{unshare} bash -c 'mount -t tmpfs none /mnt' 2>/dev/null");
+        Command::new("bash").args(["-c", &line]).status().unwrap().success()
+    };
+    let Some(unshare) = unshare.iter().find(may) else {
+        eprintln!("{test}: NOT TRIED, for mounts cannot be made here");
+        return None;
+    };
+    Some(format!("export -f larder; {unshare} bash -c '{line}'"))
+}
+
+/// Makes `dir` read-only for a line.
+pub fn read_only(test: &str, dir: &str, line: &str) -> Option<String> {
+    let bind = format!("mount --bind {dir} {dir} && mount -o remount,ro,bind {dir} {dir}");
+    mounted(test, &format!("{bind} && {line}"))
+}

@@ -13,7 +13,7 @@ use http::header::AUTHORIZATION;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-pub use self::tokens::{Listed, NewToken, TokenError, Tokens};
+pub use self::tokens::{Listed, NewToken, TokenError, Tokens, listed};
 use crate::hex;
 use crate::runtime::{Caller, Principal, Scope};
 

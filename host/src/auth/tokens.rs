@@ -195,9 +195,7 @@ impl Tokens {
     #[must_use]
     pub fn list(&self) -> Vec<Listed> {
         let by_id = self.by_id.read().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<Listed> = by_id.values().map(|known| known.listed.clone()).collect();
-        all.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
-        all
+        in_order(by_id.values().map(|known| known.listed.clone()).collect())
     }
 
     /// Revokes a token for `by`: from here on it is not valid, and so it stays.
@@ -216,6 +214,21 @@ impl Tokens {
         let outcomes = self.storage.submit(vec![operation])?.await?;
         Ok(matches!(outcomes.first(), Some(Outcome::Token { existed: true })))
     }
+}
+
+/// What tokens' rows say, oldest first; what is not understood is left out.
+#[must_use]
+pub fn listed(rows: &[(String, Vec<u8>)]) -> Vec<Listed> {
+    let known = rows.iter().filter_map(|(id, content)| {
+        let row = serde_json::from_slice(content).ok()?;
+        Some(Known::new(id, row)?.listed)
+    });
+    in_order(known.collect())
+}
+
+fn in_order(mut all: Vec<Listed>) -> Vec<Listed> {
+    all.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+    all
 }
 
 /// Splits a token into its id and its secret; None for what is none of ours.

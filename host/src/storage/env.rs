@@ -3,6 +3,7 @@
 //! do with them is none of its business.
 
 use std::fs::{self, File, OpenOptions};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -98,6 +99,11 @@ pub fn open(dir: &Path, options: &Options, clock: &Clock) -> Result<(Database, F
         Ok(database)
     });
     let database = match (database, short) {
+        (Err(error @ OpenError::NewerFormat { .. }), Some((found, _))) => {
+            // Nothing of what is not understood is changed.
+            set_length(dir, found)?;
+            return Err(error);
+        }
         (Err(OpenError::Lmdb { .. } | OpenError::Damaged { .. }), Some((found, needed))) => {
             set_length(dir, found)?;
             return Err(OpenError::Truncated { path: data_file(dir), found, needed });
@@ -113,7 +119,8 @@ pub fn open(dir: &Path, options: &Options, clock: &Clock) -> Result<(Database, F
 /// whole store or none.
 fn make(dir: &Path, clock: &Clock) -> Result<(), OpenError> {
     let folder = directory::begin_new(dir)?;
-    let env = open_env(&folder, &Options::default())?;
+    // Address space for the first rows, not for what a server may make of them.
+    let env = open_env(&folder, &Options { bytes_max: Some(0), ..Options::default() })?;
     let trees = create_trees(&env).map_err(lmdb_error(dir))?;
     write_first_rows(&env, &trees, clock).map_err(lmdb_error(dir))?;
     env.prepare_for_closing().wait();
@@ -137,11 +144,17 @@ pub fn map_bytes(quota: Option<u64>) -> usize {
 
 #[expect(unsafe_code, reason = "LMDB maps a file, which Rust cannot check")]
 fn open_env(dir: &Path, options: &Options) -> Result<Env<WithTls>, OpenError> {
+    let bytes = map_bytes(options.bytes_max);
     let mut open = EnvOpenOptions::new().read_txn_with_tls();
-    open.map_size(map_bytes(options.bytes_max)).max_dbs(TREES_MAX).max_readers(options.readers_max);
+    open.map_size(bytes).max_dbs(TREES_MAX).max_readers(options.readers_max);
     // SAFETY: the directory is private to this user and locked by this process, default flags
     // are used, and nobody else has reason to change the file while it is mapped.
-    unsafe { open.open(dir) }.map_err(lmdb_error(dir))
+    unsafe { open.open(dir) }.map_err(|error| match error {
+        heed::Error::Io(error) if error.kind() == ErrorKind::OutOfMemory => {
+            OpenError::NoAddressSpace { path: data_file(dir), bytes }
+        }
+        error => lmdb_error(dir)(error),
+    })
 }
 
 /// Finds out whether the file is shorter than its last page, which would end the process with
@@ -208,7 +221,7 @@ fn damaged(dir: &Path, what: &'static str) -> OpenError {
 }
 
 /// Judges the format before anything else is read, and whether there is one.
-fn check_format(dir: &Path, env: &Env<WithTls>) -> Result<bool, OpenError> {
+pub fn check_format(dir: &Path, env: &Env<WithTls>) -> Result<bool, OpenError> {
     let failed = lmdb_error(dir);
     let txn = env.read_txn().map_err(&failed)?;
     let open = env.open_databases_and_commit(txn, |opener, txn| {

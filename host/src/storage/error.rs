@@ -167,6 +167,14 @@ pub enum OpenError {
         /// The newest format that is understood.
         known: u32,
     },
+    /// The process may not have the address space that the data are mapped into.
+    #[error("cannot map {}: that takes {bytes} bytes of address space, more than this process may have; raise its limit (`ulimit -v`), or give `larder serve` less room with storage_bytes_max", path.display())]
+    NoAddressSpace {
+        /// The data file or directory.
+        path: PathBuf,
+        /// How much was asked for.
+        bytes: usize,
+    },
     /// A row that everything depends on is damaged or missing.
     #[error("{} is damaged ({what}); restore it from a backup", path.display())]
     Damaged {

@@ -9,13 +9,14 @@ use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::instant;
-use crate::auth::{Listed, NewToken, Tokens};
+use crate::auth::{self, Listed, NewToken, Tokens};
 use crate::cli::{NewTokenArgs, TokenCommand};
 use crate::clock::Clock;
 use crate::config::data_dir;
 use crate::console::say;
 use crate::control::{self, Answer, Request};
-use crate::storage::{self, OpenError, Storage};
+use crate::storage::tools::{self, TokenRows, ToolError};
+use crate::storage::{self, OpenError};
 
 /// Runs a command about tokens.
 pub fn run(command: TokenCommand) -> Result<(), Box<dyn Error>> {
@@ -53,9 +54,19 @@ pub fn run(command: TokenCommand) -> Result<(), Box<dyn Error>> {
 
 /// Has the server do it that has the directory; without one it is done here.
 fn ask(dir: &Path, request: Request) -> Result<Answer, Box<dyn Error>> {
-    storage::tools::existing(dir)?;
+    // Also judges the format, which the server that runs may be the only one to know.
+    let TokenRows { rows, damaged } = tools::token_rows(dir)?;
+    if tools::is_served(dir)? {
+        return ask_server(dir, &request);
+    }
+    if matches!(request, Request::ListTokens) {
+        for id in &damaged {
+            eprintln!("larder: left out, its row is damaged: {id}; run: larder check");
+        }
+        return Ok(Answer::Tokens(auth::listed(&rows)));
+    }
     let clock = Clock::system();
-    match Storage::open(dir, storage::Options::default(), clock.clone()) {
+    match tools::open_alone(dir, clock.clone()) {
         Ok(storage) => {
             let tokens = Tokens::load(storage.clone(), clock)?;
             let runtime = tokio::runtime::Builder::new_current_thread().build()?;
@@ -63,11 +74,16 @@ fn ask(dir: &Path, request: Request) -> Result<Answer, Box<dyn Error>> {
             storage.close();
             Ok(answer)
         }
-        Err(OpenError::InUse(_)) => control::ask(dir, &request).map_err(|error| {
-            format!("the server that serves {} does not answer: {error}", dir.display()).into()
-        }),
+        // One has begun meanwhile.
+        Err(ToolError::Open(OpenError::InUse(_))) => ask_server(dir, &request),
         Err(error) => Err(error.into()),
     }
+}
+
+fn ask_server(dir: &Path, request: &Request) -> Result<Answer, Box<dyn Error>> {
+    control::ask(dir, request).map_err(|error| {
+        format!("the server that serves {} does not answer: {error}", dir.display()).into()
+    })
 }
 
 fn described(args: NewTokenArgs) -> Result<NewToken, Box<dyn Error>> {

@@ -5,13 +5,12 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use heed::CompactionOption;
 use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::check::{Findings, check_opened};
 use super::publish::Unpublished;
-use super::{Reader, ToolError, at, failed};
+use super::{ToolError, at, directory, failed, reader};
 
 const MAGIC: &[u8; 16] = b"larder-backup-1\n";
 const DIGEST_BYTES: usize = 32;
@@ -42,15 +41,13 @@ pub fn backup(dir: &Path, target: &Path) -> Result<BackedUp, ToolError> {
 
 fn fill(dir: &Path, file: &mut File, target: &Path) -> Result<BackedUp, ToolError> {
     let io = at(target);
-    let reader = Reader::open(dir)?;
-    let copied = reader.env.copy_to_file(file, CompactionOption::Enabled);
-    copied.map_err(|error| failed(format!("cannot copy to {}: {error}", target.display())))?;
+    reader::copy(dir, file)?.map_err(&io)?;
     // By descriptor: under the name that it will have there may be another's by then.
     let findings = check_opened(file.try_clone().map_err(&io)?, target)?;
     if findings.faults.count() > 0 {
         return Err(failed(format!(
             "{} is damaged, and a backup of it would be too; run: larder check",
-            reader.path.display()
+            directory::data_file(dir).display()
         )));
     }
     let length = file.seek(SeekFrom::End(0)).map_err(&io)?;

@@ -12,7 +12,8 @@ use super::super::error::OpenError;
 use super::super::layout::{self, NamespaceRow, Record, StateRow};
 use super::super::{DEFAULT_NAMESPACE, NamespaceId, Version};
 use super::pages::{Faults, Pages, Row, Tree};
-use super::{Reader, ToolError, at, directory, existing, failed};
+use super::reader::{self, Holder, Reader};
+use super::{ToolError, at, existing, failed};
 use crate::clock::Millis;
 
 /// The trees, in an order in which what a row refers to is known before it.
@@ -39,29 +40,36 @@ pub struct Findings {
     pub faults: Faults,
 }
 
-/// Checks the data directory `dir`, beside a server or without one.
+/// Checks the data directory `dir`, beside a server or without one. Changes nothing in it; only
+/// beside a server a reader's slot is taken.
 ///
 /// # Errors
 /// Why nothing at all can be read from it.
 pub fn check(dir: &Path) -> Result<Findings, ToolError> {
     let path = existing(dir)?;
-    match directory::take_lock(dir) {
-        // No server has it; none can begin while the lock is held.
-        Ok(_lock) => check_file(&path),
-        Err(OpenError::InUse(_)) => check_served(dir, &path),
-        Err(error) => Err(error.into()),
+    loop {
+        match reader::holder(dir)? {
+            Holder::Nobody(_lock) => return check_file(&path),
+            Holder::Larder => return check_served(dir, &path),
+            Holder::NoLock => {
+                let findings = check_file(&path);
+                // A server that has begun meanwhile made its lock before it wrote.
+                if matches!(reader::holder(dir)?, Holder::NoLock) {
+                    return findings;
+                }
+            }
+        }
     }
 }
 
 /// Checks what a server writes, as of one commit, which a reader's slot keeps from being
 /// overwritten. The meta page that tells of it is overwritten two commits later: then again.
 fn check_served(dir: &Path, path: &Path) -> Result<Findings, ToolError> {
-    let reader = Reader::open(dir)?;
     let mut tries = 0;
     loop {
-        let txn = reader.txn()?;
-        match Pages::open(open(path)?, Some(txn.id() as u64)) {
-            Ok(pages) => return Ok(check_pages(pages)),
+        let reader = Reader::open(dir)?;
+        match Pages::open(open(path)?, Some(reader.txn.id() as u64)) {
+            Ok(pages) => return check_pages(pages, path),
             Err(error) if tries == TRIES_MAX => return Err(unreadable(path, &error)),
             Err(_) => tries += 1,
         }
@@ -79,7 +87,7 @@ pub fn check_file(path: &Path) -> Result<Findings, ToolError> {
 /// The same for a file that is open; `shown` names it in errors.
 pub fn check_opened(file: File, shown: &Path) -> Result<Findings, ToolError> {
     let pages = Pages::open(file, None).map_err(|error| unreadable(shown, &error))?;
-    Ok(check_pages(pages))
+    check_pages(pages, shown)
 }
 
 fn open(path: &Path) -> Result<File, ToolError> {
@@ -90,7 +98,7 @@ fn unreadable(path: &Path, error: &str) -> ToolError {
     failed(format!("{}: {error}", path.display()))
 }
 
-fn check_pages(mut pages: Pages) -> Findings {
+fn check_pages(mut pages: Pages, shown: &Path) -> Result<Findings, ToolError> {
     let mut checked = Checked::default();
     let mut trees = Vec::new();
     let catalogue = pages.catalogue();
@@ -117,6 +125,11 @@ fn check_pages(mut pages: Pages) -> Findings {
                 faults.add(format!("tree {name}: row {} is a tree", key.escape_ascii()));
             }
         });
+        // Nothing else can be judged by the rules that are known here.
+        if let Some(found) = checked.format.filter(|found| *found > layout::FORMAT) {
+            let (path, known) = (shown.to_owned(), layout::FORMAT);
+            return Err(OpenError::NewerFormat { path, found, known }.into());
+        }
     }
     for (name, tree) in trees {
         if !TREES.iter().any(|known| known.as_bytes() == name) {
@@ -126,7 +139,7 @@ fn check_pages(mut pages: Pages) -> Findings {
     }
     pages.check_free(&mut faults);
     checked.conclude(&mut faults);
-    Findings { faults, ..checked.findings }
+    Ok(Findings { faults, ..checked.findings })
 }
 
 /// What the rows so far have told.
@@ -164,11 +177,8 @@ impl Checked {
         match key {
             layout::META_FORMAT => {
                 let format = layout::decode_format(value).map_err(damaged)?;
-                if format != layout::FORMAT {
-                    return Err(format!(
-                        "tells format {format}, this larder knows {}",
-                        layout::FORMAT
-                    ));
+                if format < layout::FORMAT {
+                    return Err(format!("tells format {format}, which never was"));
                 }
                 self.format = Some(format);
             }

@@ -4,10 +4,12 @@
 use std::path::Path;
 
 use super::super::apply::{self, Draft, Failure};
+use super::super::env;
 use super::super::env::Database;
 use super::super::layout::{self, StateRow};
-use super::super::{Options, env};
-use super::{Reader, ToolError, failed};
+use super::reader::Reader;
+use super::tokens::few_rows;
+use super::{ToolError, failed};
 use crate::clock::{Clock, Millis};
 
 /// Index rows in one transaction.
@@ -39,9 +41,8 @@ pub struct SetBack {
 /// What could not be read.
 pub fn times(dir: &Path, clock: &Clock) -> Result<Times, ToolError> {
     let reader = Reader::open(dir)?;
-    let txn = reader.txn()?;
     let unreadable = |error| reader.unreadable(&error);
-    let state = reader.trees.meta.get(&txn, layout::META_STATE).map_err(unreadable)?;
+    let state = reader.trees.meta.get(&reader.txn, layout::META_STATE).map_err(unreadable)?;
     let state = state.and_then(|state| StateRow::decode(state).ok()).ok_or_else(|| {
         failed(format!("{}: the state row is damaged; run: larder check", dir.display()))
     })?;
@@ -56,7 +57,7 @@ pub fn times(dir: &Path, clock: &Clock) -> Result<Times, ToolError> {
 pub fn set_back(dir: &Path, clock: &Clock) -> Result<SetBack, ToolError> {
     // Asked first, so that no store is made here.
     times(dir, clock)?;
-    let (database, found) = env::open(dir, &Options::default(), clock)?;
+    let (database, found) = env::open(dir, &few_rows(dir)?, clock)?;
     let before = Times { seen: found.state.instant, clock: clock.now() };
     let broken = |error: heed::Error| failed(format!("cannot write: {error}"));
     let mut removed = 0;

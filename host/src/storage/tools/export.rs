@@ -6,7 +6,8 @@ use std::io::Write;
 use std::path::Path;
 
 use super::lines::{Item, Writer};
-use super::{Reader, ToolError, Trees, failed};
+use super::reader::{Reader, Trees};
+use super::{ToolError, failed};
 use crate::storage::layout::{self, NamespaceRow, Record, StateRow};
 
 /// What was exported.
@@ -27,18 +28,18 @@ pub struct Exported {
 /// What could not be read or written.
 pub fn export(dir: &Path, to: &mut dyn Write, skip_damaged: bool) -> Result<Exported, ToolError> {
     let reader = Reader::open(dir)?;
-    let txn = reader.txn()?;
+    let txn = &reader.txn;
     let unreadable = |error: heed::Error| reader.unreadable(&error);
     let damaged = |what: &str| {
         failed(format!("{}: {what} is damaged; run: larder check", reader.path.display()))
     };
-    let Trees { main, namespaces: names, meta } = &reader.trees;
-    let state = meta.get(&txn, layout::META_STATE).map_err(unreadable)?;
+    let Trees { main, namespaces: names, meta, .. } = &reader.trees;
+    let state = meta.get(txn, layout::META_STATE).map_err(unreadable)?;
     let state = state.and_then(|state| StateRow::decode(state).ok());
     let state = state.ok_or_else(|| damaged("the state row"))?;
     let mut out = Writer::new(to, state.version, state.instant)?;
     let mut namespaces = BTreeMap::new();
-    for row in names.iter(&txn).map_err(unreadable)? {
+    for row in names.iter(txn).map_err(unreadable)? {
         let (name, stored) = row.map_err(unreadable)?;
         let row = NamespaceRow::decode(name, stored).map_err(|_| damaged("a namespace's row"))?;
         let name = std::str::from_utf8(name).map_err(|_| damaged("a namespace's name"))?;
@@ -48,7 +49,7 @@ pub fn export(dir: &Path, to: &mut dyn Write, skip_damaged: bool) -> Result<Expo
     for (id, (name, row)) in namespaces {
         let NamespaceRow { created, updated, .. } = row;
         out.item(Item::Namespace { name: name.into(), created, updated })?;
-        for record in main.prefix_iter(&txn, &id.to_be_bytes()).map_err(unreadable)? {
+        for record in main.prefix_iter(txn, &id.to_be_bytes()).map_err(unreadable)? {
             let (stored_key, stored) = record.map_err(unreadable)?;
             let key = &stored_key[size_of_val(&id)..];
             let Ok(record) = Record::decode(stored_key, stored) else {

@@ -5,6 +5,7 @@ use std::io::BufRead;
 use std::path::Path;
 
 use heed::RwTxn;
+use rustix::process::{Resource, getrlimit};
 
 use super::lines::{Item, Reader};
 use super::{Findings, Incoming, ToolError, env, failed, jump};
@@ -36,7 +37,7 @@ pub fn import(from: &mut dyn BufRead, dir: &Path, clock: &Clock) -> Result<Impor
     clock.raise_to(instant);
     let version = jump(version).map_err(|error| lines.wrong(&error.to_string()))?;
     let incoming = Incoming::begin(dir)?;
-    let (database, found) = env::open(&incoming.folder, &Options::default(), clock)?;
+    let (database, found) = env::open(&incoming.folder, &options(), clock)?;
     let instant = clock.now();
     let state = StateRow { version, instant, ..found.state };
     let mut filling = Filling { state, namespace: None, default: false, namespaces: 1, expired: 0 };
@@ -44,6 +45,12 @@ pub fn import(from: &mut dyn BufRead, dir: &Path, clock: &Clock) -> Result<Impor
     drop(database);
     let findings = incoming.publish()?;
     Ok(Imported { findings, expired: filling.expired })
+}
+
+/// A map as a server takes, or as large as this process may have.
+fn options() -> Options {
+    let bytes_max = getrlimit(Resource::As).current.map(|limit| limit / 2);
+    Options { bytes_max, ..Options::default() }
 }
 
 /// Whether a batch ended because it was full, or with the last line.

@@ -10,15 +10,14 @@ mod import;
 pub mod lines;
 mod pages;
 mod publish;
+mod reader;
 mod restore;
 pub mod text;
+mod tokens;
 
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-
-use heed::types::Bytes;
-use heed::{CommitOrAbort, EnvFlags, EnvOpenOptions, RoTxn, WithTls};
 
 pub use self::backup::{BackedUp, backup};
 pub use self::check::{Findings, check, check_file};
@@ -28,10 +27,10 @@ pub use self::import::{Imported, import};
 pub use self::pages::Faults;
 pub use self::publish::Unpublished;
 pub use self::restore::restore;
-use super::directory;
-use super::env::{self, Tree};
+pub use self::tokens::{TokenRows, is_served, open_alone, token_rows};
+use super::Version;
 use super::error::OpenError;
-use super::{Options, Version};
+use super::{directory, env};
 
 /// How far a restore or an import moves the version counter on, so that no version that was drawn
 /// after the backup is ever drawn again.
@@ -73,63 +72,6 @@ pub fn existing(dir: &Path) -> Result<PathBuf, ToolError> {
 fn at(path: &Path) -> impl Fn(std::io::Error) -> ToolError {
     let path = path.to_owned();
     move |error| failed(format!("{}: {error}", path.display()))
-}
-
-/// A data directory that is read, whether or not a server writes it.
-struct Reader {
-    env: heed::Env<WithTls>,
-    path: PathBuf,
-    trees: Trees,
-}
-
-/// The trees that a reader needs.
-struct Trees {
-    main: Tree,
-    namespaces: Tree,
-    meta: Tree,
-}
-
-impl Reader {
-    #[expect(unsafe_code, reason = "LMDB maps a file, which Rust cannot check")]
-    fn open(dir: &Path) -> Result<Self, ToolError> {
-        let path = existing(dir)?;
-        let mut open = EnvOpenOptions::new().read_txn_with_tls();
-        open.map_size(env::map_bytes(None)).max_dbs(env::TREES_MAX);
-        open.max_readers(Options::default().readers_max);
-        // SAFETY: only the server writes the file, by LMDB's rules, and this reads by them.
-        let env = unsafe { open.flags(EnvFlags::READ_ONLY).open(dir) }
-            .map_err(|error| unreadable(&path, &error))?;
-        let trees = open_trees(&env).map_err(|error| unreadable(&path, &error))?;
-        let Some(trees) = trees else {
-            let path = path.display();
-            return Err(failed(format!("{path}: a tree is missing; run: larder check")));
-        };
-        Ok(Self { env, path, trees })
-    }
-
-    fn txn(&self) -> Result<RoTxn<'_, WithTls>, ToolError> {
-        self.env.read_txn().map_err(|error| self.unreadable(&error))
-    }
-
-    fn unreadable(&self, error: &heed::Error) -> ToolError {
-        unreadable(&self.path, error)
-    }
-}
-
-fn open_trees(env: &heed::Env<WithTls>) -> Result<Option<Trees>, heed::Error> {
-    let txn = env.read_txn()?;
-    let opened = env.open_databases_and_commit(txn, |opener, txn| {
-        let tree = |name| opener.open_database::<Bytes, Bytes>(txn, Some(name));
-        let trees = (tree("main")?, tree("namespaces")?, tree("meta")?);
-        Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(trees))
-    })?;
-    let (main, namespaces, meta) = opened.unwrap_commit();
-    let all = main.zip(namespaces).zip(meta);
-    Ok(all.map(|((main, namespaces), meta)| Trees { main, namespaces, meta }))
-}
-
-fn unreadable(path: &Path, error: &heed::Error) -> ToolError {
-    failed(format!("cannot read {}: {error}; run: larder check", path.display()))
 }
 
 /// A data directory that is being filled. It is in its place only once it is whole: until then it

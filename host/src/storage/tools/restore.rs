@@ -6,7 +6,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::backup::{Seal, copy_hashed};
-use super::{Findings, Incoming, ToolError, at, check_file, env, failed, jump};
+use super::check::{Findings, check_opened};
+use super::{Incoming, ToolError, at, env, failed, jump};
 use crate::clock::Clock;
 use crate::storage::Options;
 use crate::storage::layout::{self, StateRow};
@@ -21,28 +22,35 @@ pub fn restore(source: &Path, dir: &Path, clock: &Clock) -> Result<Findings, Too
     let seal = Seal::read(&mut file, source)?;
     let incoming = Incoming::begin(dir)?;
     let data = incoming.data_file();
-    let mut open = OpenOptions::new();
-    let mut to = open.write(true).create_new(true).mode(0o600).open(&data).map_err(at(&data))?;
+    let mut options = OpenOptions::new();
+    let to = options.read(true).write(true).create_new(true).mode(0o600).open(&data);
+    let mut to = to.map_err(at(&data))?;
     let digest = copy_hashed(&mut file, seal.length, &mut to).map_err(at(&data))?;
-    drop(to);
     if digest != seal.digest {
         return Err(failed(format!(
             "{} does not match its seal: it was changed after it was made",
             source.display()
         )));
     }
-    let findings = check_file(&data)?;
+    let findings = check_opened(to, source)?;
     if let Some(fault) = findings.faults.told().first() {
         return Err(failed(format!("{} is damaged: {fault}", source.display())));
     }
-    raise_version(&incoming, &findings, clock)?;
+    raise_version(&incoming, &findings, seal.length, clock)?;
     incoming.publish()
 }
 
-fn raise_version(incoming: &Incoming, findings: &Findings, clock: &Clock) -> Result<(), ToolError> {
+fn raise_version(
+    incoming: &Incoming,
+    findings: &Findings,
+    length: u64,
+    clock: &Clock,
+) -> Result<(), ToolError> {
     let version = jump(findings.version)?;
     let failed = |error: heed::Error| failed(format!("{}: {error}", incoming.folder.display()));
-    let (database, found) = env::open(&incoming.folder, &Options::default(), clock)?;
+    // Address space for what is there, not for what a server may make of it.
+    let options = Options { bytes_max: Some(length), ..Options::default() };
+    let (database, found) = env::open(&incoming.folder, &options, clock)?;
     let mut txn = database.env.write_txn().map_err(failed)?;
     let raised = StateRow { version, ..found.state }.encode();
     database.meta.put(&mut txn, layout::META_STATE, &raised).map_err(failed)?;

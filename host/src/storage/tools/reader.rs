@@ -1,0 +1,189 @@
+//! Reads a data directory beside a server that writes, or without one: through LMDB, in a reader's slot,
+//! and in a map that is as large as the data. Owns the rule that the format is judged before anything
+//! else is read. Writes nothing but its slot.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use heed::types::Bytes;
+use heed::{CommitOrAbort, CompactionOption, EnvFlags, EnvOpenOptions, MdbError, RoTxn, WithTls};
+
+use super::{ToolError, at, existing, failed};
+use crate::storage::env::{self, Tree};
+use crate::storage::error::OpenError;
+use crate::storage::{Options, directory};
+
+type Env = heed::Env<WithTls>;
+
+/// How much the data may grow between the look at the file and the transaction. When they grow by
+/// more, the map is made anew.
+const GROWTH_BYTES: u64 = 64 << 20;
+
+/// One commit of a data directory that is read, whether or not a server writes there.
+pub struct Reader {
+    /// The data file.
+    pub path: PathBuf,
+    /// The commit.
+    pub txn: RoTxn<'static, WithTls>,
+    /// What is in it.
+    pub trees: Trees,
+    _away: Option<File>,
+}
+
+/// The trees that a reader needs.
+pub struct Trees {
+    /// Records.
+    pub main: Tree,
+    /// Namespaces.
+    pub namespaces: Tree,
+    /// Format and state.
+    pub meta: Tree,
+    /// Tokens; missing in data that no server has opened since there are any.
+    pub tokens: Option<Tree>,
+}
+
+impl Reader {
+    /// Begins to read the newest commit of what is in `dir`.
+    ///
+    /// # Errors
+    /// Why it cannot be read, or that it is of a newer format.
+    pub fn open(dir: &Path) -> Result<Self, ToolError> {
+        let path = existing(dir)?;
+        let _away = keep_away(dir)?;
+        let (txn, trees) = opened(dir, &path, |env| {
+            let trees = open_trees(&env)?;
+            Ok((env.static_read_txn()?, trees))
+        })?;
+        let trees = trees.ok_or_else(|| {
+            failed(format!("{}: a tree is missing; run: larder check", path.display()))
+        })?;
+        Ok(Self { path, txn, trees, _away })
+    }
+
+    /// An error of LMDB's, with the file's name.
+    pub fn unreadable(&self, error: &heed::Error) -> ToolError {
+        unreadable(&self.path, error)
+    }
+}
+
+/// Copies the newest commit of what is in `dir` to `file`, without free pages.
+///
+/// # Errors
+/// Why it cannot be read, that it is of a newer format, or what could not be written.
+pub fn copy(dir: &Path, file: &mut File) -> Result<io::Result<()>, ToolError> {
+    let path = existing(dir)?;
+    let _away = keep_away(dir)?;
+    // When the data have outgrown the map, nothing was written yet.
+    opened(dir, &path, |env| match env.copy_to_file(file, CompactionOption::Enabled) {
+        Err(heed::Error::Io(error)) => Ok(Err(error)),
+        copied => copied.map(Ok),
+    })
+}
+
+/// Who has a data directory.
+pub enum Holder {
+    /// A server, or a restore.
+    Larder,
+    /// Nobody, and nobody can as long as the file is open.
+    Nobody(File),
+    /// No larder has ever had it: there is no file to lock.
+    NoLock,
+}
+
+/// Finds out who has `dir`, and changes nothing.
+///
+/// # Errors
+/// What the system says.
+pub fn holder(dir: &Path) -> Result<Holder, ToolError> {
+    let path = directory::server_lock(dir);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Holder::NoLock),
+        Err(error) => return Err(at(&path)(error)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(Holder::Nobody(file)),
+        Err(TryLockError::WouldBlock) => Ok(Holder::Larder),
+        Err(TryLockError::Error(error)) => Err(at(&path)(error)),
+    }
+}
+
+/// Keeps servers away where there can be no slot, as on a read-only file system: a server that writes
+/// there by another way would write over what is read.
+fn keep_away(dir: &Path) -> Result<Option<File>, ToolError> {
+    // Before LMDB has it open: its locks there go with any descriptor that is closed.
+    let slots = OpenOptions::new().read(true).write(true).open(directory::lock_file(dir));
+    let read_only = slots.is_err_and(|error| error.kind() == ErrorKind::ReadOnlyFilesystem);
+    if !read_only {
+        return Ok(None);
+    }
+    match holder(dir)? {
+        Holder::Nobody(lock) => Ok(Some(lock)),
+        Holder::NoLock => Ok(None),
+        Holder::Larder => Err(failed(format!(
+            "{} is served, and read-only from here: the server could not be told what is read, and \
+             would write over it; run this where the server runs",
+            dir.display()
+        ))),
+    }
+}
+
+/// Opens the data, judges their format and has `work` read, anew when the data have outgrown the map
+/// meanwhile.
+fn opened<T>(
+    dir: &Path,
+    path: &Path,
+    mut work: impl FnMut(Env) -> Result<T, heed::Error>,
+) -> Result<T, ToolError> {
+    loop {
+        let length = fs::metadata(path).map_err(at(path))?.len();
+        let bytes = map_bytes(length);
+        let worked = open_env(dir, bytes).and_then(|env| match env::check_format(dir, &env) {
+            Err(OpenError::Lmdb { source, .. }) => Err(source),
+            Err(error @ OpenError::NewerFormat { .. }) => Ok(Err(error)),
+            // What else is wrong with it is told by whoever reads on.
+            _ => work(env).map(Ok),
+        });
+        match worked {
+            Ok(worked) => return worked.map_err(ToolError::from),
+            Err(heed::Error::Mdb(MdbError::MapResized)) => {}
+            Err(heed::Error::Io(error)) if error.kind() == ErrorKind::OutOfMemory => {
+                return Err(OpenError::NoAddressSpace { path: path.to_owned(), bytes }.into());
+            }
+            Err(error) => return Err(unreadable(path, &error)),
+        }
+    }
+}
+
+/// Address space for data of this length: as much as they take, and what they may grow meanwhile.
+fn map_bytes(length: u64) -> usize {
+    let page = rustix::param::page_size() as u64;
+    let bytes = length.saturating_add(GROWTH_BYTES).next_multiple_of(page);
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+#[expect(unsafe_code, reason = "LMDB maps a file, which Rust cannot check")]
+fn open_env(dir: &Path, map_bytes: usize) -> Result<Env, heed::Error> {
+    let mut open = EnvOpenOptions::new().read_txn_with_tls();
+    open.map_size(map_bytes).max_dbs(env::TREES_MAX);
+    open.max_readers(Options::default().readers_max);
+    // SAFETY: only the server writes the file, by LMDB's rules, and this reads by them.
+    unsafe { open.flags(EnvFlags::READ_ONLY).open(dir) }
+}
+
+fn open_trees(env: &Env) -> Result<Option<Trees>, heed::Error> {
+    let txn = env.read_txn()?;
+    let opened = env.open_databases_and_commit(txn, |opener, txn| {
+        let tree = |name| opener.open_database::<Bytes, Bytes>(txn, Some(name));
+        let trees = (tree("main")?, tree("namespaces")?, tree("meta")?, tree("tokens")?);
+        Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(trees))
+    })?;
+    let (main, namespaces, meta, tokens) = opened.unwrap_commit();
+    let all = main.zip(namespaces).zip(meta);
+    Ok(all.map(|((main, namespaces), meta)| Trees { main, namespaces, meta, tokens }))
+}
+
+fn unreadable(path: &Path, error: &heed::Error) -> ToolError {
+    failed(format!("cannot read {}: {error}; run: larder check", path.display()))
+}
