@@ -54,9 +54,10 @@ pub enum Command {
     /// Restore a backup into a data directory that holds no data
     ///
     /// What is not a whole backup is refused. The version counter moves on by 2^40, so that no
-    /// version that was given out after the backup is given out again.
+    /// version that was given out after the backup is given out again. As root, what is made becomes
+    /// the user's who has the directory.
     Restore {
-        /// The backup
+        /// The backup, which is a file: its end is read first
         file: PathBuf,
         /// Where to.
         #[command(flatten)]
@@ -79,7 +80,8 @@ pub enum Command {
     },
     /// Read what `export` wrote into a data directory that holds no data
     ///
-    /// Values and expiries come as they were; each entry gets a new version.
+    /// Values and expiries come as they were; each entry gets a new version. As root, what is made
+    /// becomes the user's who has the directory.
     Import {
         /// The file to read, or `-` for standard input
         file: PathBuf,
@@ -115,7 +117,7 @@ pub enum Command {
 /// What to do with tokens.
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
-    /// Make a token, and print it once
+    /// Make a token, and print it once; one that cannot be printed is revoked
     Create {
         /// What it is to be.
         #[command(flatten)]

@@ -52,6 +52,14 @@ pub fn watch() {
     }
 }
 
+/// Has writes beyond the limit of file sizes fail, so that they can be told; by itself the system ends
+/// the process without a word.
+#[expect(unsafe_code, reason = "a call of the C library that no safe function stands for")]
+pub fn tell_size_limits() {
+    // SAFETY: no handler is installed, a signal is ignored.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 /// Ends the process when the fault is the data file's; else puts back what was there before, and
 /// returns to the instruction that faults, which does so again.
 extern "C" fn handle(signal: c_int, info: *mut siginfo_t, _context: *mut c_void) {

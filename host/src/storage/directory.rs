@@ -55,6 +55,11 @@ pub fn lock_file(dir: &Path) -> PathBuf {
     dir.join("lock.mdb")
 }
 
+/// All files of a store that need not be made anew by whoever serves it.
+pub fn files(dir: &Path) -> [PathBuf; 4] {
+    [data_file(dir), server_lock(dir), lock_file(dir), dir.join(MARK)]
+}
+
 /// Names the file in an error of the operating system.
 pub fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
     let path = path.to_owned();

@@ -20,18 +20,18 @@ pub fn run(dir: &Path, set_back: bool) -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     let done = tools::set_back(dir, &clock)?;
-    writeln!(out, "{}", told(&done.before))?;
-    if done.before.seen > done.before.clock {
-        writeln!(
-            out,
+    let times = told(&done.before);
+    let outcome = if done.before.seen > done.before.clock {
+        format!(
             "it is set back: {} entries had expired and were removed; {} are to expire, those that were \
              written meanwhile later than was meant",
             done.removed, done.expiring
-        )?;
+        )
     } else {
-        writeln!(out, "there is nothing to set back")?;
-    }
-    Ok(())
+        "there is nothing to set back".to_owned()
+    };
+    let written = writeln!(out, "{times}\n{outcome}").and_then(|()| out.flush());
+    Ok(written.map_err(|error| format!("{outcome}; and this could not be told: {error}"))?)
 }
 
 fn told(times: &Times) -> String {

@@ -18,12 +18,14 @@ use crate::cli::Command;
 use crate::clock::Clock;
 use crate::config::data_dir;
 use crate::console::say;
+use crate::faults;
 use crate::storage;
 use crate::storage::tools::{self, Findings, Unpublished};
 
 /// Set for the process that does the reading for `check`.
 const CHECKER: &str = "LARDER_CHECKER";
 const STANDARD: &str = "-";
+const RESTORED: &str = "holds the data, whole and on disk";
 const OUT_BYTES: usize = 1 << 20;
 
 /// Runs a command that is not `serve`.
@@ -31,20 +33,21 @@ const OUT_BYTES: usize = 1 << 20;
 /// # Errors
 /// What went wrong, for standard error.
 pub fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
-    let mut out = io::stdout().lock();
+    faults::tell_size_limits();
     match command {
         Command::Serve(_) | Command::Compile => return Err("this is no tool".into()),
         Command::Check(data) => return check(&data_dir(data)?),
         Command::Backup { file, data } => {
             refuse_stream(&file)?;
             let made = tools::backup(&data_dir(data)?, &file)?;
-            writeln!(out, "{}: {}, {} bytes", file.display(), held(&made.findings), made.bytes)?;
+            let what = format!("{}, {} bytes", held(&made.findings), made.bytes);
+            done(&file, "is made, whole and on disk", &what)?;
         }
         Command::Restore { file, data } => {
             refuse_stream(&file)?;
             let dir = data_dir(data)?;
             let findings = tools::restore(&file, &dir, &Clock::system())?;
-            writeln!(out, "{}: {}", dir.display(), held(&findings))?;
+            done(&dir, RESTORED, &held(&findings))?;
         }
         Command::Export { file, skip_damaged, data } => {
             return export(&data_dir(data)?, &file, skip_damaged);
@@ -61,12 +64,20 @@ pub fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
                 0 => String::new(),
                 expired => format!("; {expired} had expired and were left out"),
             };
-            writeln!(out, "{}: {}{expired}", dir.display(), held(&imported.findings))?;
+            done(&dir, RESTORED, &format!("{}{expired}", held(&imported.findings)))?;
         }
         Command::Clock { set_back, data } => clock::run(&data_dir(data)?, set_back)?,
         Command::Token(command) => token::run(command)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Tells what was done; when that cannot be told, that it was done all the same.
+fn done(what: &Path, stands: &str, told: &str) -> Result<(), String> {
+    let what = what.display();
+    let mut out = io::stdout().lock();
+    let written = writeln!(out, "{what}: {told}").and_then(|()| out.flush());
+    written.map_err(|error| format!("{what} {stands}, and this could not be told: {error}"))
 }
 
 fn refuse_stream(file: &Path) -> Result<(), &'static str> {

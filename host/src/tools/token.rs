@@ -15,8 +15,8 @@ use crate::clock::Clock;
 use crate::config::data_dir;
 use crate::console::say;
 use crate::control::{self, Answer, Request};
+use crate::storage::OpenError;
 use crate::storage::tools::{self, TokenRows, ToolError};
-use crate::storage::{self, OpenError};
 
 /// Runs a command about tokens.
 pub fn run(command: TokenCommand) -> Result<(), Box<dyn Error>> {
@@ -25,23 +25,17 @@ pub fn run(command: TokenCommand) -> Result<(), Box<dyn Error>> {
         TokenCommand::List { data } => (data, Request::ListTokens),
         TokenCommand::Revoke { id, data } => (data, Request::RevokeToken(id)),
     };
-    let mut out = io::stdout().lock();
-    match ask(&data_dir(data)?, request)? {
+    let dir = data_dir(data)?;
+    match ask(&dir, request)? {
         Answer::Created(made, secret) => {
             // The secret alone goes to standard output, so that a script can take it.
             say(format_args!("token {}", told(&made)));
             say(format_args!("this is the only time that it is shown:"));
-            writeln!(out, "{secret}").map_err(|error| {
-                format!(
-                    "the token {} was made, but could not be shown: {error}; revoke it",
-                    made.id
-                )
-            })?;
+            show(&format!("{secret}\n")).map_err(|error| unshown(&dir, made.id, &error))?;
         }
         Answer::Tokens(tokens) => {
-            for token in &tokens {
-                writeln!(out, "{}", told(token))?;
-            }
+            let lines: String = tokens.iter().map(|token| told(token) + "\n").collect();
+            show(&lines)?;
             if tokens.is_empty() {
                 say(format_args!("there are no tokens but the admin token"));
             }
@@ -50,6 +44,20 @@ pub fn run(command: TokenCommand) -> Result<(), Box<dyn Error>> {
         Answer::Refused(why) => return Err(why.into()),
     }
     Ok(())
+}
+
+fn show(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// A token whose secret nobody has seen is of no use to anybody: it is taken back.
+fn unshown(dir: &Path, id: String, error: &io::Error) -> String {
+    match ask(dir, Request::RevokeToken(id.clone())) {
+        Ok(Answer::Revoked) => format!("the token could not be shown, and is revoked: {error}"),
+        _ => format!("the token could not be shown: {error}; run: larder token revoke {id}"),
+    }
 }
 
 /// Has the server do it that has the directory; without one it is done here.
@@ -61,7 +69,7 @@ fn ask(dir: &Path, request: Request) -> Result<Answer, Box<dyn Error>> {
     }
     if matches!(request, Request::ListTokens) {
         for id in &damaged {
-            eprintln!("larder: left out, its row is damaged: {id}; run: larder check");
+            say(format_args!("larder: left out, its row is damaged: {id}; run: larder check"));
         }
         return Ok(Answer::Tokens(auth::listed(&rows)));
     }

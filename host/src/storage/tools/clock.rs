@@ -9,7 +9,7 @@ use super::super::env::Database;
 use super::super::layout::{self, StateRow};
 use super::reader::Reader;
 use super::tokens::few_rows;
-use super::{ToolError, failed};
+use super::{ToolError, failed, owner};
 use crate::clock::{Clock, Millis};
 
 /// Index rows in one transaction.
@@ -58,6 +58,7 @@ pub fn set_back(dir: &Path, clock: &Clock) -> Result<SetBack, ToolError> {
     // Asked first, so that no store is made here.
     times(dir, clock)?;
     let (database, found) = env::open(dir, &few_rows(dir)?, clock)?;
+    owner::hand_over(dir)?;
     let before = Times { seen: found.state.instant, clock: clock.now() };
     let broken = |error: heed::Error| failed(format!("cannot write: {error}"));
     let mut removed = 0;

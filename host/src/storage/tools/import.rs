@@ -7,8 +7,10 @@ use std::path::Path;
 use heed::RwTxn;
 use rustix::process::{Resource, getrlimit};
 
+use super::check::Findings;
+use super::incoming::Incoming;
 use super::lines::{Item, Reader};
-use super::{Findings, Incoming, ToolError, env, failed, jump};
+use super::{ToolError, jump};
 use crate::clock::{Clock, Millis};
 use crate::storage::env::Database;
 use crate::storage::layout::{self, NamespaceRow, Record, RecordKey, StateRow};
@@ -37,11 +39,12 @@ pub fn import(from: &mut dyn BufRead, dir: &Path, clock: &Clock) -> Result<Impor
     clock.raise_to(instant);
     let version = jump(version).map_err(|error| lines.wrong(&error.to_string()))?;
     let incoming = Incoming::begin(dir)?;
-    let (database, found) = env::open(&incoming.folder, &options(), clock)?;
+    let (database, found) = incoming.open(&options(), clock)?;
     let instant = clock.now();
     let state = StateRow { version, instant, ..found.state };
     let mut filling = Filling { state, namespace: None, default: false, namespaces: 1, expired: 0 };
-    while fill(&mut lines, &database, &mut filling)? == Batch::Full {}
+    let broken = |error: heed::Error| incoming.unwritten(error);
+    while fill(&mut lines, &database, &mut filling, &broken)? == Batch::Full {}
     drop(database);
     let findings = incoming.publish()?;
     Ok(Imported { findings, expired: filling.expired })
@@ -76,8 +79,8 @@ fn fill(
     lines: &mut Reader<'_>,
     database: &Database,
     filling: &mut Filling,
+    broken: &dyn Fn(heed::Error) -> ToolError,
 ) -> Result<Batch, ToolError> {
-    let broken = |error: heed::Error| failed(format!("cannot write: {error}"));
     let mut txn = database.env.write_txn().map_err(broken)?;
     let mut bytes = 0;
     let batch = loop {

@@ -7,7 +7,7 @@ use std::io::{BufRead, Read, Write};
 use sha2::{Digest, Sha256};
 
 use super::text::{LINE_BYTES_MAX, Line};
-use super::{ToolError, failed};
+use super::{ToolError, failed, told};
 use crate::clock::Millis;
 use crate::hex;
 use crate::storage::Version;
@@ -281,7 +281,7 @@ impl<'a> Writer<'a> {
 }
 
 fn unwritten(error: &std::io::Error) -> ToolError {
-    failed(format!("cannot write the export: {error}"))
+    failed(format!("cannot write the export: {}", told(error)))
 }
 
 #[cfg(test)]

@@ -7,7 +7,9 @@ mod check;
 mod clock;
 mod export;
 mod import;
+mod incoming;
 pub mod lines;
+mod owner;
 mod pages;
 mod publish;
 mod reader;
@@ -15,8 +17,8 @@ mod restore;
 pub mod text;
 mod tokens;
 
-use std::fs::{self, DirBuilder, File};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 pub use self::backup::{BackedUp, backup};
@@ -29,8 +31,8 @@ pub use self::publish::Unpublished;
 pub use self::restore::restore;
 pub use self::tokens::{TokenRows, is_served, open_alone, token_rows};
 use super::Version;
+use super::directory;
 use super::error::OpenError;
-use super::{directory, env};
 
 /// How far a restore or an import moves the version counter on, so that no version that was drawn
 /// after the backup is ever drawn again.
@@ -60,7 +62,7 @@ pub fn existing(dir: &Path) -> Result<PathBuf, ToolError> {
     match fs::metadata(&file) {
         Ok(metadata) if metadata.len() == 0 => Err(OpenError::Empty(file).into()),
         Ok(_) => Ok(file),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
             let file = file.display();
             Err(failed(format!("there is no {file}; name the data directory with --data")))
         }
@@ -69,59 +71,20 @@ pub fn existing(dir: &Path) -> Result<PathBuf, ToolError> {
 }
 
 /// Names the file in an error of the operating system.
-fn at(path: &Path) -> impl Fn(std::io::Error) -> ToolError {
+fn at(path: &Path) -> impl Fn(io::Error) -> ToolError {
     let path = path.to_owned();
-    move |error| failed(format!("{}: {error}", path.display()))
+    move |error| failed(format!("{}: {}", path.display(), told(&error)))
 }
 
-/// A data directory that is being filled. It is in its place only once it is whole: until then it
-/// stands in a folder of its own, and no server serves the directory.
-struct Incoming {
-    dir: PathBuf,
-    folder: PathBuf,
-    _lock: File,
-}
-
-impl Incoming {
-    /// Begins in a directory that holds no data.
-    fn begin(dir: &Path) -> Result<Self, ToolError> {
-        directory::make_private(dir)?;
-        let lock = directory::take_lock(dir)?;
-        let data = directory::data_file(dir);
-        if data.exists() {
-            return Err(failed(format!(
-                "{} holds data already; name another directory with --data, or move {} away",
-                dir.display(),
-                data.display()
-            )));
-        }
-        let folder = dir.join(directory::INCOMING);
-        if folder.exists() {
-            fs::remove_dir_all(&folder).map_err(at(&folder))?;
-        }
-        DirBuilder::new().mode(0o700).create(&folder).map_err(at(&folder))?;
-        sync(dir)?;
-        Ok(Self { dir: dir.to_owned(), folder, _lock: lock })
-    }
-
-    /// Where the data file is made.
-    fn data_file(&self) -> PathBuf {
-        directory::data_file(&self.folder)
-    }
-
-    /// Checks the data file, makes it durable and moves it to its place.
-    fn publish(self) -> Result<Findings, ToolError> {
-        let made = self.data_file();
-        let findings = check_file(&made)?;
-        if let Some(fault) = findings.faults.told().first() {
-            return Err(failed(format!("what was made is not sound: {fault}")));
-        }
-        sync(&made)?;
-        fs::rename(&made, directory::data_file(&self.dir)).map_err(at(&made))?;
-        directory::mark(&self.dir)?;
-        sync(&self.dir)?;
-        fs::remove_dir_all(&self.folder).map_err(at(&self.folder))?;
-        Ok(findings)
+/// What the system says, and what to do where its words alone do not tell.
+#[must_use]
+pub fn told(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::FileTooLarge => format!(
+            "{error}: the file system holds no file as large, or this process may not write one \
+             (`ulimit -f`)"
+        ),
+        _ => error.to_string(),
     }
 }
 

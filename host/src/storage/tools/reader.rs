@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use heed::types::Bytes;
 use heed::{CommitOrAbort, CompactionOption, EnvFlags, EnvOpenOptions, MdbError, RoTxn, WithTls};
 
-use super::{ToolError, at, existing, failed};
+use super::{ToolError, at, existing, failed, owner};
 use crate::storage::env::{self, Tree};
 use crate::storage::error::OpenError;
 use crate::storage::{Options, directory};
@@ -145,6 +145,8 @@ fn opened<T>(
             // What else is wrong with it is told by whoever reads on.
             _ => work(env).map(Ok),
         });
+        // What cannot be given here, as in a read-only place, a server tells.
+        let _ = owner::hand_over(dir);
         match worked {
             Ok(worked) => return worked.map_err(ToolError::from),
             Err(heed::Error::Mdb(MdbError::MapResized)) => {}

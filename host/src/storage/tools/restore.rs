@@ -5,9 +5,12 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use rustix::fs::OFlags;
+
 use super::backup::{Seal, copy_hashed};
 use super::check::{Findings, check_opened};
-use super::{Incoming, ToolError, at, env, failed, jump};
+use super::incoming::Incoming;
+use super::{ToolError, at, failed, jump};
 use crate::clock::Clock;
 use crate::storage::Options;
 use crate::storage::layout::{self, StateRow};
@@ -18,7 +21,7 @@ use crate::storage::layout::{self, StateRow};
 /// # Errors
 /// Why nothing was restored.
 pub fn restore(source: &Path, dir: &Path, clock: &Clock) -> Result<Findings, ToolError> {
-    let mut file = File::open(source).map_err(at(source))?;
+    let mut file = open(source)?;
     let seal = Seal::read(&mut file, source)?;
     let incoming = Incoming::begin(dir)?;
     let data = incoming.data_file();
@@ -40,6 +43,22 @@ pub fn restore(source: &Path, dir: &Path, clock: &Clock) -> Result<Findings, Too
     incoming.publish()
 }
 
+/// Opens what may be a backup: a file, for the seal at its end is read first.
+fn open(source: &Path) -> Result<File, ToolError> {
+    // What is no file, as a pipe that nobody writes, is not waited for.
+    let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(source);
+    let file = file.map_err(at(source))?;
+    if file.metadata().map_err(at(source))?.is_file() {
+        return Ok(file);
+    }
+    Err(failed(format!(
+        "{} is no file, which a backup is: its end is read first; write what comes from elsewhere to \
+         a file",
+        source.display()
+    )))
+}
+
 fn raise_version(
     incoming: &Incoming,
     findings: &Findings,
@@ -47,10 +66,10 @@ fn raise_version(
     clock: &Clock,
 ) -> Result<(), ToolError> {
     let version = jump(findings.version)?;
-    let failed = |error: heed::Error| failed(format!("{}: {error}", incoming.folder.display()));
+    let failed = |error: heed::Error| incoming.unwritten(error);
     // Address space for what is there, not for what a server may make of it.
     let options = Options { bytes_max: Some(length), ..Options::default() };
-    let (database, found) = env::open(&incoming.folder, &options, clock)?;
+    let (database, found) = incoming.open(&options, clock)?;
     let mut txn = database.env.write_txn().map_err(failed)?;
     let raised = StateRow { version, ..found.state }.encode();
     database.meta.put(&mut txn, layout::META_STATE, &raised).map_err(failed)?;

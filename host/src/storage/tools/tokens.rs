@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::reader::{self, Holder, Reader};
-use super::{ToolError, at, existing};
+use super::{ToolError, at, existing, owner};
 use crate::clock::Clock;
 use crate::storage::{Options, Storage, layout};
 
@@ -60,5 +60,7 @@ pub fn few_rows(dir: &Path) -> Result<Options, ToolError> {
 /// Why it cannot be opened.
 pub fn open_alone(dir: &Path, clock: Clock) -> Result<Storage, ToolError> {
     let options = Options { sweep_interval: None, ..few_rows(dir)? };
-    Ok(Storage::open(dir, options, clock)?)
+    let storage = Storage::open(dir, options, clock)?;
+    owner::hand_over(dir)?;
+    Ok(storage)
 }
