@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -31,6 +31,8 @@ pub struct Options {
     pub listen: Option<String>,
     /// Variables, besides the token.
     pub variables: Vec<(String, String)>,
+    /// Has it make an admin token of its own, in place of [`TOKEN`].
+    pub makes_token: bool,
     /// A program and its arguments that becomes the server's process, when it has made ready.
     pub wrapper: Vec<String>,
 }
@@ -69,6 +71,8 @@ pub struct Larder {
     dir: Directory,
     options: Options,
     child: Option<Child>,
+    /// Kept, so that the server may go on telling things.
+    out: Option<BufReader<ChildStdout>>,
     address: SocketAddr,
 }
 
@@ -88,7 +92,7 @@ impl Larder {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let address = ([127, 0, 0, 1], 0).into();
         let dir = Directory::Temporary(dir);
-        let mut larder = Self { dir, options, child: None, address };
+        let mut larder = Self { dir, options, child: None, out: None, address };
         larder.start_again();
         larder
     }
@@ -101,7 +105,7 @@ impl Larder {
     pub fn start_in(dir: &Path, options: Options) -> Self {
         let address = ([127, 0, 0, 1], 0).into();
         let mut larder =
-            Self { dir: Directory::Kept(dir.to_owned()), options, child: None, address };
+            Self { dir: Directory::Kept(dir.to_owned()), options, child: None, out: None, address };
         larder.start_again();
         larder
     }
@@ -114,7 +118,7 @@ impl Larder {
     pub fn try_start_in(dir: &Path, options: Options) -> Option<Self> {
         let address = ([127, 0, 0, 1], 0).into();
         let mut larder =
-            Self { dir: Directory::Kept(dir.to_owned()), options, child: None, address };
+            Self { dir: Directory::Kept(dir.to_owned()), options, child: None, out: None, address };
         larder.try_start().is_ok().then_some(larder)
     }
 
@@ -156,8 +160,8 @@ impl Larder {
         let mut child =
             command(self.dir.path(), &self.options).stderr(log).spawn().expect("the program runs");
         let mut first = String::new();
-        let out = child.stdout.take().expect("standard output");
-        BufReader::new(out).read_line(&mut first).expect("a first line");
+        let mut out = BufReader::new(child.stdout.take().expect("standard output"));
+        out.read_line(&mut first).expect("a first line");
         let said = first.trim_end().strip_prefix("listening on ");
         let address = said.and_then(|url| url.split_once("://")).map(|(_, address)| address);
         let Some(address): Option<SocketAddr> = address.and_then(|address| address.parse().ok())
@@ -169,7 +173,7 @@ impl Larder {
         if self.address.ip().is_unspecified() {
             self.address.set_ip([127, 0, 0, 1].into());
         }
-        self.child = Some(child);
+        (self.child, self.out) = (Some(child), Some(out));
         Ok(())
     }
 
@@ -369,6 +373,9 @@ fn command(dir: &Path, options: &Options) -> Command {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
+    if options.makes_token {
+        command.env_remove("LARDER_ADMIN_TOKEN");
+    }
     if let Some(config) = &options.config {
         std::fs::write(dir.join("test.toml"), config).expect("a configuration file");
         command.args(["--config", "test.toml"]);
