@@ -5,15 +5,19 @@ use std::path::PathBuf;
 use std::process::Command;
 
 fn main() {
-    println!("cargo::rerun-if-changed=shim/shim.c");
+    println!("cargo::rerun-if-changed=shim");
     println!("cargo::rerun-if-env-changed=CC");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it")).join("shim.so");
     let compiler = env::var("CC").unwrap_or("cc".to_owned());
     let status = Command::new(&compiler)
         .args(["-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-pthread", "-o"])
         .arg(&out)
-        .args(["shim/shim.c", "-ldl"])
+        .args(["known", "names", "record", "writes"].map(|file| format!("shim/{file}.c")))
+        .arg("-ldl")
         .status();
-    assert!(status.is_ok_and(|status| status.success()), "{compiler} could not build shim/shim.c");
+    assert!(
+        status.is_ok_and(|status| status.success()),
+        "{compiler} could not build what is in shim/"
+    );
     println!("cargo::rustc-env=SHIM={}", out.display());
 }

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use larder_tests::{Larder, Options};
 
-use super::{scratch, shimmed, text};
+use super::shim::shimmed;
+use super::{scratch, text};
 use crate::client::Connection;
 use crate::op::{Http, Op, Outcome, Store};
 use crate::rounds::{Tally, Trial};
@@ -76,11 +77,11 @@ pub fn cycles<S: Store + Send>(
     let file = dir.path().join("limit");
     let quota = ROOM_BYTES.to_string();
     let options = match limit {
-        Limit::Disk => shimmed(&[], &[("SHIM_LIMIT", &text(&file))]),
-        Limit::Quota => shimmed(&["--storage-bytes-max", &quota], &[]),
+        Limit::Disk => shimmed(dir.path(), &[], &[("SHIM_LIMIT", &text(&file))]),
+        Limit::Quota => Options::flags(&["--storage-bytes-max", &quota]),
         Limit::FileSystem => Options { wrapper: small_file_system(), ..Options::default() },
     };
-    let mut larder = Larder::start_with(options);
+    let mut larder = Larder::start_in(dir.path(), options);
     let told = fill_and_free(&mut larder, seed, limit, cycles, &file, lie, tally);
     told.map_err(|error| {
         let log = larder.log();

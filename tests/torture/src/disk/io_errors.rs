@@ -12,7 +12,8 @@ use fastrand::Rng;
 use larder_tests::{Larder, Options};
 use tempfile::TempDir;
 
-use super::{Counted, copy_files, kept, scratch, shimmed, text};
+use super::shim::{Counts, shimmed};
+use super::{Counted, copy_files, kept, scratch, text};
 use crate::op::Http;
 use crate::rounds::{Tally, Trial};
 use crate::writers::Crew;
@@ -45,12 +46,11 @@ impl IoErrors {
     pub fn calls(&self) -> Result<u64, String> {
         let dir = self.copy()?;
         let count = dir.path().join("count");
-        let options = shimmed(&[], &[("SHIM_COUNT", &text(&count))]);
+        let options = shimmed(dir.path(), &[], &[("SHIM_COUNT", &text(&count))]);
         let mut larder = Larder::start_in(dir.path(), options);
         self.trace(&mut larder, 0, &mut Tally::default())?;
         larder.kill();
-        let count = std::fs::read(count).map_err(|error| error.to_string())?;
-        Ok(count.first_chunk().map_or(0, |count| u64::from_le_bytes(*count)))
+        Ok(Counts::read(&count)?.steps)
     }
 
     /// Fails call `number` in one way, and judges what came of it.
@@ -65,7 +65,7 @@ impl IoErrors {
     }
 
     fn judge(&self, dir: &Path, fail: &str, seed: u64, tally: &mut Tally) -> Result<(), String> {
-        let Some(mut larder) = Larder::try_start_in(dir, shimmed(&[], &[("SHIM_FAIL", fail)]))
+        let Some(mut larder) = Larder::try_start_in(dir, shimmed(dir, &[], &[("SHIM_FAIL", fail)]))
         else {
             // A failure at the start: it ended, and must have said why.
             tally.add("failed starts", 1);

@@ -1,5 +1,6 @@
-//! The log of what a server did to its data file, with the acknowledgements that clients got in
-//! between. Knows the records; knows nothing of what a disk makes of them.
+//! The log of what a server did to the files and folders below its data directory, with the
+//! acknowledgements that clients got in between. Knows the records; knows nothing of what a disk makes of
+//! them.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -8,34 +9,63 @@ use std::sync::Arc;
 
 use crate::op::{Op, Outcome, Store};
 
-const HEAD_BYTES: usize = 16;
+const HEAD_BYTES: usize = 24;
+// As in shim/shim.h.
 const WRITE: u32 = 1;
-const SYNC_BEGIN: u32 = 2;
-const SYNC_END: u32 = 3;
-const TRUNCATE: u32 = 4;
+const SYNC: u32 = 2;
+const LENGTH: u32 = 3;
 const ACKNOWLEDGED: u32 = 5;
-const WRITE_DURABLE: u32 = 6;
+const DURABLE: u32 = 6;
+const MADE: u32 = 7;
+const FOLDER: u32 = 8;
+const LINKED: u32 = 9;
+const RENAMED: u32 = 10;
+const UNLINKED: u32 = 11;
 
-/// One thing that happened.
+/// One thing that happened. Files and folders are told apart by their inodes, and by paths that begin with
+/// the data directory's name.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// A write began.
+    /// Bytes were written to a file.
     Write {
-        /// Where in the file.
+        /// Which.
+        inode: u64,
+        /// Where in it.
         offset: u64,
         /// What.
         bytes: Vec<u8>,
     },
-    /// The newest write has ended, on a descriptor whose writes are durable when they end.
-    WriteDurable,
-    /// A sync began.
-    SyncBegin,
-    /// It ended well: what was written before it began is durable.
-    SyncEnd,
-    /// The file got this length.
-    Truncate(u64),
-    /// A write to this key was acknowledged.
+    /// The newest write to a file was durable when it ended.
+    WriteDurable(u64),
+    /// What was done to a file or folder before is durable.
+    Sync(u64),
+    /// A file got this length.
+    Length(u64, u64),
+    /// A file was made, with a name or for the time being without.
+    Made(String, u64),
+    /// A folder was made.
+    MadeFolder(String, u64),
+    /// A file got another name.
+    Linked(String, u64),
+    /// The first path became the second.
+    Renamed(String, String),
+    /// A path is gone.
+    Unlinked(String),
+    /// Somebody was told something: of a write, its key.
     Acknowledged(String),
+}
+
+impl Event {
+    /// What it is, without bytes.
+    #[must_use]
+    pub fn told(&self) -> String {
+        match self {
+            Event::Write { inode, offset, bytes } => {
+                format!("{} bytes at {offset} of inode {inode}", bytes.len())
+            }
+            other => format!("{other:?}"),
+        }
+    }
 }
 
 /// Reads a log.
@@ -47,23 +77,56 @@ pub fn read(path: &Path) -> io::Result<Vec<Event>> {
     let mut rest = &bytes[..];
     let mut events = Vec::new();
     while let Some((head, after)) = rest.split_first_chunk::<HEAD_BYTES>() {
-        let number =
-            |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-        let (kind, length) = (number(0), number(4) as usize);
-        let offset = u64::from(number(8)) | (u64::from(number(12)) << 32);
-        let Some((data, after)) = after.split_at_checked(length) else { break };
+        let [kind, length, offset, offset_high, inode, inode_high] = numbers(head);
+        let wide = |low: u32, high: u32| u64::from(low) | (u64::from(high) << 32);
+        let (offset, inode) = (wide(offset, offset_high), wide(inode, inode_high));
+        let Some((data, after)) = after.split_at_checked(length as usize) else { break };
         rest = after;
+        let text = || String::from_utf8_lossy(data).into_owned();
         events.push(match kind {
-            WRITE => Event::Write { offset, bytes: data.to_vec() },
-            SYNC_BEGIN => Event::SyncBegin,
-            SYNC_END => Event::SyncEnd,
-            TRUNCATE => Event::Truncate(offset),
-            ACKNOWLEDGED => Event::Acknowledged(String::from_utf8_lossy(data).into_owned()),
-            WRITE_DURABLE => Event::WriteDurable,
+            WRITE => Event::Write { inode, offset, bytes: data.to_vec() },
+            DURABLE => Event::WriteDurable(inode),
+            SYNC => Event::Sync(inode),
+            LENGTH => Event::Length(inode, offset),
+            MADE => Event::Made(text(), inode),
+            FOLDER => Event::MadeFolder(text(), inode),
+            LINKED => Event::Linked(text(), inode),
+            RENAMED => {
+                let both = text();
+                let (from, to) = both.split_once('\0').unwrap_or_default();
+                Event::Renamed(from.to_owned(), to.to_owned())
+            }
+            UNLINKED => Event::Unlinked(text()),
+            ACKNOWLEDGED => Event::Acknowledged(text()),
             _ => return Err(io::Error::other(format!("a record of kind {kind}"))),
         });
     }
     Ok(events)
+}
+
+fn numbers(head: &[u8; HEAD_BYTES]) -> [u32; HEAD_BYTES / 4] {
+    std::array::from_fn(|at| u32::from_le_bytes(std::array::from_fn(|byte| head[4 * at + byte])))
+}
+
+/// Opens a log for acknowledgements.
+///
+/// # Errors
+/// When it cannot be opened.
+pub fn open(path: &Path) -> io::Result<Arc<File>> {
+    OpenOptions::new().create(true).append(true).open(path).map(Arc::new)
+}
+
+/// Puts what somebody was told into a log.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn acknowledge(mut log: &File, what: &str) -> io::Result<()> {
+    let length = u32::try_from(what.len()).unwrap_or(0);
+    let mut record = [ACKNOWLEDGED.to_le_bytes(), length.to_le_bytes()].concat();
+    record.resize(HEAD_BYTES, 0);
+    record.extend_from_slice(what.as_bytes());
+    // In one call, so that it is one piece beside the server's records.
+    log.write_all(&record)
 }
 
 /// A store that puts each acknowledgement into the log, behind what made it true.
@@ -79,26 +142,13 @@ impl<S> Acknowledging<S> {
     }
 }
 
-/// Opens a log for acknowledgements.
-///
-/// # Errors
-/// When it cannot be opened.
-pub fn open(path: &Path) -> io::Result<Arc<File>> {
-    OpenOptions::new().create(true).append(true).open(path).map(Arc::new)
-}
-
 impl<S: Store> Store for Acknowledging<S> {
     fn call(&mut self, key: &str, op: &Op) -> Outcome {
         let outcome = self.inner.call(key, op);
-        if matches!(outcome, Outcome::Written(_) | Outcome::Deleted(_)) {
-            let length = u32::try_from(key.len()).unwrap_or(0);
-            let mut record = [ACKNOWLEDGED.to_le_bytes(), length.to_le_bytes()].concat();
-            record.resize(HEAD_BYTES, 0);
-            record.extend_from_slice(key.as_bytes());
-            // In one call, so that it is one piece beside the server's records.
-            if let Err(error) = (&*self.log).write_all(&record) {
-                return Outcome::Unknown(error.to_string());
-            }
+        if matches!(outcome, Outcome::Written(_) | Outcome::Deleted(_))
+            && let Err(error) = acknowledge(&self.log, key)
+        {
+            return Outcome::Unknown(error.to_string());
         }
         outcome
     }

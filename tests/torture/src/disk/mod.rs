@@ -1,36 +1,20 @@
-//! Trials about disks: power cuts, errors, rot, and no room. Owns the shim that stands between a
-//! server and the system.
+//! Trials about disks: power cuts, errors, rot, and no room.
 
+pub mod file;
 pub mod full;
 pub mod images;
 pub mod io_errors;
 pub mod log;
 pub mod power_cut;
 pub mod rot;
+pub mod shim;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use larder_tests::Options;
 use tempfile::TempDir;
 
 use crate::op::{Op, Outcome, Store};
-
-/// The shim, as the build made it.
-const SHIM: &str = env!("SHIM");
-
-/// A server's start with the shim before it, which is told `settings`.
-#[must_use]
-pub fn shimmed(flags: &[&str], settings: &[(&str, &str)]) -> Options {
-    let mut options = Options::flags(flags);
-    let shim = ("LD_PRELOAD", SHIM);
-    options.variables = settings
-        .iter()
-        .chain([&shim])
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect();
-    options
-}
 
 /// A folder for files that need not outlive the machine: in memory where there is room for that.
 ///

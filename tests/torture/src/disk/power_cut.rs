@@ -1,5 +1,5 @@
-//! Acknowledged writes survive a power cut: records what a server does to its data file, rebuilds
-//! what a disk could hold at any moment, opens that, and reads it.
+//! Acknowledged writes survive a power cut: records what a server does to its data directory, rebuilds
+//! what a disk could hold of that at any moment, opens it, and reads it.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,10 +13,12 @@ use larder::storage::tools::check_file;
 use larder::storage::{NamespaceId, Operation, Options, RecordKey, Storage};
 use larder_tests::Larder;
 
+use super::file::Cut;
 use super::images::{Disk, Syncs};
 use super::io_errors::make_private;
 use super::log::{self, Acknowledging, Event};
-use super::{kept, scratch, shimmed, text};
+use super::shim::shimmed;
+use super::{kept, scratch, text};
 use crate::op::{Entry, Http};
 use crate::rounds::{Tally, Trial};
 use crate::writers::{Crew, State};
@@ -64,17 +66,15 @@ pub fn cut(
     let io = |error: std::io::Error| error.to_string();
     let mut rng = Rng::with_seed(seed);
     let dir = scratch();
-    let log = dir.path().join("log");
-    let (crew, events) = recorded(&log, &mut rng, tally)?;
+    let (crew, events, mut disk) = recorded(dir.path(), syncs, &mut rng, tally)?;
     let states: HashMap<String, Vec<State>> = crew.histories();
     let mut acknowledged: HashMap<&str, usize> = HashMap::new();
-    let mut disk = Disk::default();
     // Moments with something to lose, and the same chance for each.
     let chance = images as f64 / events.len() as f64;
     let (mut count, mut caught, mut first) = (0, 0, None);
     let made = events.iter().position(|event| matches!(event, Event::Acknowledged(_)));
     for (at, event) in events.iter().enumerate() {
-        disk.take(event, syncs);
+        disk.take(event)?;
         if let Event::Acknowledged(key) = event {
             *acknowledged.entry(key).or_default() += 1;
         }
@@ -82,17 +82,20 @@ pub fn cut(
         if made.is_none_or(|made| at < made) || disk.pending() == 0 || rng.f64() > 2.0 * chance {
             continue;
         }
-        let (image, lost) = disk.image(&mut rng);
+        let mut cut = Cut::draw(&mut rng);
+        let mut image = disk.image(&mut cut);
+        let lost = cut.lost;
         // What is free or was overwritten since may be lost by any disk.
-        if lost < disk.pending_sectors() / LOST_SHARE && syncs == Syncs::Ignored {
+        if lost < disk.pending() / LOST_SHARE && syncs != Syncs::Kept {
             continue;
         }
         count += 1;
         tally.add("lost sectors", lost as u64);
         let place = dir.path().join("image");
-        make_private(&place).map_err(io)?;
-        std::fs::write(place.join("data.mdb"), image).map_err(io)?;
-        let judged = judge(&place, &states, &acknowledged);
+        // Nothing of what is compiled is read here.
+        image.0.retain(|path, _| !path.starts_with("data/cache"));
+        image.write(&place).map_err(io)?;
+        let judged = judge(&place.join("data"), &states, &acknowledged);
         if let Err(error) = judged {
             caught += 1;
             first.get_or_insert(format!("event {at} of {}: {error}", events.len()));
@@ -110,18 +113,29 @@ pub fn cut(
     Ok((count, caught, first))
 }
 
-/// Has a crew write to a server that is recorded.
-fn recorded(log: &Path, rng: &mut Rng, tally: &mut Tally) -> Result<(Crew, Vec<Event>), String> {
+/// Has a crew write to a server that is recorded, and makes sure that the record is whole. The disk is as
+/// it was before.
+fn recorded(
+    dir: &Path,
+    syncs: Syncs,
+    rng: &mut Rng,
+    tally: &mut Tally,
+) -> Result<(Crew, Vec<Event>, Disk), String> {
     let io = |error: std::io::Error| error.to_string();
-    let mut larder = Larder::start_with(shimmed(&[], &[("SHIM_LOG", &text(log))]));
+    let (log, server) = (dir.join("log"), dir.join("server"));
+    make_private(&server).map_err(io)?;
+    let disk = Disk::before(&server.join("data"), syncs).map_err(io)?;
+    let mut larder = Larder::start_in(&server, shimmed(&server, &[], &[("SHIM_LOG", &text(&log))]));
     let address = larder.address();
-    let acknowledgements = log::open(log).map_err(io)?;
+    let acknowledgements = log::open(&log).map_err(io)?;
     let mut crew = Crew::new("p", WRITERS, KEYS, rng);
     crew.limit_values(VALUE_BYTES_MAX);
     let store = || Acknowledging::new(Http::new(address), &acknowledgements);
     crew.write(store, tally, || thread::sleep(WRITING))?;
     larder.kill();
-    Ok((crew, log::read(log).map_err(io)?))
+    let events = log::read(&log).map_err(io)?;
+    disk.explains(&server.join("data"), &events)?;
+    Ok((crew, events, disk))
 }
 
 /// Opens an image and reads every key: it must hold what was acknowledged last, or what was on its way.
