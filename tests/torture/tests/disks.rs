@@ -4,12 +4,15 @@
 use std::sync::{Arc, Mutex};
 
 use fastrand::Rng;
+use larder_tests::Larder;
 use larder_torture::disk::full::{self, Limit};
 use larder_torture::disk::images::Syncs;
 use larder_torture::disk::io_errors::IoErrors;
 use larder_torture::disk::power_cut;
 use larder_torture::disk::rot::{self, Rot};
+use larder_torture::disk::shim::{Watch, shimmed};
 use larder_torture::lies::{Liar, Lie};
+use larder_torture::op::{Http, Op, Outcome, Store};
 use larder_torture::{Tally, Trial};
 
 #[test]
@@ -29,6 +32,21 @@ fn a_disk_that_syncs_nothing_is_noticed() {
     let (images, caught, _) =
         power_cut::cut(1, 100, Syncs::OfFolders, &mut Tally::default()).unwrap();
     assert!(images >= 20 && caught * 100 >= images * 99, "{caught} of {images}");
+}
+
+#[test]
+fn calls_that_the_shim_does_not_know_are_noticed() {
+    for function in ["pwrite", "writev", "write", "fdatasync"] {
+        let dir = tempfile::tempdir().unwrap();
+        let counts = dir.path().join("counts");
+        let settings = [("SHIM_COUNT", counts.to_str().unwrap()), ("SHIM_OVERLOOK", function)];
+        let larder = Larder::start_in(dir.path(), shimmed(dir.path(), &[], &settings));
+        let watch = Watch::begin(&larder, &counts).unwrap();
+        let written = Http::new(larder.address()).call("key", &Op::set("value"));
+        assert!(matches!(written, Outcome::Written(_)), "{written:?}");
+        let told = watch.judge(&larder).unwrap_err();
+        assert!(told.contains("does not know all calls"), "{function}: {told}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use larder_tests::{Larder, Options};
 
-use super::shim::shimmed;
+use super::shim::{sees_every_byte, shimmed};
 use super::{scratch, text};
 use crate::client::Connection;
 use crate::op::{Http, Op, Outcome, Store};
@@ -74,10 +74,11 @@ pub fn cycles<S: Store + Send>(
     tally: &mut Tally,
 ) -> Result<(), String> {
     let dir = scratch();
-    let file = dir.path().join("limit");
+    let (file, counts) = (dir.path().join("limit"), dir.path().join("counts"));
     let quota = ROOM_BYTES.to_string();
+    let settings = [("SHIM_LIMIT", &*text(&file)), ("SHIM_COUNT", &*text(&counts))];
     let options = match limit {
-        Limit::Disk => shimmed(dir.path(), &[], &[("SHIM_LIMIT", &text(&file))]),
+        Limit::Disk => shimmed(dir.path(), &[], &settings),
         Limit::Quota => Options::flags(&["--storage-bytes-max", &quota]),
         Limit::FileSystem => Options { wrapper: small_file_system(), ..Options::default() },
     };
@@ -129,6 +130,9 @@ fn fill_and_free<S: Store + Send>(
             Outcome::Written(_) => tally.add("cycles", 1),
             other => return Err(format!("with room again, a set was answered {other:?}")),
         }
+    }
+    if limit == Limit::Disk {
+        sees_every_byte(larder, &file.with_file_name("counts"))?;
     }
     if limit != Limit::FileSystem {
         larder.kill();

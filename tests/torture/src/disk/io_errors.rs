@@ -12,7 +12,7 @@ use fastrand::Rng;
 use larder_tests::{Larder, Options};
 use tempfile::TempDir;
 
-use super::shim::{Counts, shimmed};
+use super::shim::{Counts, sees_every_byte, shimmed};
 use super::{Counted, copy_files, kept, scratch, text};
 use crate::op::Http;
 use crate::rounds::{Tally, Trial};
@@ -65,14 +65,16 @@ impl IoErrors {
     }
 
     fn judge(&self, dir: &Path, fail: &str, seed: u64, tally: &mut Tally) -> Result<(), String> {
-        let Some(mut larder) = Larder::try_start_in(dir, shimmed(dir, &[], &[("SHIM_FAIL", fail)]))
-        else {
+        let counts = dir.join("counts");
+        let settings = [("SHIM_FAIL", fail), ("SHIM_COUNT", &*text(&counts))];
+        let Some(mut larder) = Larder::try_start_in(dir, shimmed(dir, &[], &settings)) else {
             // A failure at the start: it ended, and must have said why.
             tally.add("failed starts", 1);
             return self.verify(dir, &mut Crew::new("i", 0, 0, &mut Rng::with_seed(seed)));
         };
         let mut crew = self.trace(&mut larder, seed, tally)?;
         if larder.lives() {
+            sees_every_byte(&larder, &counts)?;
             larder.kill();
         } else {
             tally.add("ends", 1);

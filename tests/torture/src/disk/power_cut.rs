@@ -17,7 +17,7 @@ use super::file::Cut;
 use super::images::{Disk, Syncs};
 use super::io_errors::make_private;
 use super::log::{self, Acknowledging, Event};
-use super::shim::shimmed;
+use super::shim::{Watch, shimmed};
 use super::{kept, scratch, text};
 use crate::op::{Entry, Http};
 use crate::rounds::{Tally, Trial};
@@ -122,16 +122,19 @@ fn recorded(
     tally: &mut Tally,
 ) -> Result<(Crew, Vec<Event>, Disk), String> {
     let io = |error: std::io::Error| error.to_string();
-    let (log, server) = (dir.join("log"), dir.join("server"));
+    let (log, counts, server) = (dir.join("log"), dir.join("counts"), dir.join("server"));
     make_private(&server).map_err(io)?;
     let disk = Disk::before(&server.join("data"), syncs).map_err(io)?;
-    let mut larder = Larder::start_in(&server, shimmed(&server, &[], &[("SHIM_LOG", &text(&log))]));
+    let settings = [("SHIM_LOG", &*text(&log)), ("SHIM_COUNT", &*text(&counts))];
+    let mut larder = Larder::start_in(&server, shimmed(&server, &[], &settings));
     let address = larder.address();
+    let watch = Watch::begin(&larder, &counts)?;
     let acknowledgements = log::open(&log).map_err(io)?;
     let mut crew = Crew::new("p", WRITERS, KEYS, rng);
     crew.limit_values(VALUE_BYTES_MAX);
     let store = || Acknowledging::new(Http::new(address), &acknowledgements);
     crew.write(store, tally, || thread::sleep(WRITING))?;
+    watch.judge(&larder)?;
     larder.kill();
     let events = log::read(&log).map_err(io)?;
     disk.explains(&server.join("data"), &events)?;
