@@ -39,6 +39,7 @@ pub fn trials(program: &Path) -> Vec<Box<dyn Trial>> {
         Box::new(drain::Drain),
         Box::new(backup::Backup),
         Box::new(disk::power_cut::PowerCut),
+        Box::new(disk::beginnings::Beginnings::default()),
         Box::new(disk::io_errors::IoErrors::new(10_000)),
         Box::new(disk::rot::Rot::default()),
         Box::new(disk::full::Full),

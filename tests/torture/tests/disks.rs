@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use fastrand::Rng;
 use larder_tests::Larder;
+use larder_torture::disk::beginnings::{Beginning, Beginnings};
 use larder_torture::disk::full::{self, Limit};
 use larder_torture::disk::images::Syncs;
 use larder_torture::disk::io_errors::IoErrors;
@@ -46,6 +47,30 @@ fn calls_that_the_shim_does_not_know_are_noticed() {
         assert!(matches!(written, Outcome::Written(_)), "{written:?}");
         let told = watch.judge(&larder).unwrap_err();
         assert!(told.contains("does not know all calls"), "{function}: {told}");
+    }
+}
+
+#[test]
+fn a_beginning_that_is_cut_short_leaves_all_or_nothing() {
+    let trial = Beginnings::default();
+    let mut tally = Tally::default();
+    for seed in 0..2 {
+        assert_eq!(trial.some(seed, 4, &mut tally), Ok(()), "seed {seed}");
+    }
+    for what in ["beginnings", "new", "there", "refused"] {
+        assert!(tally.get(what) > 3, "{what}: {tally}");
+    }
+}
+
+#[test]
+fn a_beginning_on_a_disk_that_syncs_no_files_or_no_folders_is_noticed() {
+    let trial = Beginnings::default();
+    for beginning in Beginning::ALL {
+        assert_eq!(trial.lost(beginning, Syncs::Kept), Ok(None), "{beginning:?}");
+        for syncs in [Syncs::OfFiles, Syncs::OfFolders] {
+            let found = trial.lost(beginning, syncs).unwrap();
+            assert!(found.is_some(), "{beginning:?} with {syncs:?}");
+        }
     }
 }
 

@@ -1,5 +1,6 @@
-//! Trials about disks: power cuts, errors, rot, and no room.
+//! Trials about disks: power cuts, errors, rot, no room, and beginnings that are cut short.
 
+pub mod beginnings;
 pub mod file;
 pub mod full;
 pub mod images;
