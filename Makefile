@@ -10,7 +10,7 @@ BENCH_RUN = $(CARGO) run --release --locked --package larder-bench --
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help run build quick setup guest examples test test-rust test-python lint bench bench-docs bench-peers bench-client torture fuzz deny clean
+.PHONY: help run build quick setup guest examples test test-rust test-python lint bench bench-docs bench-peers bench-client torture judge fuzz deny clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,9 +48,11 @@ $(VENV)/ready: tests/python/requirements.txt
 
 lint: guest ## Check formatting, lints and docs, warnings fatal
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path tests/judge/Cargo.toml --check
 	$(CARGO) clippy --profile quick --locked --workspace --all-targets -- --deny warnings
 	$(CARGO) clippy --profile guest --locked --target $(GUEST_TARGET) --package larder-api -- --deny warnings
 	$(CARGO) clippy --profile guest --locked --target $(GUEST_TARGET) --package larder-example-visits --package larder-test-guest -- --deny warnings
+	$(CARGO) clippy --locked --manifest-path tests/judge/Cargo.toml --target-dir target/judge --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --profile quick --locked --workspace --no-deps --document-private-items
 
 deny: ## Check dependencies: licences, sources, withdrawn versions, known faults
@@ -77,6 +79,22 @@ bench-client: build ## Compare the load client with wrk
 
 torture: quick examples ## Run torture tests for hours, from where they stopped; TRIAL=name SEED=n MINUTES=n
 	$(CARGO) run --profile quick --locked --package larder-torture -- $(TRIAL) $(SEED:%=--seed %) $(ROUNDS:%=--rounds %) $(MINUTES:%=--minutes %)
+
+HISTORIES := target/histories
+LIES := stale-read set-lost delete-lost version-ignored insert-overwrites update-creates resurrected \
+	ttl-dropped ttl-shortened conflict-applied applied-again wrong-key version-reused value-mixed
+JUDGE = $(CARGO) run --quiet --release --locked --manifest-path tests/judge/Cargo.toml --target-dir target/judge --
+HISTORY_RUN = $(CARGO) run --profile quick --locked --package larder-torture -- linear --state $(HISTORIES)
+
+judge: quick examples ## Record histories and have another checker judge them, right ones and falsified ones
+	rm -rf $(HISTORIES)
+	$(CARGO) test --quiet --release --locked --manifest-path tests/judge/Cargo.toml --target-dir target/judge
+	$(HISTORY_RUN) --rounds $(or $(ROUNDS),25) --history $(HISTORIES)/right
+	$(JUDGE) $(HISTORIES)/right
+	for lie in $(LIES); do \
+		$(HISTORY_RUN) --seed 1 --history $(HISTORIES)/$$lie --lie $$lie >/dev/null 2>&1; \
+		$(JUDGE) $(HISTORIES)/$$lie; [ $$? = 1 ] || exit 1; \
+	done
 
 # What libFuzzer needs of the compiler, which stable has; sanitizers, which it has not, are left out.
 FUZZ_HOST = $(shell rustc --print host-tuple)

@@ -30,12 +30,12 @@ pub use rounds::{Tally, Trial};
 const EXPIRING_KEYS: u64 = 1_000_000;
 
 /// All trials in their long form, in the order in which they are run. `program` is
-/// `larder-torture`, which some of them run again.
+/// `larder-torture`, which some of them run again; `linear` is the trial of that name.
 #[must_use]
-pub fn trials(program: &Path) -> Vec<Box<dyn Trial>> {
+pub fn trials(program: &Path, linear: linear::Linear) -> Vec<Box<dyn Trial>> {
     vec![
         Box::new(kill::Kill::default()),
-        Box::new(linear::Linear::new(program)),
+        Box::new(linear),
         Box::new(drain::Drain),
         Box::new(backup::Backup),
         Box::new(disk::power_cut::PowerCut),

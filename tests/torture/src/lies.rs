@@ -9,7 +9,7 @@ use fastrand::Rng;
 use crate::op::{Behavior, Entry, Op, Outcome, Store};
 
 /// How a server could be broken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Lie {
     /// A get is answered with what an earlier one found.
     StaleRead,

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use larder_torture::lies::Lie;
+use larder_torture::linear::Linear;
 use larder_torture::rounds::{self, Until};
 use larder_torture::{Tally, Trial, driven, trials};
 
@@ -41,6 +43,12 @@ struct Run {
     /// Where the state of runs is kept
     #[arg(long, default_value = "target/torture")]
     state: PathBuf,
+    /// Write the histories of `linear` into this folder, for other checkers
+    #[arg(long)]
+    history: Option<PathBuf>,
+    /// Falsify the answers that `linear` sees, which it must find out
+    #[arg(long)]
+    lie: Option<Lie>,
 }
 
 fn main() -> ExitCode {
@@ -62,7 +70,8 @@ fn main() -> ExitCode {
 
 fn run(cli: &Run) -> Result<(), String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let all = trials(&program);
+    let linear = Linear::new(&program).recording(cli.history.as_deref()).lying(cli.lie);
+    let all = trials(&program, linear);
     let names: Vec<&str> = all.iter().map(|trial| trial.name()).collect();
     if let Some(unknown) = cli.trials.iter().find(|name| !names.contains(&name.as_str())) {
         return Err(format!("there is no trial {unknown:?}; there are {}", names.join(", ")));

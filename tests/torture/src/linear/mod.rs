@@ -3,17 +3,19 @@
 //! itself, and the versions of all of them together.
 
 pub mod checker;
+pub mod history;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 
 use fastrand::Rng;
 
 use self::checker::Event;
 use crate::driven::Driven;
+use crate::lies::{Liar, Lie};
 use crate::op::{Behavior, Http, Op, Outcome, Store};
 use crate::rounds::{Tally, Trial};
 
@@ -31,13 +33,29 @@ const TTL_MS_MAX: u64 = 400;
 pub struct Linear {
     program: PathBuf,
     bed: Mutex<Option<Driven>>,
+    /// Where histories are written for other checkers.
+    histories: Option<PathBuf>,
+    /// How answers are falsified.
+    lie: Option<Lie>,
 }
 
 impl Linear {
     /// `program` is `larder-torture`, which runs the servers.
     #[must_use]
     pub fn new(program: &Path) -> Self {
-        Self { program: program.to_owned(), bed: Mutex::new(None) }
+        Self { program: program.to_owned(), bed: Mutex::new(None), histories: None, lie: None }
+    }
+
+    /// Writes every history into `dir` too, before it is judged.
+    #[must_use]
+    pub fn recording(self, dir: Option<&Path>) -> Self {
+        Self { histories: dir.map(Path::to_owned), ..self }
+    }
+
+    /// Falsifies answers on their way into the histories, so that somebody may show to find that.
+    #[must_use]
+    pub fn lying(self, lie: Option<Lie>) -> Self {
+        Self { lie, ..self }
     }
 
     /// A round whose answers pass through `lie` on their way into the history.
@@ -68,6 +86,11 @@ impl Linear {
         *bed = Some(driven);
         drop(bed);
         tally.add("operations", histories.values().map(|history| history.len() as u64).sum());
+        if let Some(dir) = &self.histories {
+            let written =
+                histories.iter().try_for_each(|(key, events)| history::write(dir, key, events));
+            written.map_err(|error| format!("{}: {error}", dir.display()))?;
+        }
         check_versions(histories.values().flatten())?;
         histories.iter().try_for_each(|(key, history)| {
             checker::check(history).map_err(|error| format!("{key}: {error}"))
@@ -85,7 +108,9 @@ impl Trial for Linear {
     }
 
     fn round(&self, seed: u64, tally: &mut Tally) -> Result<(), String> {
-        self.judge(seed, tally, &|http, _| http)
+        let Some(lie) = self.lie else { return self.judge(seed, tally, &|http, _| http) };
+        let memory = Arc::default();
+        self.judge(seed, tally, &|http, rng| Liar::new(http, lie, &memory, rng))
     }
 }
 
