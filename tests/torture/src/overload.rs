@@ -88,7 +88,7 @@ impl Trial for Overload {
 }
 
 /// What was seen of a server under overload.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Seen {
     /// Calls a second, with as many callers as there are permits, beside writers.
     pub peak_per_s: f64,

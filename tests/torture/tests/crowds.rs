@@ -5,7 +5,8 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -16,7 +17,7 @@ use larder_torture::client::Connection;
 use larder_torture::clients::{Limits, Server, Siege, besiege};
 use larder_torture::guests::memory;
 use larder_torture::lies::{Liar, Lie};
-use larder_torture::overload::{Load, Promise, overload};
+use larder_torture::overload::{Load, Promise, Seen, overload};
 
 const NAP: &str = "/test/nap?10";
 const LOAD: Load = Load {
@@ -32,8 +33,15 @@ const LOOSELY: Promise = Promise {
     health: Duration::from_secs(2),
 };
 
-/// Tests load the machine, so they run one after the other.
+/// Tests load the machine, so they run one after the other. Those that must find something wrong mostly wait,
+/// whatever else happens: they run once, side by side.
 static ALONE: Mutex<()> = Mutex::new(());
+
+type Run<T> = Box<dyn FnOnce() -> T + Send>;
+
+fn side_by_side<T: Send, const N: usize>(runs: [Run<T>; N]) -> [T; N] {
+    thread::scope(|scope| runs.map(|run| scope.spawn(run)).map(|thread| thread.join().unwrap()))
+}
 
 #[test]
 fn ten_times_too_much_is_refused_quickly_and_costs_no_goodput_and_no_write() {
@@ -46,40 +54,48 @@ fn ten_times_too_much_is_refused_quickly_and_costs_no_goodput_and_no_write() {
     assert!(tally.get("refusals of calls") > 1000, "{tally}");
 }
 
+/// Overloads with something wrong in each.
+static WRONG_OVERLOADS: LazyLock<[Result<Seen, String>; 3]> = LazyLock::new(|| {
+    let overload_path = |overload_path| {
+        overload(1, &Load { overload_path, ..LOAD }, &mut Tally::default(), &|http| http)
+    };
+    side_by_side([
+        // Whoever waits for calls of a minute is refused after `call_wait_ms_max`, a second.
+        Box::new(move || overload_path("/test/nap?60000")),
+        Box::new(move || overload_path("/test/status")),
+        Box::new(|| {
+            let memory = Arc::new(Mutex::default());
+            let seeds = Mutex::new(Rng::with_seed(1));
+            let lie = |http| Liar::new(http, Lie::SetLost, &memory, seeds.lock().unwrap().fork());
+            overload(1, &LOAD, &mut Tally::default(), &lie)
+        }),
+    ])
+});
+
+fn wrong_overload(number: usize) -> Result<Seen, String> {
+    let _alone = ALONE.lock();
+    WRONG_OVERLOADS[number].clone()
+}
+
 #[test]
 fn refusals_that_come_late_are_noticed() {
-    let _alone = ALONE.lock();
-    // Whoever waits for calls of a minute is refused after `call_wait_ms_max`, a second.
-    let slow = "/test/nap?60000";
-    let load = Load { overload_path: slow, ..LOAD };
-    let told = overload(1, &load, &mut Tally::default(), &|http| http).unwrap().judge(&LOOSELY);
-    let told = told.unwrap_err();
+    let told = wrong_overload(0).unwrap().judge(&LOOSELY).unwrap_err();
     assert!(told.contains("refusals took 1."), "{told}");
 }
 
 #[test]
 fn calls_that_fail_are_no_goodput() {
-    let _alone = ALONE.lock();
-    let load = Load { overload_path: "/test/status", ..LOAD };
-    let told = overload(1, &load, &mut Tally::default(), &|http| http).unwrap().judge(&LOOSELY);
-    let told = told.unwrap_err();
+    let told = wrong_overload(1).unwrap().judge(&LOOSELY).unwrap_err();
     assert!(told.contains("the goodput is 0.") && told.contains("answered 500"), "{told}");
 }
 
 #[test]
 fn writes_that_are_acknowledged_under_overload_and_not_done_are_noticed() {
-    let _alone = ALONE.lock();
-    let memory = Arc::new(Mutex::default());
-    let seeds = Mutex::new(Rng::with_seed(1));
-    let lie = |http| Liar::new(http, Lie::SetLost, &memory, seeds.lock().unwrap().fork());
-    let told = overload(1, &LOAD, &mut Tally::default(), &lie);
-    assert!(told.is_err());
+    assert!(wrong_overload(2).is_err());
 }
 
 const SLOW: usize = 300;
 const SIEGE: Duration = Duration::from_secs(8);
-/// Within the siege, which begins when the server is warm.
-const MIDST: Duration = Duration::from_secs(8);
 const LIMITS: Limits = Limits {
     header: Duration::from_secs(1),
     body: Duration::from_secs(1),
@@ -89,8 +105,8 @@ const LIMITS: Limits = Limits {
     answers_kib: 16 << 10,
 };
 
-/// A server with limits of its own, under siege.
-fn siege(limits: [u64; 5], meanwhile: impl FnOnce(&Larder) + Send) -> Siege {
+/// A server with limits of its own, under siege, in the midst of which something happens.
+fn siege(limits: [u64; 5], midst: impl FnOnce(&Larder)) -> Siege {
     let names = ["--header-ms-max", "--body-ms-max", "--answer-ms-max", "--idle-ms-max"];
     let mut flags: Vec<_> =
         names.iter().zip(limits).map(|(name, ms)| format!("{name}={ms}")).collect();
@@ -98,13 +114,7 @@ fn siege(limits: [u64; 5], meanwhile: impl FnOnce(&Larder) + Send) -> Siege {
     let larder = Larder::start_with(Options { flags, ..Options::default() });
     let drip = Duration::from_millis(150);
     let server = Server { address: larder.address(), token: TOKEN.to_owned(), drip };
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            std::thread::sleep(MIDST);
-            meanwhile(&larder);
-        });
-        besiege(&larder, &server, SLOW, LIMITS, SIEGE).unwrap()
-    })
+    besiege(&larder, &server, SLOW, LIMITS, SIEGE, || midst(&larder)).unwrap()
 }
 
 const AS_PROMISED: [u64; 5] = [1000, 1000, 2000, 3000, 16 << 20];
@@ -118,11 +128,31 @@ fn good_clients_are_served_beside_300_rude_ones_that_are_closed_by_their_limits(
     assert_eq!(siege.closings.kinds(), 20, "{siege:?}");
 }
 
+/// Sieges with something wrong in each.
+static WRONG_SIEGES: LazyLock<[Siege; 4]> = LazyLock::new(|| {
+    side_by_side([
+        Box::new(|| siege([60_000, 60_000, 60_000, 60_000, 16 << 20], |_| {})),
+        Box::new(|| siege([1000, 1000, 2000, 3000, 1 << 40], |_| {})),
+        Box::new(|| {
+            siege(AS_PROMISED, |larder| {
+                let mut other = Connection::new(larder.address());
+                for _ in 0..2000 {
+                    other.post("/api/v1.kv.set", br#"{"key":"good-1","value":"bad"}"#).unwrap();
+                }
+            })
+        }),
+        Box::new(|| siege(AS_PROMISED, |larder| larder.signal(rustix::process::Signal::KILL))),
+    ])
+});
+
+fn wrong_siege(number: usize) -> String {
+    let _alone = ALONE.lock();
+    WRONG_SIEGES[number].judge(SLOW, &LIMITS).unwrap_err()
+}
+
 #[test]
 fn a_server_that_bears_slow_clients_too_long_is_noticed() {
-    let _alone = ALONE.lock();
-    let long = siege([60_000, 60_000, 60_000, 60_000, 16 << 20], |_| {});
-    let told = long.judge(SLOW, &LIMITS).unwrap_err();
+    let told = wrong_siege(0);
     for kind in ["Silent", "Head", "Preface", "Body", "Reader", "Deaf", "Idle", "Http2Deaf"] {
         assert!(told.contains(&format!("(\"{kind}\"")), "{kind} in {told}");
     }
@@ -130,29 +160,18 @@ fn a_server_that_bears_slow_clients_too_long_is_noticed() {
 
 #[test]
 fn a_server_whose_memory_grows_with_slow_readers_is_noticed() {
-    let _alone = ALONE.lock();
-    let unbounded = siege([1000, 1000, 2000, 3000, 1 << 40], |_| {});
-    let told = unbounded.judge(SLOW, &LIMITS).unwrap_err();
+    let told = wrong_siege(1);
     assert!(told.contains("the memory grew beyond"), "{told}");
 }
 
 #[test]
 fn a_good_client_that_is_answered_wrongly_is_noticed() {
-    let _alone = ALONE.lock();
-    let overwritten = siege(AS_PROMISED, |larder| {
-        let mut other = larder_torture::client::Connection::new(larder.address());
-        for _ in 0..2000 {
-            other.post("/api/v1.kv.set", br#"{"key":"good-1","value":"bad"}"#).unwrap();
-        }
-    });
-    assert!(overwritten.judge(SLOW, &LIMITS).unwrap_err().contains("a good client read"));
+    assert!(wrong_siege(2).contains("a good client read"));
 }
 
 #[test]
 fn a_good_client_that_is_not_answered_is_noticed() {
-    let _alone = ALONE.lock();
-    let killed = siege(AS_PROMISED, |larder| larder.signal(rustix::process::Signal::KILL));
-    assert!(killed.judge(SLOW, &LIMITS).unwrap_err().contains("was not answered"));
+    assert!(wrong_siege(3).contains("was not answered"));
 }
 
 #[test]

@@ -262,7 +262,8 @@ impl Siege {
     }
 }
 
-/// Besieges a server for a time with slow clients and floods, good clients beside them.
+/// Besieges a server for a time with slow clients and floods, good clients beside them. In the midst of it
+/// something else may happen.
 ///
 /// # Errors
 /// When it cannot be done, or the server does not serve afterwards.
@@ -272,6 +273,7 @@ pub fn besiege(
     slow: usize,
     limits: Limits,
     time: Duration,
+    midst: impl FnOnce(),
 ) -> Result<Siege, String> {
     let told = |error: io::Error| error.to_string();
     let process = Process(larder.process_id());
@@ -283,9 +285,14 @@ pub fn besiege(
     let before = settled(process, server).map_err(told)?;
     let (outcome, served) = good::beside(server.address, &server.token, || {
         let rabble = Rabble::start(server, slow, limits).map_err(told)?;
-        let mut most = before;
+        let (mut most, mut midst) = (before, Some(midst));
         let begun = crate::exchange::now();
         while begun.elapsed() < time {
+            if begun.elapsed() > time / 4
+                && let Some(midst) = midst.take()
+            {
+                midst();
+            }
             thread::sleep(MEMORY_LOOK);
             // A server that is gone is what good clients tell.
             most = most.max(process.rss_kib().unwrap_or(0));

@@ -52,7 +52,7 @@ impl Trial for Clients {
         let address = larder.address();
         let server = Server { address, token: TOKEN.to_owned(), drip: DRIP };
         let ratio = ratio(&larder, &server)?;
-        let siege = besiege(&larder, &server, SLOW, LIMITS, SIEGE)?;
+        let siege = besiege(&larder, &server, SLOW, LIMITS, SIEGE, || {})?;
         println!("{siege:?}");
         tally.add("closed connections", siege.closings.closed);
         tally.add("answers to good clients", siege.served.answers);
