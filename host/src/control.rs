@@ -140,5 +140,9 @@ pub fn ask(dir: &Path, request: &Request) -> io::Result<Answer> {
     stream.write_all(&line)?;
     let mut answer = Vec::new();
     BufReader::new(stream.take(ANSWER_BYTES_MAX)).read_until(b'\n', &mut answer)?;
+    if answer.is_empty() {
+        let unknown = "it ended first; whether it was done `larder token list` tells";
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, unknown));
+    }
     Ok(serde_json::from_slice(&answer)?)
 }

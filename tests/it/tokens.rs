@@ -1,7 +1,10 @@
 //! Scoped tokens from outside: made, listed and revoked by API and command line, what they reach and
 //! what they do not, and that their secrets turn up nowhere.
 
-use larder_tests::{Client, Larder, Options, Reply, TOKEN, guest_file};
+use std::io::Write;
+use std::net::TcpStream;
+
+use larder_tests::{Client, Larder, Metrics, Options, Reply, TOKEN, guest_file};
 use serde_json::{Value, json};
 
 const TOKENS: &str = "/larder/v1/tokens";
@@ -167,6 +170,39 @@ async fn the_command_line_makes_lists_and_revokes_beside_a_server_and_without_on
     let unknown = larder.tool(&["token", "revoke", "0123456789abcdef"]);
     assert!(!unknown.status.success());
     assert!(String::from_utf8_lossy(&unknown.stderr).contains("no token with this id"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_was_refused_once_is_refused_after_a_crash() {
+    let mut larder = Larder::start();
+    let client = Client::new(larder.address());
+    let (id, token) = make(&client, &json!({"name": "a", "role": "read"})).await;
+    // The writer has enough to do that a revocation waits for its turn.
+    let writers: Vec<_> = (0..32)
+        .map(|number| {
+            tokio::spawn(async move {
+                let set = json!({"key": format!("k{number}"), "value": "v".repeat(1 << 20)});
+                let bearer = format!("Bearer {TOKEN}");
+                let headers =
+                    [("authorization", bearer.as_str()), ("content-type", "application/json")];
+                while client.try_send("POST", SET, &headers, set.to_string().into()).await.is_ok() {
+                }
+            })
+        })
+        .collect();
+    while Metrics::of(&client).await.sum("larder_storage_queue_bytes", &[]) < 8e6 {}
+    let mut revoking = TcpStream::connect(larder.address()).unwrap();
+    let request = format!(
+        "DELETE {TOKENS}/{id} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n\r\n"
+    );
+    revoking.write_all(request.as_bytes()).unwrap();
+    let key = json!({"key": "k"});
+    while send(&client, &token, "POST", GET, &key).await.status != 401 {}
+    larder.kill();
+    writers.iter().for_each(tokio::task::JoinHandle::abort);
+    larder.start_again();
+    let client = Client::new(larder.address());
+    assert_eq!(send(&client, &token, "POST", GET, &key).await.status, 401);
 }
 
 #[tokio::test]

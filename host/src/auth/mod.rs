@@ -1,6 +1,7 @@
 //! From a token to a principal. Tokens are kept as hashes and compared in constant time; they
 //! never reach a log, a guest or an error.
 
+mod description;
 mod tokens;
 
 use std::fmt;
@@ -13,7 +14,8 @@ use http::header::AUTHORIZATION;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-pub use self::tokens::{Listed, NewToken, TokenError, Tokens, listed};
+pub use self::description::{Listed, NewToken};
+pub use self::tokens::{TokenError, Tokens, listed};
 use crate::hex;
 use crate::runtime::{Caller, Principal, Scope};
 

@@ -1,34 +1,33 @@
 //! Scoped tokens: made, listed and revoked by an administrator, kept as hashes in the store. Knows what
-//! a token looks like and what its row says; what it allows is its scope's.
+//! a token looks like and where its row is; what it is to be is `description`'s.
+//!
+//! What is in memory follows what is on disk: a token is valid, or no longer, from the commit on, whether
+//! or not whoever asked for it is still there.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::{ADMIN, Token, random_bytes};
+use super::description::{Listed, NewToken};
+use super::{Token, random_bytes};
 use crate::clock::{Clock, Millis};
 use crate::hex;
-use crate::runtime::{Principal, Role, Scope};
+use crate::runtime::{Principal, Scope};
 use crate::storage::{self, Operation, Outcome, Storage};
 
 /// What every scoped token begins with, so that it is known where it turns up.
 const MARK: &str = "larder";
 const ID_BYTES: usize = 8;
 const SECRET_BYTES: usize = 32;
-/// Longest name of a token.
-const NAME_BYTES_MAX: usize = 64;
 /// Tokens that there may be.
 const TOKENS_MAX: usize = 10_000;
-/// Bytes of namespaces and prefixes that one token may list.
-const SCOPE_BYTES_MAX: usize = 16 << 10;
-/// Longest namespace, and longest prefix.
-const SCOPE_NAME_BYTES_MAX: usize = 256;
 
 /// Why a token cannot be made or revoked.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,67 +46,6 @@ pub enum TokenError {
     Storage(#[from] storage::Error),
 }
 
-/// What a token is to be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NewToken {
-    /// Names the principal, for guests and logs: 1 to 64 visible ASCII characters.
-    pub name: String,
-    /// What may be done.
-    pub role: Role,
-    /// In which namespaces; in all when there are none.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub namespaces: BTreeSet<String>,
-    /// With which keys: those that begin with one of these; with all when there are none.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub prefixes: BTreeSet<String>,
-    /// When it ends, in milliseconds since the epoch; never without.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expiry: Option<u64>,
-}
-
-impl NewToken {
-    fn check(&self, now: Millis) -> Result<(), TokenError> {
-        let invalid = |what: &str| Err(TokenError::Invalid(what.to_owned()));
-        let visible = self.name.bytes().all(|byte| byte.is_ascii_graphic());
-        if self.name.is_empty() || self.name.len() > NAME_BYTES_MAX || !visible {
-            return invalid("name: 1 to 64 visible ASCII characters");
-        }
-        if self.name == ADMIN {
-            return invalid("name: `admin` is the admin token's");
-        }
-        let limits = self.namespaces.iter().chain(&self.prefixes);
-        if limits.clone().any(|name| name.is_empty() || name.len() > SCOPE_NAME_BYTES_MAX) {
-            return invalid("namespaces, prefixes: each is 1 to 256 bytes");
-        }
-        if limits.clone().any(|name| name.contains(char::is_control)) {
-            return invalid("namespaces, prefixes: control characters are not allowed");
-        }
-        if limits.map(String::len).sum::<usize>() > SCOPE_BYTES_MAX {
-            return invalid("namespaces, prefixes: 16 KiB in all at most");
-        }
-        if self.role == Role::Admin && !(self.namespaces.is_empty() && self.prefixes.is_empty()) {
-            return invalid("role: an admin may do everything; leave namespaces and prefixes out");
-        }
-        if self.expiry.is_some_and(|end| Millis(end) <= now) {
-            return invalid("expiry: this instant is over; it is in milliseconds since 1970");
-        }
-        Ok(())
-    }
-}
-
-/// A token as it is listed: everything but its secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listed {
-    /// Names the token, to revoke it.
-    pub id: String,
-    /// When it was made, in milliseconds since the epoch.
-    pub created: u64,
-    /// What it is.
-    #[serde(flatten)]
-    pub token: NewToken,
-}
-
 /// A token's row in the store.
 #[derive(Serialize, Deserialize)]
 struct Row {
@@ -122,10 +60,12 @@ struct Known {
     listed: Listed,
     hash: Token,
     principal: Arc<Principal>,
+    /// Its place among all; None for one beyond them, as a store that was restored may hold.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Known {
-    fn new(id: &str, row: Row) -> Option<Self> {
+    fn new(id: &str, row: Row, place: Option<OwnedSemaphorePermit>) -> Option<Self> {
         let Row { token, created, hash } = row;
         let scope = Scope {
             role: token.role,
@@ -134,7 +74,27 @@ impl Known {
         };
         let principal = Arc::new(Principal { name: token.name.as_str().into(), scope });
         let listed = Listed { id: id.to_owned(), created, token };
-        Some(Self { listed, hash: Token::from_hex(&hash)?, principal })
+        Some(Self { listed, hash: Token::from_hex(&hash)?, principal, _place: place })
+    }
+}
+
+/// What the store holds.
+#[derive(Default)]
+struct Held {
+    by_id: HashMap<String, Known>,
+}
+
+/// What is held, for the workers that read it and the writer that changes it.
+#[derive(Clone, Default)]
+struct Shared(Arc<RwLock<Held>>);
+
+impl Shared {
+    fn read(&self) -> RwLockReadGuard<'_, Held> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Held> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -142,77 +102,111 @@ impl Known {
 pub struct Tokens {
     storage: Storage,
     clock: Clock,
-    by_id: RwLock<HashMap<String, Known>>,
+    held: Shared,
+    /// A permit for each token that there may be more.
+    places: Arc<Semaphore>,
 }
 
 impl Tokens {
     /// Takes what the store holds.
     pub fn load(storage: Storage, clock: Clock) -> Result<Self, storage::Error> {
-        let mut by_id = HashMap::new();
+        Self::load_up_to(TOKENS_MAX, storage, clock)
+    }
+
+    fn load_up_to(max: usize, storage: Storage, clock: Clock) -> Result<Self, storage::Error> {
+        let (held, places) = (Shared::default(), Arc::new(Semaphore::new(max)));
         for (id, content) in storage.tokens()? {
             let row = serde_json::from_slice(&content).ok();
-            match row.and_then(|row| Known::new(&id, row)) {
-                Some(known) => drop(by_id.insert(id, known)),
-                None => tracing::error!(id, "a token's row is not understood; it is not valid"),
+            let place = Arc::clone(&places).try_acquire_owned().ok();
+            if let Some(known) = row.and_then(|row| Known::new(&id, row, place)) {
+                held.write().by_id.insert(id, known);
+            } else {
+                tracing::error!(id, "a token's row is not understood; it is not valid");
             }
         }
-        Ok(Self { storage, clock, by_id: RwLock::new(by_id) })
+        Ok(Self { storage, clock, held, places })
     }
 
     /// Who a token stands for; None when it is not valid, for whatever reason.
     #[must_use]
     pub fn judge(&self, secret: &[u8]) -> Option<Arc<Principal>> {
         let (id, _) = split(secret)?;
-        let by_id = self.by_id.read().unwrap_or_else(PoisonError::into_inner);
-        let known = by_id.get(id)?;
+        let held = self.held.read();
+        let known = held.by_id.get(id)?;
         let ended = known.listed.token.expiry.is_some_and(|end| self.clock.now() >= Millis(end));
         (known.hash.is(secret) && !ended).then(|| Arc::clone(&known.principal))
     }
 
     /// Makes a token for `by`. What is returned with it is the only copy of its secret.
     pub async fn create(&self, token: NewToken, by: &str) -> Result<(Listed, String), TokenError> {
-        token.check(self.clock.now())?;
-        if self.by_id.read().unwrap_or_else(PoisonError::into_inner).len() >= TOKENS_MAX {
-            return Err(TokenError::Invalid(format!("there are {TOKENS_MAX} tokens already")));
-        }
+        let now = self.clock.now();
+        token.check(now).map_err(TokenError::Invalid)?;
+        let full = |_| TokenError::Invalid(format!("there are {TOKENS_MAX} tokens already"));
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(full)?;
         let random = |error: io::Error| TokenError::Random(error.to_string());
         let id = hex::encode(&random_bytes::<ID_BYTES>().map_err(random)?);
         let secret = URL_SAFE_NO_PAD.encode(random_bytes::<SECRET_BYTES>().map_err(random)?);
         let secret = format!("{MARK}_{id}_{secret}");
         let hash = hex::encode(&Sha256::digest(&secret));
-        let row = Row { token, created: self.clock.now().0, hash };
+        let row = Row { token, created: now.0, hash };
         let content = serde_json::to_vec(&row)
             .map_err(|error| TokenError::Invalid(format!("it cannot be written down: {error}")))?;
-        self.store(&id, Some(content.into())).await?;
-        let known = Known::new(&id, row).ok_or(TokenError::Unknown)?;
-        let listed = known.listed.clone();
-        tracing::info!(id, name = listed.token.name, by, "a token was made");
-        self.by_id.write().unwrap_or_else(PoisonError::into_inner).insert(id, known);
-        Ok((listed, secret))
+        let known = Known::new(&id, row, Some(place)).ok_or(TokenError::Unknown)?;
+        let (held, by, made) = (self.held.clone(), by.to_owned(), id.clone());
+        let then = move |_| {
+            let listed = known.listed.clone();
+            tracing::info!(id = made, name = listed.token.name, by, "a token was made");
+            held.write().by_id.insert(made, known);
+            Ok((listed, secret))
+        };
+        self.write(id, Some(content.into()), then).await
     }
 
     /// All tokens, oldest first, those that have ended included.
     #[must_use]
     pub fn list(&self) -> Vec<Listed> {
-        let by_id = self.by_id.read().unwrap_or_else(PoisonError::into_inner);
-        in_order(by_id.values().map(|known| known.listed.clone()).collect())
+        let held = self.held.read();
+        in_order(held.by_id.values().map(|known| known.listed.clone()).collect())
     }
 
     /// Revokes a token for `by`: from here on it is not valid, and so it stays.
     pub async fn revoke(&self, id: &str, by: &str) -> Result<(), TokenError> {
-        // Out of memory first: should the disk fail, the token is refused until the restart.
-        self.by_id.write().unwrap_or_else(PoisonError::into_inner).remove(id);
-        if !self.store(id, None).await? {
-            return Err(TokenError::Unknown);
-        }
-        tracing::info!(id, by, "a token was revoked");
-        Ok(())
+        let (held, by, revoked) = (self.held.clone(), by.to_owned(), id.to_owned());
+        let then = move |existed: bool| {
+            held.write().by_id.remove(&revoked);
+            if !existed {
+                // Somebody else was first.
+                return Err(TokenError::Unknown);
+            }
+            tracing::info!(id = revoked, by, "a token was revoked");
+            Ok(())
+        };
+        self.write(id.to_owned(), None, then).await
     }
 
-    async fn store(&self, id: &str, content: Option<Bytes>) -> Result<bool, TokenError> {
-        let operation = Operation::Token { id: id.to_owned(), content };
-        let outcomes = self.storage.submit(vec![operation])?.await?;
-        Ok(matches!(outcomes.first(), Some(Outcome::Token { existed: true })))
+    /// Writes or removes a row, and calls `then` when that is on disk, with whether there was one. Once
+    /// it has begun, it is finished whoever goes away.
+    async fn write<T: Send + 'static>(
+        &self,
+        id: String,
+        content: Option<Bytes>,
+        then: impl FnOnce(bool) -> Result<T, TokenError> + Send + 'static,
+    ) -> Result<T, TokenError> {
+        let (asker, answer) = oneshot::channel();
+        let operation = Operation::Token { id: id.clone(), content };
+        self.storage.submit_then(vec![operation], move |outcomes| {
+            let existed = |outcomes: Vec<Outcome>| {
+                matches!(outcomes.first(), Some(Outcome::Token { existed: true }))
+            };
+            let done = outcomes.map_err(TokenError::from).and_then(|done| then(existed(done)));
+            if asker.send(done).is_err() {
+                tracing::warn!(
+                    id,
+                    "whoever had a token made or revoked has gone before it was told"
+                );
+            }
+        })?;
+        answer.await.unwrap_or(Err(TokenError::Storage(storage::Error::InDoubt)))
     }
 }
 
@@ -221,7 +215,7 @@ impl Tokens {
 pub fn listed(rows: &[(String, Vec<u8>)]) -> Vec<Listed> {
     let known = rows.iter().filter_map(|(id, content)| {
         let row = serde_json::from_slice(content).ok()?;
-        Some(Known::new(id, row)?.listed)
+        Some(Known::new(id, row, None)?.listed)
     });
     in_order(known.collect())
 }
@@ -239,104 +233,4 @@ fn split(token: &[u8]) -> Option<(&str, &[u8])> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::DrivenClock;
-    use crate::storage::Options;
-
-    struct Bed {
-        tokens: Tokens,
-        driver: DrivenClock,
-        dir: tempfile::TempDir,
-    }
-
-    fn bed() -> Bed {
-        let dir = tempfile::tempdir().unwrap();
-        let driver = DrivenClock::at(Millis(1_000_000));
-        let clock = Clock::driven(&driver);
-        let storage = Storage::open(&dir.path().join("data"), Options::default(), clock.clone());
-        Bed { tokens: Tokens::load(storage.unwrap(), clock).unwrap(), driver, dir }
-    }
-
-    fn reader(name: &str) -> NewToken {
-        let (namespaces, prefixes) = (["orders".to_owned()].into(), BTreeSet::new());
-        NewToken { name: name.to_owned(), role: Role::Read, namespaces, prefixes, expiry: None }
-    }
-
-    #[tokio::test]
-    async fn a_token_is_valid_from_its_making_to_its_revoking_over_restarts() {
-        let Bed { tokens, driver, dir } = bed();
-        let (listed, secret) = tokens.create(reader("billing"), "a test").await.unwrap();
-        let principal = tokens.judge(secret.as_bytes()).unwrap();
-        assert_eq!((&*principal.name, principal.scope.role), ("billing", Role::Read));
-        assert_eq!(tokens.list(), std::slice::from_ref(&listed));
-        tokens.storage.close();
-        drop(tokens);
-        let clock = Clock::driven(&driver);
-        let storage = Storage::open(&dir.path().join("data"), Options::default(), clock.clone());
-        let tokens = Tokens::load(storage.unwrap(), clock).unwrap();
-        assert_eq!(tokens.judge(secret.as_bytes()), Some(principal));
-        tokens.revoke(&listed.id, "a test").await.unwrap();
-        assert_eq!(tokens.judge(secret.as_bytes()), None);
-        assert_eq!(tokens.revoke(&listed.id, "a test").await, Err(TokenError::Unknown));
-        assert_eq!(Tokens::load(tokens.storage.clone(), tokens.clock.clone()).unwrap().list(), []);
-    }
-
-    #[tokio::test]
-    async fn a_token_ends_at_its_very_millisecond() {
-        let Bed { tokens, driver, dir: _dir } = bed();
-        let token = NewToken { expiry: Some(1_000_500), ..reader("short") };
-        let (_, secret) = tokens.create(token, "a test").await.unwrap();
-        driver.advance(499);
-        assert!(tokens.judge(secret.as_bytes()).is_some());
-        driver.advance(1);
-        assert!(tokens.judge(secret.as_bytes()).is_none());
-    }
-
-    #[tokio::test]
-    async fn what_is_close_to_a_token_is_not_valid() {
-        let Bed { tokens, dir: _dir, .. } = bed();
-        let (_, secret) = tokens.create(reader("a"), "a test").await.unwrap();
-        let (_, other) = tokens.create(reader("b"), "a test").await.unwrap();
-        let at = MARK.len() + 1 + 2 * ID_BYTES;
-        for close in [
-            &secret[..secret.len() - 1],
-            &format!("{secret}a"),
-            &format!("{}{}", &secret[..at], &other[at..]),
-            &secret.to_uppercase(),
-            "larder_",
-            "larder",
-            "",
-        ] {
-            assert!(tokens.judge(close.as_bytes()).is_none(), "{close}");
-        }
-    }
-
-    #[tokio::test]
-    async fn the_data_file_holds_no_secret() {
-        let Bed { tokens, dir, .. } = bed();
-        let (listed, secret) = tokens.create(reader("a"), "a test").await.unwrap();
-        let file = std::fs::read(dir.path().join("data/data.mdb")).unwrap();
-        let holds = |text: &str| file.windows(text.len()).any(|bytes| bytes == text.as_bytes());
-        assert!(holds(&listed.id) && !holds(&secret[secret.len() - 43..]));
-    }
-
-    #[tokio::test]
-    async fn what_cannot_be_is_refused_with_the_reason() {
-        let Bed { tokens, dir: _dir, .. } = bed();
-        let scope = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-        for (token, reason) in [
-            (reader(""), "name"),
-            (reader("a b"), "name"),
-            (reader("admin"), "admin token"),
-            (NewToken { namespaces: scope(&[""]), ..reader("a") }, "1 to 256 bytes"),
-            (NewToken { role: Role::Admin, ..reader("a") }, "leave namespaces"),
-            (NewToken { expiry: Some(1_000_000), ..reader("a") }, "is over"),
-            (NewToken { prefixes: scope(&[&"p".repeat(257)]), ..reader("a") }, "1 to 256 bytes"),
-            (NewToken { prefixes: scope(&["a\x1b[2J"]), ..reader("a") }, "control characters"),
-        ] {
-            let error = tokens.create(token, "a test").await.unwrap_err().to_string();
-            assert!(error.contains(reason), "{error}");
-        }
-    }
-}
+mod tests;

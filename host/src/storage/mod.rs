@@ -36,13 +36,14 @@ pub use self::error::{Conflict, ConflictKind, Error, OpenError};
 pub use self::layout::{EXPIRY_MAX, NAME_BYTES_MAX, RecordKey, VALUE_BYTES_MAX};
 pub use self::namespaces::{NAMESPACES_MAX, Namespace};
 pub use self::options::Options;
-pub use self::queue::Ticket;
+pub use self::queue::{Answer, Ticket};
 pub use self::stats::{Activity, Contents};
 
 use self::env::Database;
 use self::layout::Record;
 use self::namespaces::Namespaces;
 use self::periodic::Periodic;
+use self::queue::Asker;
 use self::room::Room;
 use self::site::Site;
 use self::writer::Writer;
@@ -295,14 +296,28 @@ impl Storage {
     /// Queues a list of operations, to be applied in order, whole or not at all. The ticket
     /// answers after the commit. When it is dropped before the list's turn, nothing is done.
     pub fn submit(&self, operations: Vec<Operation>) -> Result<Ticket, Error> {
+        self.check_sizes(&operations)?;
+        self.inner.writer.queue().submit(operations)
+    }
+
+    /// The same for what must be finished whoever goes away: `then` is called with the answer, on the
+    /// writer's thread, before anything else is written. It must be quick. Only when the writer fails
+    /// is it dropped instead.
+    pub fn submit_then(
+        &self,
+        operations: Vec<Operation>,
+        then: impl FnOnce(Answer) + Send + 'static,
+    ) -> Result<(), Error> {
+        self.check_sizes(&operations)?;
+        self.inner.writer.queue().push(operations, Asker::Then(Box::new(then)))
+    }
+
+    fn check_sizes(&self, operations: &[Operation]) -> Result<(), Error> {
         let too_large = |operation: &Operation| match operation {
             Operation::Set { value, .. } => value.len() > self.inner.options.value_bytes_max,
             _ => false,
         };
-        if operations.iter().any(too_large) {
-            return Err(Error::TooLarge);
-        }
-        self.inner.writer.queue().submit(operations)
+        if operations.iter().any(too_large) { Err(Error::TooLarge) } else { Ok(()) }
     }
 
     /// All tokens' rows, by id. A damaged one is left out and logged: its token is not valid.

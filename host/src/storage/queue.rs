@@ -28,15 +28,35 @@ pub const IDLE: u64 = u64::MAX;
 /// What a list of operations is answered: an outcome for each, or why none was done.
 pub type Answer = Result<Vec<Outcome>, Error>;
 
+/// Who is answered.
+pub enum Asker {
+    /// Whoever has the ticket. When it is dropped before the list's turn, nothing is done.
+    Ticket(oneshot::Sender<Answer>),
+    /// This is called on the writer's thread, which it must not hold up. What hangs on it is done
+    /// whoever has gone away meanwhile.
+    Then(Box<dyn FnOnce(Answer) + Send>),
+}
+
+impl Asker {
+    /// Whether nobody wants to know any more.
+    pub fn has_gone(&self) -> bool {
+        matches!(self, Self::Ticket(answer) if answer.is_closed())
+    }
+
+    /// Answers.
+    pub fn answer(self, answer: Answer) {
+        match self {
+            // Whoever has gone since does not want to know.
+            Self::Ticket(sender) => drop(sender.send(answer)),
+            Self::Then(then) => then(answer),
+        }
+    }
+}
+
 /// What the writer is asked to do.
 pub enum Job {
     /// A list of operations, queued at an instant of the monotonic clock.
-    Apply {
-        operations: Vec<Operation>,
-        weight: usize,
-        queued: Duration,
-        answer: oneshot::Sender<Answer>,
-    },
+    Apply { operations: Vec<Operation>, weight: usize, queued: Duration, asker: Asker },
     /// Remove up to so many expired rows.
     Sweep { rows_max: usize, answer: oneshot::Sender<Result<usize, Error>> },
     /// Look whether there is room again.
@@ -140,8 +160,15 @@ impl Shared {
 }
 
 impl Queue {
-    /// Queues a list of operations.
+    /// Queues a list of operations for who waits with the ticket.
     pub fn submit(&self, operations: Vec<Operation>) -> Result<Ticket, Error> {
+        let (sender, answer) = oneshot::channel();
+        self.push(operations, Asker::Ticket(sender))?;
+        Ok(Ticket { answer })
+    }
+
+    /// Queues a list of operations for `asker`.
+    pub fn push(&self, operations: Vec<Operation>, asker: Asker) -> Result<(), Error> {
         self.check_open()?;
         let weight: usize = operations.iter().map(Operation::weight).sum();
         let waiting = self.shared.waiting_bytes.fetch_add(weight, Ordering::AcqRel);
@@ -151,11 +178,9 @@ impl Queue {
             self.shared.give_back(weight);
             return Err(Error::Unavailable("too many bytes are waiting to be written"));
         }
-        let (sender, answer) = oneshot::channel();
         let queued = self.clock.monotonic();
-        let job = Job::Apply { operations, weight, queued, answer: sender };
-        match self.jobs.try_send(job) {
-            Ok(()) => Ok(Ticket { answer }),
+        match self.jobs.try_send(Job::Apply { operations, weight, queued, asker }) {
+            Ok(()) => Ok(()),
             Err(error) => {
                 self.shared.give_back(weight);
                 Err(match error {

@@ -9,20 +9,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use heed::RwTxn;
-use tokio::sync::oneshot;
-
 use super::apply::{self, Draft, Failure};
 use super::env::Database;
 use super::error::Error;
 use super::layout::{self, StateRow};
 use super::namespaces::Namespaces;
-use super::queue::{Answer, FAILED, IDLE, Job, Queue, Shared};
+use super::queue::{Answer, Asker, FAILED, IDLE, Job, Queue, Shared};
 use super::room::{Growth, Room};
 use super::site::{Displaced, Site};
 use super::stats::{self, WriteOutcome};
 use super::{Operation, Options};
 use crate::clock::{Clock, Millis};
+use heed::RwTxn;
 
 /// Most lists in one commit: bounds how long the first of a group waits.
 const GROUP_LISTS_MAX: usize = 1024;
@@ -157,7 +155,7 @@ impl Drop for Alarm {
 /// A list of operations whose turn has come.
 struct Waiting {
     operations: Vec<Operation>,
-    answer: oneshot::Sender<Answer>,
+    asker: Asker,
 }
 
 /// Everything that a commit needs.
@@ -187,12 +185,12 @@ impl Committer {
                     let mut group = Vec::new();
                     let mut bytes = 0;
                     let mut job = Some(job);
-                    while let Some(Job::Apply { operations, weight, queued, answer }) = job {
+                    while let Some(Job::Apply { operations, weight, queued, asker }) = job {
                         bytes += weight;
                         self.shared.leave(weight);
                         let waited = self.clock.monotonic().saturating_sub(queued);
-                        match admit(answer, waited, self.queue_wait_max) {
-                            Ok(answer) => group.push(Waiting { operations, answer }),
+                        match admit(asker, waited, self.queue_wait_max) {
+                            Ok(asker) => group.push(Waiting { operations, asker }),
                             Err(outcome) => self.shared.stats.count(outcome),
                         }
                         job = None;
@@ -220,8 +218,8 @@ impl Committer {
 
     /// Commits a group and answers it. When there is no room, what only deletes is tried alone.
     fn commit_group(&mut self, group: Vec<Waiting>) -> Result<(), heed::Error> {
-        let (answers, lists): (Vec<_>, Vec<_>) =
-            group.into_iter().map(|waiting| (waiting.answer, waiting.operations)).unzip();
+        let (askers, lists): (Vec<_>, Vec<_>) =
+            group.into_iter().map(|waiting| (waiting.asker, waiting.operations)).unzip();
         let mut result = self.try_commit(&lists, self.no_room);
         if result.as_ref().is_err_and(|error| self.room.is_over(error)) {
             self.room.exhaust();
@@ -243,9 +241,9 @@ impl Committer {
         if outcomes.contains(&Err(Error::Full)) {
             self.shared.full.store(true, Ordering::Release);
         }
-        for (answer, outcome) in answers.into_iter().zip(outcomes) {
+        for (asker, outcome) in askers.into_iter().zip(outcomes) {
             self.shared.stats.count(WriteOutcome::of(&outcome));
-            let _ = answer.send(outcome);
+            asker.answer(outcome);
         }
         failure.map_or(Ok(()), Err)
     }
@@ -369,20 +367,16 @@ impl Committer {
     }
 }
 
-/// Gives the answer's sender back, unless nobody waits for it or it has waited too long.
-fn admit(
-    answer: oneshot::Sender<Answer>,
-    waited: Duration,
-    wait_max: Duration,
-) -> Result<oneshot::Sender<Answer>, WriteOutcome> {
-    if answer.is_closed() {
+/// Gives the asker back, unless nobody wants to know or the list has waited too long.
+fn admit(asker: Asker, waited: Duration, wait_max: Duration) -> Result<Asker, WriteOutcome> {
+    if asker.has_gone() {
         return Err(WriteOutcome::Abandoned);
     }
     if waited > wait_max {
-        let _ = answer.send(Err(Error::Unavailable("the write waited too long")));
+        asker.answer(Err(Error::Unavailable("the write waited too long")));
         return Err(WriteOutcome::Unavailable);
     }
-    Ok(answer)
+    Ok(asker)
 }
 
 fn grows(operation: &Operation) -> bool {
@@ -400,6 +394,8 @@ fn settle<T>(result: Result<T, Failure>) -> Result<Result<T, Error>, heed::Error
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::oneshot;
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -408,15 +404,22 @@ mod tests {
     fn a_list_that_nobody_waits_for_is_not_written() {
         let (sender, receiver) = oneshot::channel();
         drop(receiver);
-        assert_eq!(admit(sender, Duration::ZERO, SECOND).err(), Some(WriteOutcome::Abandoned));
+        let asker = Asker::Ticket(sender);
+        assert_eq!(admit(asker, Duration::ZERO, SECOND).err(), Some(WriteOutcome::Abandoned));
+    }
+
+    #[test]
+    fn a_list_that_must_be_finished_is_written_whoever_waits() {
+        let asker = Asker::Then(Box::new(drop));
+        assert!(admit(asker, Duration::ZERO, SECOND).is_ok());
     }
 
     #[test]
     fn a_list_that_waited_too_long_is_refused_before_it_is_written() {
         let (sender, mut receiver) = oneshot::channel();
-        assert!(admit(sender, SECOND + SECOND, SECOND).is_err());
+        assert!(admit(Asker::Ticket(sender), SECOND + SECOND, SECOND).is_err());
         assert!(matches!(receiver.try_recv(), Ok(Err(Error::Unavailable(_)))));
         let (sender, _receiver) = oneshot::channel();
-        assert!(admit(sender, SECOND, SECOND).is_ok());
+        assert!(admit(Asker::Ticket(sender), SECOND, SECOND).is_ok());
     }
 }

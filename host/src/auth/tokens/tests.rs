@@ -1,0 +1,202 @@
+//! Tokens on a driven clock, one fact a test.
+
+use std::collections::BTreeSet;
+use std::pin::pin;
+use std::sync::mpsc;
+use std::task::{Context, Waker};
+
+use super::*;
+use crate::clock::DrivenClock;
+use crate::runtime::Role;
+use crate::storage::Options;
+
+struct Bed {
+    tokens: Tokens,
+    driver: DrivenClock,
+    dir: tempfile::TempDir,
+}
+
+fn bed() -> Bed {
+    let dir = tempfile::tempdir().unwrap();
+    let driver = DrivenClock::at(Millis(1_000_000));
+    let clock = Clock::driven(&driver);
+    let storage = Storage::open(&dir.path().join("data"), Options::default(), clock.clone());
+    Bed { tokens: Tokens::load(storage.unwrap(), clock).unwrap(), driver, dir }
+}
+
+fn reader(name: &str) -> NewToken {
+    let (namespaces, prefixes) = (["orders".to_owned()].into(), BTreeSet::new());
+    let name = name.to_owned();
+    NewToken { name, role: Role::Read, namespaces, prefixes, expiry: None }
+}
+
+#[tokio::test]
+async fn a_token_is_valid_from_its_making_to_its_revoking_over_restarts() {
+    let bed = bed();
+    let (listed, secret) = bed.tokens.create(reader("billing"), "a test").await.unwrap();
+    let principal = bed.tokens.judge(secret.as_bytes()).unwrap();
+    assert_eq!((&*principal.name, principal.scope.role), ("billing", Role::Read));
+    assert_eq!(bed.tokens.list(), std::slice::from_ref(&listed));
+    let Bed { tokens, dir: _dir, .. } = reopened(bed);
+    assert_eq!(tokens.judge(secret.as_bytes()), Some(principal));
+    tokens.revoke(&listed.id, "a test").await.unwrap();
+    assert_eq!(tokens.judge(secret.as_bytes()), None);
+    assert_eq!(tokens.revoke(&listed.id, "a test").await, Err(TokenError::Unknown));
+    assert_eq!(Tokens::load(tokens.storage.clone(), tokens.clock.clone()).unwrap().list(), []);
+}
+
+/// The same tokens after a restart.
+fn reopened(bed: Bed) -> Bed {
+    let Bed { tokens, driver, dir } = bed;
+    tokens.storage.close();
+    drop(tokens);
+    let clock = Clock::driven(&driver);
+    let storage = Storage::open(&dir.path().join("data"), Options::default(), clock.clone());
+    Bed { tokens: Tokens::load(storage.unwrap(), clock).unwrap(), driver, dir }
+}
+
+/// Holds the writer up until what is returned is dropped.
+fn hold_up(storage: &Storage) -> mpsc::Sender<()> {
+    let (release, released) = mpsc::channel::<()>();
+    let (begins, begun) = mpsc::channel();
+    let nothing = Operation::Token { id: "nothing".to_owned(), content: None };
+    let wait = move |_| {
+        begins.send(()).unwrap();
+        let _ = released.recv();
+    };
+    storage.submit_then(vec![nothing], wait).unwrap();
+    begun.recv().unwrap();
+    release
+}
+
+/// Begins something, and goes away.
+fn begin<T>(future: impl Future<Output = T>) {
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(pin!(future).poll(&mut context).is_pending());
+}
+
+#[tokio::test]
+async fn a_revocation_is_finished_although_its_asker_has_gone() {
+    let bed = bed();
+    let (listed, secret) = bed.tokens.create(reader("a"), "a test").await.unwrap();
+    let held_up = hold_up(&bed.tokens.storage);
+    begin(bed.tokens.revoke(&listed.id, "a test"));
+    // What is not on disk is not so in memory either.
+    assert!(bed.tokens.judge(secret.as_bytes()).is_some());
+    drop(held_up);
+    bed.tokens.storage.close();
+    assert!(bed.tokens.judge(secret.as_bytes()).is_none());
+    let bed = reopened(bed);
+    assert!(bed.tokens.judge(secret.as_bytes()).is_none());
+    assert_eq!(bed.tokens.list(), []);
+}
+
+#[tokio::test]
+async fn a_token_whose_asker_has_gone_is_made_and_listed() {
+    let bed = bed();
+    let held_up = hold_up(&bed.tokens.storage);
+    begin(bed.tokens.create(reader("a"), "a test"));
+    assert_eq!(bed.tokens.list(), []);
+    drop(held_up);
+    bed.tokens.storage.close();
+    let listed = bed.tokens.list();
+    assert_eq!(listed.len(), 1);
+    assert_eq!(reopened(bed).tokens.list(), listed);
+}
+
+#[tokio::test]
+async fn what_the_store_refuses_changes_nothing() {
+    let bed = bed();
+    let (listed, secret) = bed.tokens.create(reader("a"), "a test").await.unwrap();
+    bed.tokens.storage.close();
+    for refused in [
+        bed.tokens.revoke(&listed.id, "a test").await,
+        bed.tokens.create(reader("b"), "a test").await.map(drop),
+    ] {
+        let unavailable = storage::Error::Unavailable("the store is closed");
+        assert_eq!(refused, Err(TokenError::Storage(unavailable)));
+    }
+    assert!(bed.tokens.judge(secret.as_bytes()).is_some());
+    assert_eq!(bed.tokens.list(), std::slice::from_ref(&listed));
+    assert_eq!(reopened(bed).tokens.list(), [listed]);
+}
+
+#[tokio::test]
+async fn of_two_that_ask_at_once_for_the_last_place_one_gets_it() {
+    let Bed { tokens, dir: _dir, .. } = bed();
+    let (storage, clock) = (tokens.storage.clone(), tokens.clock.clone());
+    let tokens = Tokens::load_up_to(1, storage, clock).unwrap();
+    let (a, b) =
+        tokio::join!(tokens.create(reader("a"), "a test"), tokens.create(reader("b"), "a test"));
+    let (listed, _) = a.unwrap();
+    assert!(matches!(b, Err(TokenError::Invalid(_))));
+    tokens.revoke(&listed.id, "a test").await.unwrap();
+    tokens.create(reader("c"), "a test").await.unwrap();
+}
+
+#[tokio::test]
+async fn two_that_revoke_a_token_at_once_revoke_it_once() {
+    let Bed { tokens, dir: _dir, .. } = bed();
+    let (listed, _) = tokens.create(reader("a"), "a test").await.unwrap();
+    let (first, second) =
+        tokio::join!(tokens.revoke(&listed.id, "a test"), tokens.revoke(&listed.id, "a test"));
+    assert_eq!((first, second), (Ok(()), Err(TokenError::Unknown)));
+}
+
+#[tokio::test]
+async fn a_token_ends_at_its_very_millisecond() {
+    let Bed { tokens, driver, dir: _dir } = bed();
+    let token = NewToken { expiry: Some(1_000_500), ..reader("short") };
+    let (_, secret) = tokens.create(token, "a test").await.unwrap();
+    driver.advance(499);
+    assert!(tokens.judge(secret.as_bytes()).is_some());
+    driver.advance(1);
+    assert!(tokens.judge(secret.as_bytes()).is_none());
+}
+
+#[tokio::test]
+async fn what_is_close_to_a_token_is_not_valid() {
+    let Bed { tokens, dir: _dir, .. } = bed();
+    let (_, secret) = tokens.create(reader("a"), "a test").await.unwrap();
+    let (_, other) = tokens.create(reader("b"), "a test").await.unwrap();
+    let at = MARK.len() + 1 + 2 * ID_BYTES;
+    for close in [
+        &secret[..secret.len() - 1],
+        &format!("{secret}a"),
+        &format!("{}{}", &secret[..at], &other[at..]),
+        &secret.to_uppercase(),
+        "larder_",
+        "larder",
+        "",
+    ] {
+        assert!(tokens.judge(close.as_bytes()).is_none(), "{close}");
+    }
+}
+
+#[tokio::test]
+async fn the_data_file_holds_no_secret() {
+    let Bed { tokens, dir, .. } = bed();
+    let (listed, secret) = tokens.create(reader("a"), "a test").await.unwrap();
+    let file = std::fs::read(dir.path().join("data/data.mdb")).unwrap();
+    let holds = |text: &str| file.windows(text.len()).any(|bytes| bytes == text.as_bytes());
+    assert!(holds(&listed.id) && !holds(&secret[secret.len() - 43..]));
+}
+
+#[tokio::test]
+async fn what_cannot_be_is_refused_with_the_reason() {
+    let Bed { tokens, dir: _dir, .. } = bed();
+    let scope = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    for (token, reason) in [
+        (reader(""), "name"),
+        (reader("a b"), "name"),
+        (reader("admin"), "admin token"),
+        (NewToken { namespaces: scope(&[""]), ..reader("a") }, "1 to 256 bytes"),
+        (NewToken { role: Role::Admin, ..reader("a") }, "leave namespaces"),
+        (NewToken { expiry: Some(1_000_000), ..reader("a") }, "is over"),
+        (NewToken { prefixes: scope(&[&"p".repeat(257)]), ..reader("a") }, "1 to 256 bytes"),
+        (NewToken { prefixes: scope(&["a\x1b[2J"]), ..reader("a") }, "control characters"),
+    ] {
+        let error = tokens.create(token, "a test").await.unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
+    }
+}
