@@ -206,6 +206,21 @@ async fn a_token_that_was_refused_once_is_refused_after_a_crash() {
 }
 
 #[tokio::test]
+async fn a_token_that_is_not_there_is_told_at_once_and_costs_no_commit() {
+    let larder = Larder::start();
+    let client = Client::new(larder.address());
+    let commits = async || {
+        Metrics::of(&client).await.sum("larder_storage_commit_duration_seconds_count", &[])
+    };
+    let before = commits().await;
+    for id in ["0123456789abcdef", &"i".repeat(257), &"i".repeat(5000), "%00", "a/b"] {
+        let reply = send(&client, TOKEN, "DELETE", &format!("{TOKENS}/{id}"), &Value::Null).await;
+        assert_eq!((reply.status, reply.code().as_str()), (404, "not-found"), "{id}");
+    }
+    assert_eq!(commits().await, before);
+}
+
+#[tokio::test]
 async fn guests_see_the_name_and_are_held_to_the_caller_s_scope() {
     let component = guest_file("larder_test_guest");
     let larder = Larder::start_with(Options::config(format!(

@@ -4,7 +4,7 @@
 //! What is in memory follows what is on disk: a token is valid, or no longer, from the commit on, whether
 //! or not whoever asked for it is still there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -82,6 +82,19 @@ impl Known {
 #[derive(Default)]
 struct Held {
     by_id: HashMap<String, Known>,
+    /// Rows that are damaged or not understood. Their tokens are not valid; they can be revoked.
+    unknown: HashSet<String>,
+}
+
+impl Held {
+    fn holds(&self, id: &str) -> bool {
+        self.by_id.contains_key(id) || self.unknown.contains(id)
+    }
+
+    fn forget(&mut self, id: &str) {
+        self.by_id.remove(id);
+        self.unknown.remove(id);
+    }
 }
 
 /// What is held, for the workers that read it and the writer that changes it.
@@ -116,12 +129,13 @@ impl Tokens {
     fn load_up_to(max: usize, storage: Storage, clock: Clock) -> Result<Self, storage::Error> {
         let (held, places) = (Shared::default(), Arc::new(Semaphore::new(max)));
         for (id, content) in storage.tokens()? {
-            let row = serde_json::from_slice(&content).ok();
+            let row = content.and_then(|content| serde_json::from_slice(&content).ok());
             let place = Arc::clone(&places).try_acquire_owned().ok();
             if let Some(known) = row.and_then(|row| Known::new(&id, row, place)) {
                 held.write().by_id.insert(id, known);
             } else {
-                tracing::error!(id, "a token's row is not understood; it is not valid");
+                tracing::error!(id, "a token's row is damaged or not understood; it is not valid");
+                held.write().unknown.insert(id);
             }
         }
         Ok(Self { storage, clock, held, places })
@@ -171,9 +185,12 @@ impl Tokens {
 
     /// Revokes a token for `by`: from here on it is not valid, and so it stays.
     pub async fn revoke(&self, id: &str, by: &str) -> Result<(), TokenError> {
+        if !self.held.read().holds(id) {
+            return Err(TokenError::Unknown);
+        }
         let (held, by, revoked) = (self.held.clone(), by.to_owned(), id.to_owned());
         let then = move |existed: bool| {
-            held.write().by_id.remove(&revoked);
+            held.write().forget(&revoked);
             if !existed {
                 // Somebody else was first.
                 return Err(TokenError::Unknown);

@@ -160,9 +160,18 @@ fn judge<'a>(
             if id.is_empty() || id.len() > NAME_BYTES_MAX {
                 return Err(Failure::Refused(Error::InvalidName));
             }
-            let existed = database.tokens.get(txn, id.as_bytes())?.is_some();
+            let planned = earlier.iter().rev().find_map(|plan| match plan {
+                Plan::Token { id: planned, content } if planned == id => Some(content.is_some()),
+                _ => None,
+            });
+            let existed = match planned {
+                Some(existed) => existed,
+                None => database.tokens.get(txn, id.as_bytes())?.is_some(),
+            };
             let content = content.as_deref();
-            Ok((Plan::Token { id, content }, Outcome::Token { existed }))
+            let changes = existed || content.is_some();
+            let plan = if changes { Plan::Token { id, content } } else { Plan::Nothing };
+            Ok((plan, Outcome::Token { existed }))
         }
     }
 }

@@ -199,6 +199,9 @@ pub struct Entry<'a> {
     pub expiry: Option<Millis>,
 }
 
+/// A token's id, and what its row says; None when that is damaged.
+pub type TokenRow = (String, Option<Vec<u8>>);
+
 /// An open store. Clones share it; the last one to go closes it.
 #[derive(Clone)]
 pub struct Storage {
@@ -320,15 +323,16 @@ impl Storage {
         if operations.iter().any(too_large) { Err(Error::TooLarge) } else { Ok(()) }
     }
 
-    /// All tokens' rows, by id. A damaged one is left out and logged: its token is not valid.
-    pub fn tokens(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    /// All tokens' rows.
+    pub fn tokens(&self) -> Result<Vec<TokenRow>, Error> {
         let txn = self.inner.database.read()?;
         let mut tokens = Vec::new();
         for row in self.inner.database.tokens.iter(&txn)? {
             let (id, stored) = row?;
-            match (std::str::from_utf8(id), layout::decode_token(id, stored)) {
-                (Ok(id), Ok(content)) => tokens.push((id.to_owned(), content.to_vec())),
-                _ => tracing::error!(id = %id.escape_ascii(), "a token's row is damaged"),
+            let content = layout::decode_token(id, stored).ok().map(<[u8]>::to_vec);
+            match std::str::from_utf8(id) {
+                Ok(id) => tokens.push((id.to_owned(), content)),
+                Err(_) => tracing::error!(id = %id.escape_ascii(), "a token's id is damaged"),
             }
         }
         Ok(tokens)

@@ -144,6 +144,32 @@ async fn two_that_revoke_a_token_at_once_revoke_it_once() {
 }
 
 #[tokio::test]
+async fn a_token_that_is_not_there_is_unknown_without_a_commit() {
+    let Bed { tokens, dir: _dir, .. } = bed();
+    let commits = tokens.storage.activity().commits.count();
+    for id in ["", "0123456789abcdef", &"i".repeat(300), "a\nb"] {
+        assert_eq!(tokens.revoke(id, "a test").await, Err(TokenError::Unknown), "{id}");
+    }
+    // Nor does the store commit what changes nothing, whoever asks for it.
+    let absent = Operation::Token { id: "absent".to_owned(), content: None };
+    let outcome = tokens.storage.submit(vec![absent]).unwrap().await;
+    assert_eq!(outcome, Ok(vec![Outcome::Token { existed: false }]));
+    assert_eq!(tokens.storage.activity().commits.count(), commits);
+}
+
+#[tokio::test]
+async fn a_row_that_is_not_understood_is_no_token_and_can_be_revoked() {
+    let bed = bed();
+    let content = Some(Bytes::from_static(b"nonsense"));
+    let row = Operation::Token { id: "strange".to_owned(), content };
+    bed.tokens.storage.submit(vec![row]).unwrap().await.unwrap();
+    let bed = reopened(bed);
+    assert_eq!(bed.tokens.list(), []);
+    bed.tokens.revoke("strange", "a test").await.unwrap();
+    assert_eq!(bed.tokens.storage.tokens(), Ok(vec![]));
+}
+
+#[tokio::test]
 async fn a_token_ends_at_its_very_millisecond() {
     let Bed { tokens, driver, dir: _dir } = bed();
     let token = NewToken { expiry: Some(1_000_500), ..reader("short") };
