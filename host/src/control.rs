@@ -45,6 +45,9 @@ pub enum Request {
     RevokeToken(String),
 }
 
+/// How an answer begins to a request that a server does not know, as an older one may not.
+const NOT_UNDERSTOOD: &str = "the server does not understand: ";
+
 /// What it is answered.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -123,11 +126,17 @@ async fn exchange(stream: tokio::net::UnixStream, tokens: &Tokens) -> io::Result
     timeout(EXCHANGE_TIME_MAX, from.read_until(b'\n', &mut line)).await??;
     let answer = match serde_json::from_slice(&line) {
         Ok(request) => act(request, tokens).await,
-        Err(error) => Answer::Refused(format!("the server does not understand: {error}")),
+        Err(error) => Answer::Refused(format!("{NOT_UNDERSTOOD}{error}")),
     };
     let mut answer = serde_json::to_vec(&answer)?;
     answer.push(b'\n');
     timeout(EXCHANGE_TIME_MAX, to.write_all(&answer)).await?
+}
+
+/// Whether this is the reason of a server that did not know what it was asked.
+#[must_use]
+pub fn is_not_understood(refused: &str) -> bool {
+    refused.starts_with(NOT_UNDERSTOOD)
 }
 
 /// Asks the server that serves `dir`.

@@ -3,6 +3,7 @@
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::process::Command;
 
 use larder_tests::{Client, Larder, Metrics, Options, Reply, TOKEN, guest_file};
 use serde_json::{Value, json};
@@ -129,6 +130,13 @@ async fn what_cannot_be_a_token_is_refused_with_the_reason() {
         (json!({"name": "a", "role": "read", "namespace": "n"}), "namespace"),
         (json!({"name": "a b", "role": "read"}), "visible ASCII"),
         (json!({"name": "a", "role": "read", "expiry": 1}), "is over"),
+        (json!({"name": "a", "role": "read", "expires_in_ms": 0}), "from 1"),
+        (json!({"name": "a", "role": "read", "expires_in_ms": 1_u64 << 60}), "the year 9999"),
+        (json!({"name": "a", "role": "read", "expires_in_ms": -1}), "-1"),
+        (
+            json!({"name": "a", "role": "read", "expiry": 1_u64 << 42, "expires_in_ms": 1}),
+            "one of them",
+        ),
         (json!({"name": "a", "role": "admin", "namespaces": ["n"]}), "leave namespaces"),
     ] {
         let reply = client.post(TOKENS, &body).await;
@@ -218,6 +226,36 @@ async fn a_token_that_is_not_there_is_told_at_once_and_costs_no_commit() {
         assert_eq!((reply.status, reply.code().as_str()), (404, "not-found"), "{id}");
     }
     assert_eq!(commits().await, before);
+}
+
+#[tokio::test]
+async fn a_time_to_live_counts_from_the_store_s_instant_however_far_ahead_it_is() {
+    // A store that has seen the year 2099.
+    let dir = tempfile::tempdir().unwrap();
+    let lines = r#"{"larder_export":1,"version":1,"instant":4073500800000}
+{"namespace":"default","created":1,"updated":1}
+"#;
+    std::fs::write(dir.path().join("lines"), lines).unwrap();
+    let sealed = r#"s=$(sha256sum <lines | cut -d' ' -f1); printf '{"namespaces":1,"entries":0,"sha256":"%s"}\n' $s >>lines"#;
+    let mut shell = Command::new("sh");
+    assert!(shell.args(["-c", sealed]).current_dir(&dir).status().unwrap().success());
+    let mut larder = Larder::start();
+    let lines = dir.path().join("lines");
+    let imported = larder.tool(&["import", lines.to_str().unwrap(), "--data", "ahead"]);
+    assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
+    let create = ["create", "soon", "--role", "read", "--expires-in", "1h", "--data", "ahead"];
+    let token = token_command(&larder, &create);
+    assert!(token_command(&larder, &["list", "--data", "ahead"]).contains(" ends 2099-"));
+    // The same beside a server.
+    assert!(larder.terminate().success());
+    std::fs::remove_dir_all(larder.data()).unwrap();
+    std::fs::rename(larder.dir().join("ahead"), larder.data()).unwrap();
+    larder.start_again();
+    let client = Client::new(larder.address());
+    for token in [token, token_command(&larder, &create[..6])] {
+        let read = send(&client, &token, "POST", GET, &json!({"key": "k"})).await;
+        assert_eq!(read.status, 200);
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::ADMIN;
 use crate::clock::Millis;
 use crate::runtime::Role;
+use crate::storage::Ttl;
 
 /// Longest name of a token.
 const NAME_BYTES_MAX: usize = 64;
@@ -33,9 +34,26 @@ pub struct NewToken {
     /// When it ends, in milliseconds since the epoch; never without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expiry: Option<u64>,
+    /// In place of `expiry`, after how many milliseconds it ends. Becomes `expiry` when the token is made,
+    /// by the store's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in_ms: Option<u64>,
 }
 
 impl NewToken {
+    /// The same with the instant at which it ends; an error says what cannot be.
+    pub(super) fn resolved(mut self, now: Millis) -> Result<Self, String> {
+        let Some(ms) = self.expires_in_ms.take() else { return Ok(self) };
+        let invalid = |what: &str| Err(what.to_owned());
+        if self.expiry.is_some() {
+            return invalid("expiry, expires_in_ms: a token has one of them");
+        }
+        match Ttl::new(ms).and_then(|time| time.expiry(now)) {
+            Ok(end) => Ok(Self { expiry: Some(end.0), ..self }),
+            Err(_) => invalid("expires_in_ms: from 1, and not beyond the year 9999"),
+        }
+    }
+
     /// Refuses what cannot be, and says why.
     pub(super) fn check(&self, now: Millis) -> Result<(), String> {
         let invalid = |what: &str| Err(what.to_owned());

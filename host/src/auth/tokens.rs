@@ -154,6 +154,7 @@ impl Tokens {
     /// Makes a token for `by`. What is returned with it is the only copy of its secret.
     pub async fn create(&self, token: NewToken, by: &str) -> Result<(Listed, String), TokenError> {
         let now = self.clock.now();
+        let token = token.resolved(now).map_err(TokenError::Invalid)?;
         token.check(now).map_err(TokenError::Invalid)?;
         let full = |_| TokenError::Invalid(format!("there are {TOKENS_MAX} tokens already"));
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(full)?;

@@ -41,6 +41,9 @@ pub fn run(command: TokenCommand) -> Result<(), Box<dyn Error>> {
             }
         }
         Answer::Revoked => say(format_args!("the token is revoked")),
+        Answer::Refused(why) if control::is_not_understood(&why) => {
+            return Err(format!("{why}; restart it with this version of the program").into());
+        }
         Answer::Refused(why) => return Err(why.into()),
     }
     Ok(())
@@ -96,26 +99,21 @@ fn ask_server(dir: &Path, request: &Request) -> Result<Answer, Box<dyn Error>> {
 
 fn described(args: NewTokenArgs) -> Result<NewToken, Box<dyn Error>> {
     let NewTokenArgs { name, role, namespaces, prefixes, expires_in, expires_at } = args;
-    let ends = match (expires_at, expires_in) {
-        (Some(at), _) => Some(at),
-        (None, Some(time)) => {
-            let now = UNIX_EPOCH + Duration::from_millis(Clock::system().now().0);
-            Some(now.checked_add(time).ok_or("--expires-in: this is too long")?)
-        }
-        (None, None) => None,
-    };
-    let expiry = match ends.map(|ends| ends.duration_since(UNIX_EPOCH)).transpose() {
-        Ok(since) => since.map(|since| u64::try_from(since.as_millis())).transpose()?,
+    let ms = |time: Duration| u64::try_from(time.as_millis());
+    let expiry = match expires_at.map(|at| at.duration_since(UNIX_EPOCH)).transpose() {
+        Ok(since) => since.map(ms).transpose()?,
         Err(_) => return Err("--expires-at: this is over".into()),
     };
+    // Counted by the clock of the store: this one may go otherwise.
+    let expires_in_ms = expires_in.map(ms).transpose()?;
     let (namespaces, prefixes) = (namespaces.into_iter().collect(), prefixes.into_iter().collect());
-    Ok(NewToken { name, role, namespaces, prefixes, expiry })
+    Ok(NewToken { name, role, namespaces, prefixes, expiry, expires_in_ms })
 }
 
 /// One line about a token.
 fn told(token: &Listed) -> String {
-    let Listed { id, created, token: NewToken { name, role, namespaces, prefixes, expiry } } =
-        token;
+    let Listed { id, created, token } = token;
+    let NewToken { name, role, namespaces, prefixes, expiry, .. } = token;
     let mut line = format!("{id} {name}: {}", role.name());
     let mut limit = |what: &str, words: &BTreeSet<String>| {
         if !words.is_empty() {

@@ -27,7 +27,8 @@ fn bed() -> Bed {
 fn reader(name: &str) -> NewToken {
     let (namespaces, prefixes) = (["orders".to_owned()].into(), BTreeSet::new());
     let name = name.to_owned();
-    NewToken { name, role: Role::Read, namespaces, prefixes, expiry: None }
+    let (expiry, expires_in_ms) = (None, None);
+    NewToken { name, role: Role::Read, namespaces, prefixes, expiry, expires_in_ms }
 }
 
 #[tokio::test]
@@ -170,6 +171,21 @@ async fn a_row_that_is_not_understood_is_no_token_and_can_be_revoked() {
 }
 
 #[tokio::test]
+async fn a_time_to_live_is_counted_by_the_store_s_clock() {
+    let Bed { tokens, driver, dir: _dir } = bed();
+    // A clock that was set back: the store goes on from where it was.
+    driver.step_wall_to(Millis(5));
+    let token = NewToken { expires_in_ms: Some(500), ..reader("short") };
+    let (listed, secret) = tokens.create(token, "a test").await.unwrap();
+    assert_eq!(listed.token.expiry, Some(1_000_500));
+    assert_eq!(listed.token.expires_in_ms, None);
+    driver.advance(499);
+    assert!(tokens.judge(secret.as_bytes()).is_some());
+    driver.advance(1);
+    assert!(tokens.judge(secret.as_bytes()).is_none());
+}
+
+#[tokio::test]
 async fn a_token_ends_at_its_very_millisecond() {
     let Bed { tokens, driver, dir: _dir } = bed();
     let token = NewToken { expiry: Some(1_000_500), ..reader("short") };
@@ -219,6 +235,12 @@ async fn what_cannot_be_is_refused_with_the_reason() {
         (NewToken { namespaces: scope(&[""]), ..reader("a") }, "1 to 256 bytes"),
         (NewToken { role: Role::Admin, ..reader("a") }, "leave namespaces"),
         (NewToken { expiry: Some(1_000_000), ..reader("a") }, "is over"),
+        (NewToken { expires_in_ms: Some(0), ..reader("a") }, "from 1"),
+        (NewToken { expires_in_ms: Some(u64::MAX), ..reader("a") }, "the year 9999"),
+        (
+            NewToken { expiry: Some(2_000_000), expires_in_ms: Some(1), ..reader("a") },
+            "has one of them",
+        ),
         (NewToken { prefixes: scope(&[&"p".repeat(257)]), ..reader("a") }, "1 to 256 bytes"),
         (NewToken { prefixes: scope(&["a\x1b[2J"]), ..reader("a") }, "control characters"),
     ] {
