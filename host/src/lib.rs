@@ -7,6 +7,8 @@
 //! [`logging`] and [`console`] are what is said of it. [`tools`] are the commands for data without a server, [`memory`] is how the process takes memory, and
 //! [`faults`] ends it when the data file is damaged where it is mapped.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod auth;
 pub mod cli;
 pub mod clock;

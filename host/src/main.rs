@@ -1,5 +1,7 @@
 //! The program `larder`: parses, resolves, serves, and exits with a code that tells how it went.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 use std::error::Error;
 use std::io::{stderr, stdout};
 use std::net::SocketAddr;
