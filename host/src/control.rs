@@ -85,11 +85,12 @@ fn socket(dir: &Path) -> io::Result<(File, PathBuf)> {
 
 /// The listening end of the control socket.
 pub struct Control {
-    listener: UnixListener,
+    listener: std::os::unix::net::UnixListener,
 }
 
 impl Control {
-    /// Opens the socket of `dir`, whose lock this process holds.
+    /// Opens the socket of `dir`, whose lock this process holds. Commands that come before it is served
+    /// wait.
     pub fn open(dir: &Path) -> io::Result<Self> {
         let (_dir, path) = socket(dir)?;
         // What an earlier process has left; nobody listens to it.
@@ -97,15 +98,20 @@ impl Control {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let listener = UnixListener::bind(&path)?;
+        let listener = std::os::unix::net::UnixListener::bind(&path)?;
+        listener.set_nonblocking(true)?;
         fs::set_permissions(&path, Permissions::from_mode(0o600))?;
         Ok(Self { listener })
     }
 
     /// Answers commands, one after the other, for ever.
-    pub async fn serve(self, tokens: Arc<Tokens>) -> Infallible {
+    ///
+    /// # Errors
+    /// The socket cannot be waited for.
+    pub async fn serve(self, tokens: Arc<Tokens>) -> io::Result<Infallible> {
+        let listener = UnixListener::from_std(self.listener)?;
         loop {
-            let answered = match self.listener.accept().await {
+            let answered = match listener.accept().await {
                 Ok((stream, _)) => exchange(stream, &tokens).await,
                 Err(error) => {
                     tokio::time::sleep(ACCEPT_REST).await;

@@ -94,7 +94,7 @@ pub struct Server {
     workers: Workers,
     token_file: Option<PathBuf>,
     tokens: Arc<Tokens>,
-    data: PathBuf,
+    control: Option<Control>,
 }
 
 impl Server {
@@ -111,6 +111,8 @@ impl Server {
         let tokens = Tokens::load(storage.clone(), clock.clone())
             .map_err(|error| ServeError::Failed(format!("the tokens: {error}")))?;
         let tokens = Arc::new(tokens);
+        // Before anybody is told of the server, and before guests are compiled: commands wait for both.
+        let control = open_control(&config.data);
         let (token, token_file) = match config.admin_token {
             Some(token) => (token, None),
             None => {
@@ -150,7 +152,7 @@ impl Server {
             workers: config.workers,
             token_file,
             tokens,
-            data: config.data,
+            control,
         })
     }
 
@@ -199,10 +201,10 @@ impl Server {
             metrics,
             workers,
             tokens,
-            data,
+            control,
             ..
         } = self;
-        let control = control(&data, tokens);
+        let control = serve_control(control, tokens);
         let address = listener.local_addr().map_err(system("serve"))?;
         let serving = Arc::default();
         let operator = Operator::new(
@@ -240,15 +242,24 @@ impl Server {
     }
 }
 
-/// Answers commands; never ends. Without its socket the server serves all the same.
-async fn control(data: &Path, tokens: Arc<Tokens>) -> Infallible {
-    match Control::open(data) {
-        Ok(control) => control.serve(tokens).await,
-        Err(error) => {
-            tracing::warn!(%error, "there is no control socket: `larder token` cannot reach this server");
-            std::future::pending().await
+/// Opens the control socket. Without it the server serves all the same.
+fn open_control(data: &Path) -> Option<Control> {
+    Control::open(data).inspect_err(|error| no_control(error)).ok()
+}
+
+fn no_control(error: &io::Error) {
+    tracing::warn!(%error, "there is no control socket: `larder token` cannot reach this server");
+}
+
+/// Answers commands; never ends.
+async fn serve_control(control: Option<Control>, tokens: Arc<Tokens>) -> Infallible {
+    if let Some(control) = control {
+        match control.serve(tokens).await {
+            Ok(never) => match never {},
+            Err(error) => no_control(&error),
         }
     }
+    std::future::pending().await
 }
 
 /// Ready when a commit has taken longer than any disk that works needs. Nothing can be finished
