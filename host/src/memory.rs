@@ -39,10 +39,34 @@ fn keep_for_transactions() {
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn keep_for_transactions() {}
 
+/// How often a thread of this process had to wait for the disk to bring a page, as the system counts it;
+/// None where it does not tell.
+pub(crate) fn major_faults() -> Option<u64> {
+    major_faults_of(&std::fs::read_to_string("/proc/self/stat").ok()?)
+}
+
+/// The 12th field of such a line. The second is a name in brackets, which may hold anything.
+fn major_faults_of(stat: &str) -> Option<u64> {
+    stat.rsplit_once(") ")?.1.split(' ').nth(9)?.parse().ok()
+}
+
 /// Has the allocator give back what this thread has used. By itself it would do so only while the
 /// thread goes on to allocate; and what guests answer is freed by other threads.
 #[expect(unsafe_code, reason = "a call of the allocator that no safe function stands for")]
 pub(crate) fn give_back() {
     // SAFETY: it may be called at any time, and finds nothing where another allocator is in use.
     unsafe { libmimalloc_sys::mi_collect(true) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_found_behind_whatever_the_program_is_called() {
+        let stat = "7 (lar) der 1) S 1 7 7 0 -1 4194560 2119 0 42 0 5 6 0 0 20 0 4 0 0";
+        assert_eq!(major_faults_of(stat), Some(42));
+        assert_eq!(major_faults_of("7 (larder) S 1"), None);
+        assert!(major_faults().is_some());
+    }
 }

@@ -9,6 +9,7 @@ use super::Gate;
 use super::meter::{self, CALL_OUTCOMES, METHODS, Meter, OUTCOMES, OperationCounts};
 use super::refusal::Reason;
 use crate::logging;
+use crate::memory;
 use crate::metrics::{Distribution, Kind, Own, Page, TIMES};
 use crate::storage::{self, Contents};
 
@@ -40,6 +41,10 @@ fn server(page: &mut Page, gate: &Gate) {
         "When the server was opened, in seconds since the epoch.",
         Duration::from_millis(operator.started.0).as_secs_f64(),
     );
+    if let Some(faults) = memory::major_faults() {
+        let help = "Times that a thread had to wait for the disk to bring a page into memory.";
+        page.counter("larder_process_major_page_faults_total", help, faults);
+    }
     let help = "1 when writes can be served and no shutdown has begun, as /readyz tells, else 0.";
     page.gauge("larder_ready", help, u8::from(operator.ready().is_ok()));
     let help =
