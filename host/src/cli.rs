@@ -1,12 +1,12 @@
-//! The command line and its environment variables, exactly as typed. What they mean together with
-//! a configuration file is `config`'s.
+//! The command line, exactly as typed. What flags mean, together with variables and a configuration
+//! file, is `config`'s.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::{DataArgs, Settings};
 use crate::runtime::{COMPILE_COMMAND, Role};
 
 /// A serverless backend in one binary: sandboxed WebAssembly guests over a durable key-value store.
@@ -24,13 +24,15 @@ pub enum Command {
     /// Serve the key-value API and the mounted guests over HTTP
     ///
     /// Settings come from, each overruling the one before: defaults, the configuration file,
-    /// LARDER_* environment variables, flags. Everything is checked before the port is opened.
+    /// environment variables, flags. Each has one name in all three: data, LARDER_DATA, --data; an
+    /// empty variable is none. Everything is checked before the port is opened. A path that begins
+    /// with `~/` counts from HOME.
     ///
     /// Once requests are taken, `listening on http://ADDR` is the first line on standard output;
     /// the log goes to standard error. SIGTERM and SIGINT finish what runs and exit 0; a second
     /// signal exits at once.
     #[command(after_long_help = AFTER_HELP)]
-    Serve(Box<ServeArgs>),
+    Serve(Box<Settings>),
     /// Check that the data are sound, beside a server or without one
     ///
     /// Reads every page and every record and compares them with their checksums and with each
@@ -164,17 +166,6 @@ pub struct NewTokenArgs {
     pub expires_at: Option<SystemTime>,
 }
 
-/// Flags that name a data directory.
-#[derive(Args, Debug, Default)]
-pub struct DataArgs {
-    /// Data directory [default: as `larder serve` would take it]
-    #[arg(long, value_name = "DIR", env = "LARDER_DATA", hide_env_values = true)]
-    pub data: Option<PathBuf>,
-    /// Configuration file that may name it [default: ./larder.toml, if it is there]
-    #[arg(long, value_name = "FILE", env = "LARDER_CONFIG", hide_env_values = true)]
-    pub config: Option<PathBuf>,
-}
-
 const AFTER_HELP: &str = "\
 /livez answers 200 while the process serves, /readyz 200 while it serves writes, else 503 and why;
 neither needs a token. /metrics is for Prometheus (see README.md).
@@ -188,89 +179,3 @@ Guests are mounted by the configuration file (see README.md):
   prefix = \"/visits\"
   component = \"visits.wasm\"
   namespaces = { visits = \"write\" }";
-
-/// Flags of `larder serve`.
-#[derive(Args, Debug, Default)]
-pub struct ServeArgs {
-    /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:8624]
-    #[arg(long, value_name = "ADDR", env = "LARDER_LISTEN", hide_env_values = true)]
-    pub listen: Option<SocketAddr>,
-    /// Certificate for TLS, PEM, the server's own first; read anew on SIGHUP [default: none, plain HTTP]
-    #[arg(long, value_name = "FILE", env = "LARDER_TLS_CERTIFICATE", hide_env_values = true)]
-    pub tls_certificate: Option<PathBuf>,
-    /// The certificate's private key, PEM
-    #[arg(long, value_name = "FILE", env = "LARDER_TLS_KEY", hide_env_values = true)]
-    pub tls_key: Option<PathBuf>,
-    /// Whether to serve without TLS where other machines reach it, as behind a proxy [default: false]
-    #[arg(long, value_name = "true|false", env = "LARDER_PLAIN_HTTP", hide_env_values = true)]
-    pub plain_http: Option<bool>,
-    /// Data directory; made if it is not there, private to you [default: ./data]
-    #[arg(long, value_name = "DIR", env = "LARDER_DATA", hide_env_values = true)]
-    pub data: Option<PathBuf>,
-    /// Configuration file [default: ./larder.toml, if it is there]
-    #[arg(long, value_name = "FILE", env = "LARDER_CONFIG", hide_env_values = true)]
-    pub config: Option<PathBuf>,
-    /// Component that serves the API in place of the built-in one
-    #[arg(long, value_name = "FILE", env = "LARDER_API", hide_env_values = true)]
-    pub api: Option<PathBuf>,
-    /// What is logged: error, warn, info, debug, trace or off, for parts of the program too, as in `info,larder::http=debug` [default: info]
-    #[arg(long, value_name = "FILTER", env = "LARDER_LOG", hide_env_values = true)]
-    pub log: Option<String>,
-    /// How it is logged: `auto` is text on a terminal, else JSON [default: auto]
-    #[arg(long, value_name = "FORMAT", env = "LARDER_LOG_FORMAT", hide_env_values = true)]
-    pub log_format: Option<LogFormat>,
-    /// Worker threads [default: one a core]
-    #[arg(long, value_name = "N", env = "LARDER_WORKERS", hide_env_values = true)]
-    pub workers: Option<usize>,
-    /// Connections at once; the longest idle makes room for a new one [default: 10000]
-    #[arg(long, value_name = "N", env = "LARDER_CONNECTIONS_MAX", hide_env_values = true)]
-    pub connections_max: Option<usize>,
-    /// Calls of guests at once [default: 1024]
-    #[arg(long, value_name = "N", env = "LARDER_CALLS_MAX", hide_env_values = true)]
-    pub calls_max: Option<usize>,
-    /// How long a request may wait for its call, before 503 [default: 1000]
-    #[arg(long, value_name = "MS", env = "LARDER_CALL_WAIT_MS_MAX", hide_env_values = true)]
-    pub call_wait_ms_max: Option<u64>,
-    /// How long a request's head may take to arrive [default: 10000]
-    #[arg(long, value_name = "MS", env = "LARDER_HEADER_MS_MAX", hide_env_values = true)]
-    pub header_ms_max: Option<u64>,
-    /// How long a connection may be idle [default: 75000]
-    #[arg(long, value_name = "MS", env = "LARDER_IDLE_MS_MAX", hide_env_values = true)]
-    pub idle_ms_max: Option<u64>,
-    /// How long a body may take to arrive [default: 30000]
-    #[arg(long, value_name = "MS", env = "LARDER_BODY_MS_MAX", hide_env_values = true)]
-    pub body_ms_max: Option<u64>,
-    /// Longest body, and longest value [default: 8388608]
-    #[arg(long, value_name = "BYTES", env = "LARDER_BODY_BYTES_MAX", hide_env_values = true)]
-    pub body_bytes_max: Option<u64>,
-    /// Memory for large bodies, over all requests [default: 536870912]
-    #[arg(long, value_name = "BYTES", env = "LARDER_BODIES_BYTES_MAX", hide_env_values = true)]
-    pub bodies_bytes_max: Option<usize>,
-    /// How long a client may take for an answer [default: 60000]
-    #[arg(long, value_name = "MS", env = "LARDER_ANSWER_MS_MAX", hide_env_values = true)]
-    pub answer_ms_max: Option<u64>,
-    /// Memory for large answers that clients have not taken yet [default: 536870912]
-    #[arg(long, value_name = "BYTES", env = "LARDER_ANSWERS_BYTES_MAX", hide_env_values = true)]
-    pub answers_bytes_max: Option<usize>,
-    /// How long a shutdown waits for what runs [default: 10000]
-    #[arg(long, value_name = "MS", env = "LARDER_DRAIN_MS_MAX", hide_env_values = true)]
-    pub drain_ms_max: Option<u64>,
-    /// Whether /metrics is there, for Prometheus; without the admin token only on a loopback address [default: true]
-    #[arg(long, value_name = "true|false", env = "LARDER_METRICS", hide_env_values = true)]
-    pub metrics: Option<bool>,
-    /// Room for data; above it writes answer 507 [default: what the disk holds]
-    #[arg(long, value_name = "BYTES", env = "LARDER_STORAGE_BYTES_MAX", hide_env_values = true)]
-    pub storage_bytes_max: Option<u64>,
-}
-
-/// How the log is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LogFormat {
-    /// Text on a terminal, else JSON.
-    Auto,
-    /// Lines for people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}

@@ -1,7 +1,11 @@
 //! Flags, variables and file become one [`Config`], complete and valid, or an error that names the
 //! key. Nothing after this looks at where a setting came from.
 
+mod listen;
 mod mounts;
+mod paths;
+mod settings;
+mod variables;
 
 use std::ffi::OsString;
 use std::fs;
@@ -9,21 +13,18 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::CommandFactory;
-use serde::Deserialize;
-
-use self::mounts::{Api, FileMount};
+use self::mounts::Api;
 pub use self::mounts::{BUILTIN_API, Component, HOST_PATHS, Mount, is_under};
+use self::paths::Base;
+pub use self::settings::{DataArgs, LogFormat, Settings};
+use self::variables::{TOKEN_VARIABLE, Variables};
 use crate::auth::Token;
-use crate::cli::{Cli, DataArgs, LogFormat, ServeArgs};
 use crate::http::HttpLimits;
 use crate::http::connection::ConnectionLimits;
 use crate::storage;
 use crate::tls::TlsFiles;
 use crate::workers::Workers;
 
-const VARIABLE_PREFIX: &str = "LARDER_";
-const TOKEN_VARIABLE: &str = "LARDER_ADMIN_TOKEN";
 const DATA_DEFAULT: &str = "data";
 /// No limit of calls is higher: each takes address space.
 const CALLS_MAX: usize = 16 << 10;
@@ -63,37 +64,8 @@ pub struct Config {
     pub compiler: Option<PathBuf>,
     /// Guests and their paths.
     pub mounts: Vec<Mount>,
-}
-
-/// The configuration file.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    listen: Option<SocketAddr>,
-    tls_certificate: Option<PathBuf>,
-    tls_key: Option<PathBuf>,
-    plain_http: Option<bool>,
-    data: Option<PathBuf>,
-    admin_token: Option<String>,
-    api: Option<PathBuf>,
-    log: Option<String>,
-    log_format: Option<LogFormat>,
-    workers: Option<usize>,
-    connections_max: Option<usize>,
-    calls_max: Option<usize>,
-    call_wait_ms_max: Option<u64>,
-    header_ms_max: Option<u64>,
-    idle_ms_max: Option<u64>,
-    body_ms_max: Option<u64>,
-    body_bytes_max: Option<u64>,
-    bodies_bytes_max: Option<usize>,
-    answer_ms_max: Option<u64>,
-    answers_bytes_max: Option<usize>,
-    drain_ms_max: Option<u64>,
-    metrics: Option<bool>,
-    storage_bytes_max: Option<u64>,
-    #[serde(default)]
-    mount: Vec<FileMount>,
+    /// What is no error, but hardly meant.
+    warnings: Vec<String>,
 }
 
 fn fail<T>(message: impl Into<String>) -> Result<T, ConfigError> {
@@ -101,97 +73,97 @@ fn fail<T>(message: impl Into<String>) -> Result<T, ConfigError> {
 }
 
 impl Config {
-    /// Resolves flags (with the variables that clap has read into them), the other variables and
-    /// the file.
+    /// Resolves flags, the process's variables and the file.
     pub fn resolve(
-        args: ServeArgs,
+        flags: Settings,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, ConfigError> {
-        let token = check_variables(variables)?;
-        let (file, file_dir) = read_file(args.config.as_deref())?;
-        Self::merge(args, token, file, &file_dir)
+        let variables = Variables::new(variables);
+        let mut of_variables: Settings = variables.read()?;
+        of_variables.admin_token = variables.admin_token()?;
+        // Each is checked, also one that is overruled.
+        parse_token(of_variables.admin_token.as_deref(), TOKEN_VARIABLE)?;
+        let home = variables.home();
+        let here = Base { dir: Path::new(""), home };
+        let given = flags.based(here)?.over(of_variables.based(here)?);
+        let (file, file_dir) = read_file(given.config.as_deref())?;
+        parse_token(file.admin_token.as_deref(), "admin_token")?;
+        let given = given.over(file.based(Base { dir: &file_dir, home })?);
+        let mut config = Self::of_settings(given)?;
+        config.warnings.extend(variables.near_misses());
+        Ok(config)
     }
 
     /// Resolves the text of a file alone, whose paths count from `dir`.
     pub fn of_text(text: &str, dir: &Path) -> Result<Self, ConfigError> {
-        Self::merge(ServeArgs::default(), None, parse_file(text)?, dir)
+        let file = parse_file(text)?.based(Base { dir, home: None })?;
+        Self::of_settings(file)
     }
 
-    fn merge(
-        args: ServeArgs,
-        token: Option<String>,
-        file: File,
-        file_dir: &Path,
-    ) -> Result<Self, ConfigError> {
-        let at_file = |path: PathBuf| file_dir.join(path);
-        // Both are checked, also the one that is overruled.
-        let of_file = file.admin_token.map(|token| parse_token(&token, "admin_token"));
-        let of_variable = token.map(|token| parse_token(&token, TOKEN_VARIABLE));
-        let admin_token = of_variable.transpose()?.or(of_file.transpose()?);
-        let body_bytes_max = args.body_bytes_max.or(file.body_bytes_max).unwrap_or(8 << 20);
-        let bodies_bytes_max = args.bodies_bytes_max.or(file.bodies_bytes_max).unwrap_or(512 << 20);
-        check("body_bytes_max", body_bytes_max, 1..=storage::VALUE_BYTES_MAX as u64)?;
-        check("bodies_bytes_max", bodies_bytes_max as u64, body_bytes_max..=1 << 40)?;
-        let answers = args.answers_bytes_max.or(file.answers_bytes_max).unwrap_or(512 << 20);
-        check("answers_bytes_max", answers as u64, body_bytes_max..=1 << 40)?;
-        let calls_max = count("calls_max", args.calls_max.or(file.calls_max), 1024, CALLS_MAX)?;
-        let wait = args.call_wait_ms_max.or(file.call_wait_ms_max);
-        let body_time = args.body_ms_max.or(file.body_ms_max);
-        let header_time = args.header_ms_max.or(file.header_ms_max);
-        let idle_time = args.idle_ms_max.or(file.idle_ms_max);
-        let answer_time = args.answer_ms_max.or(file.answer_ms_max);
-        let http = HttpLimits {
-            calls_max,
-            calls_waiting_max: 4 * calls_max,
-            call_wait_max: duration("call_wait_ms_max", wait, 1000)?,
-            body_bytes_max,
-            bodies_bytes_max,
-            body_time_max: duration("body_ms_max", body_time, 30_000)?,
-            answers_bytes_max: answers,
-        };
-        let connection = ConnectionLimits {
-            header_time_max: duration("header_ms_max", header_time, 10_000)?,
-            idle_time_max: duration("idle_ms_max", idle_time, 75_000)?,
-            answer_time_max: duration("answer_ms_max", answer_time, 60_000)?,
-        };
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let connections = args.connections_max.or(file.connections_max);
-        let drain_time = args.drain_ms_max.or(file.drain_ms_max);
-        let api = args.api.or(file.api.map(at_file));
-        let listen = args.listen.or(file.listen).unwrap_or(([127, 0, 0, 1], 8624).into());
-        let tls = tls_files(
-            args.tls_certificate.or(file.tls_certificate.map(at_file)),
-            args.tls_key.or(file.tls_key.map(at_file)),
-        )?;
-        check_exposure(listen, &tls, args.plain_http.or(file.plain_http).unwrap_or(false))?;
+    fn of_settings(given: Settings) -> Result<Self, ConfigError> {
+        let http = http_limits(&given)?;
+        let workers = workers(&given)?;
+        let listen = given.listen.unwrap_or(([127, 0, 0, 1], 8624).into());
+        let tls = tls_files(given.tls_certificate, given.tls_key)?;
+        check_exposure(listen, &tls, given.plain_http.unwrap_or(false))?;
+        let api = Api { replaced_by: given.api, body_bytes_max: http.body_bytes_max };
         Ok(Self {
             listen,
             tls,
-            data: args.data.or(file.data.map(at_file)).unwrap_or(DATA_DEFAULT.into()),
-            admin_token,
-            log: args.log.or(file.log).unwrap_or("info".to_owned()),
-            log_format: args.log_format.or(file.log_format).unwrap_or(LogFormat::Auto),
-            workers: Workers {
-                count: count("workers", args.workers.or(file.workers), cores, 1024)?,
-                connections_max: count("connections_max", connections, 10_000, 1 << 20)?,
-                connection,
-                tls: None,
-                drain_time_max: duration("drain_ms_max", drain_time, 10_000)?,
-            },
+            data: given.data.unwrap_or(DATA_DEFAULT.into()),
+            admin_token: parse_token(given.admin_token.as_deref(), "admin_token")?,
+            log: given.log.unwrap_or("info".to_owned()),
+            log_format: given.log_format.unwrap_or(LogFormat::Auto),
+            workers,
             http,
-            metrics: args.metrics.or(file.metrics).unwrap_or(true),
-            storage: storage_options(
-                args.storage_bytes_max.or(file.storage_bytes_max),
-                body_bytes_max,
-            )?,
+            metrics: given.metrics.unwrap_or(true),
+            storage: storage_options(given.storage_bytes_max, api.body_bytes_max)?,
             compiler: None,
-            mounts: mounts::resolve(
-                file.mount,
-                &Api { replaced_by: api, body_bytes_max },
-                file_dir,
-            )?,
+            mounts: mounts::resolve(given.mount, &api)?,
+            warnings: Vec::new(),
         })
     }
+
+    /// Writes to the log what whoever runs the server should know of its settings.
+    pub fn log(&self) {
+        for warning in &self.warnings {
+            tracing::warn!("{warning}");
+        }
+    }
+}
+
+fn http_limits(given: &Settings) -> Result<HttpLimits, ConfigError> {
+    let calls_max = count("calls_max", given.calls_max, 1024, CALLS_MAX)?;
+    let body_bytes_max = given.body_bytes_max.unwrap_or(8 << 20);
+    let bodies_bytes_max = given.bodies_bytes_max.unwrap_or(512 << 20);
+    let answers_bytes_max = given.answers_bytes_max.unwrap_or(512 << 20);
+    check("body_bytes_max", body_bytes_max, 1..=storage::VALUE_BYTES_MAX as u64)?;
+    check("bodies_bytes_max", bodies_bytes_max as u64, body_bytes_max..=1 << 40)?;
+    check("answers_bytes_max", answers_bytes_max as u64, body_bytes_max..=1 << 40)?;
+    Ok(HttpLimits {
+        calls_max,
+        calls_waiting_max: 4 * calls_max,
+        call_wait_max: duration("call_wait_ms_max", given.call_wait_ms_max, 1000)?,
+        body_bytes_max,
+        bodies_bytes_max,
+        body_time_max: duration("body_ms_max", given.body_ms_max, 30_000)?,
+        answers_bytes_max,
+    })
+}
+
+fn workers(given: &Settings) -> Result<Workers, ConfigError> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(Workers {
+        count: count("workers", given.workers, cores, 1024)?,
+        connections_max: count("connections_max", given.connections_max, 10_000, 1 << 20)?,
+        connection: ConnectionLimits {
+            header_time_max: duration("header_ms_max", given.header_ms_max, 10_000)?,
+            idle_time_max: duration("idle_ms_max", given.idle_ms_max, 75_000)?,
+            answer_time_max: duration("answer_ms_max", given.answer_ms_max, 60_000)?,
+        },
+        tls: None,
+        drain_time_max: duration("drain_ms_max", given.drain_ms_max, 10_000)?,
+    })
 }
 
 /// Both files, or neither.
@@ -223,58 +195,41 @@ fn check_exposure(
 }
 
 /// The data directory that a server with these settings would take.
-pub fn data_dir(args: DataArgs) -> Result<PathBuf, ConfigError> {
-    if let Some(data) = args.data {
-        return Ok(data);
+pub fn data_dir(
+    flags: DataArgs,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<PathBuf, ConfigError> {
+    let variables = Variables::new(variables);
+    let given: DataArgs = variables.read()?;
+    let here = Base { dir: Path::new(""), home: variables.home() };
+    if let Some(data) = flags.data.or(given.data) {
+        return here.path("data", data);
     }
-    let (file, file_dir) = read_file(args.config.as_deref())?;
-    Ok(file.data.map_or(DATA_DEFAULT.into(), |data| file_dir.join(data)))
+    let config = flags.config.or(given.config);
+    let config = config.map(|config| here.path("config", config)).transpose()?;
+    let (file, file_dir) = read_file(config.as_deref())?;
+    let data = file.data.map(|data| Base { dir: &file_dir, ..here }.path("data", data));
+    Ok(data.transpose()?.unwrap_or(DATA_DEFAULT.into()))
 }
 
-/// Refuses variables that nobody reads, and gives back the token, which is no flag.
-fn check_variables(
-    variables: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Result<Option<String>, ConfigError> {
-    let command = Cli::command();
-    let serve = command.find_subcommand("serve");
-    let known: Vec<&str> = serve
-        .into_iter()
-        .flat_map(clap::Command::get_arguments)
-        .filter_map(|argument| argument.get_env()?.to_str())
-        .collect();
-    let mut token = None;
-    for (name, value) in variables {
-        let Some(name) = name.to_str().filter(|name| name.starts_with(VARIABLE_PREFIX)) else {
-            continue;
-        };
-        if name == TOKEN_VARIABLE {
-            token = Some(value.into_string().unwrap_or_default());
-        } else if !known.contains(&name) {
-            return fail(format!(
-                "{name}: there is no such setting; the variables are {}, {TOKEN_VARIABLE}",
-                known.join(", ")
-            ));
+fn parse_token(token: Option<&str>, key: &str) -> Result<Option<Token>, ConfigError> {
+    let Some(token) = token else { return Ok(None) };
+    match Token::new(token) {
+        Some(token) => Ok(Some(token)),
+        None => {
+            fail(format!("{key}: a token is one or more visible ASCII characters, without spaces"))
         }
     }
-    Ok(token)
-}
-
-fn parse_token(token: &str, key: &str) -> Result<Token, ConfigError> {
-    Token::new(token).ok_or_else(|| {
-        ConfigError(format!(
-            "{key}: a token is one or more visible ASCII characters, without spaces"
-        ))
-    })
 }
 
 /// Reads the file that was named, or `larder.toml` if it is there. Paths in it count from where
 /// it stands.
-fn read_file(named: Option<&Path>) -> Result<(File, PathBuf), ConfigError> {
+fn read_file(named: Option<&Path>) -> Result<(Settings, PathBuf), ConfigError> {
     let path = named.unwrap_or(Path::new("larder.toml"));
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => {
-            return Ok((File::default(), PathBuf::new()));
+            return Ok((Settings::default(), PathBuf::new()));
         }
         Err(error) => return fail(format!("{}: {error}", path.display())),
     };
@@ -285,7 +240,7 @@ fn read_file(named: Option<&Path>) -> Result<(File, PathBuf), ConfigError> {
     }
 }
 
-fn parse_file(text: &str) -> Result<File, ConfigError> {
+fn parse_file(text: &str) -> Result<Settings, ConfigError> {
     toml::from_str(text).map_err(|error| ConfigError(error.to_string()))
 }
 

@@ -9,9 +9,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use larder::cli::{Cli, Command, ServeArgs};
+use larder::cli::{Cli, Command};
 use larder::clock::Clock;
-use larder::config::Config;
+use larder::config::{Config, Settings};
 use larder::server::{self, Server};
 use larder::tls::Tls;
 use larder::{console, faults, logging, memory, runtime, tools};
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     }
     faults::watch();
     match command {
-        Command::Serve(args) => match serve(*args) {
+        Command::Serve(settings) => match serve(*settings) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 let _ = console::write_within(stderr(), format!("larder: {error}\n"), SAY_TIME);
@@ -52,11 +52,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
-    let mut config = Config::resolve(args, std::env::vars_os())?;
+fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
+    let mut config = Config::resolve(settings, std::env::vars_os())?;
     config.compiler = Some(std::env::current_exe()?);
     // To the end of this function, so that the last lines are written too.
     let _log = logging::start(&config.log, config.log_format)?;
+    config.log();
     let address = config.listen;
     let server = Server::open(config, Clock::system())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -6,9 +6,8 @@ use std::future::pending;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
-use larder::cli::ServeArgs;
 use larder::clock::{Clock, DrivenClock, Millis};
-use larder::config::Config;
+use larder::config::{Config, Settings};
 use larder::server::Server;
 use larder::storage::Storage;
 
@@ -30,7 +29,7 @@ impl Bed {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("larder.toml");
         std::fs::write(&file, "admin_token = 'token'\ndata = 'data'\nworkers = 1\n").unwrap();
-        let args = ServeArgs { config: Some(file), ..ServeArgs::default() };
+        let args = Settings { config: Some(file), ..Settings::default() };
         let driver = DrivenClock::at(START);
         let config = Config::resolve(args, []).unwrap();
         let server = Server::open(config, Clock::driven(&driver)).unwrap();

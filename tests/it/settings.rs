@@ -13,12 +13,16 @@ fn variable(name: &str, value: &str) -> Options {
 
 #[test]
 fn what_cannot_be_is_refused_with_its_key() {
-    for (config, said) in [
+    refused_with_its_key(&[
         ("nonsense = 1", "nonsense"),
         ("calls_max = 'many'", "calls_max"),
         ("calls_max = 0", "calls_max = 0: must be from 1"),
         ("idle_ms_max = 0", "idle_ms_max = 0"),
-        ("listen = 'here'", "listen"),
+        ("listen = 'here'", "such as 127.0.0.1:8624"),
+        ("listen = ':8624'", "127.0.0.1:8624 for this machine alone"),
+        ("listen = '8624'", "127.0.0.1:8624 for this machine alone"),
+        ("data = ''", "data: the path is empty"),
+        ("data = '~you/x'", "./~you/x"),
         ("tls_certificate = 'c.pem'", "set tls_key too"),
         ("tls_key = 'k.pem'", "set tls_certificate too"),
         ("tls_certificate = 'c.pem'\ntls_key = 'k.pem'", "tls_certificate c.pem: "),
@@ -28,6 +32,13 @@ fn what_cannot_be_is_refused_with_its_key() {
         ("log = 'larder=nonsense'", "log = "),
         ("log_format = 'xml'", "log_format"),
         ("admin_token = 'a b'", "admin_token"),
+        ("metrics = 'sometimes'", "metrics"),
+    ]);
+}
+
+#[test]
+fn a_mount_that_cannot_be_is_refused_with_its_key() {
+    refused_with_its_key(&[
         ("[[mount]]\nprefix = '/x'", "component"),
         ("[[mount]]\nprefix = 'x'\ncomponent = 'c'", "mount.prefix = \"x\""),
         ("[[mount]]\nprefix = '/x/'\ncomponent = 'c'", "mount.prefix = \"/x/\""),
@@ -42,7 +53,6 @@ fn what_cannot_be_is_refused_with_its_key() {
             "[[mount]]\nprefix = '/x'\ncomponent = 'c'\nnamespaces = { '' = 'read' }",
             "mount.namespaces",
         ),
-        ("metrics = 'sometimes'", "metrics"),
         (
             "[[mount]]\nprefix = '/x'\ncomponent = 'c'\noperations = ['/y']",
             "mount.operations: \"/y\": not below the mount's prefix \"/x\"",
@@ -62,16 +72,67 @@ fn what_cannot_be_is_refused_with_its_key() {
             "[[mount]]\nprefix = '/x'\ncomponent = 'a'\n[[mount]]\nprefix = '/x'\ncomponent = 'b'",
             "\"b\" cannot be mounted where \"a\" is already",
         ),
-    ] {
-        let answer = Larder::refused(Options::config(config));
+    ]);
+}
+
+fn refused_with_its_key(cases: &[(&str, &str)]) {
+    for (config, said) in cases {
+        let answer = Larder::refused(Options::config(*config));
         assert!(answer.contains(said), "{said:?} in {answer:?} of {config:?}");
     }
 }
 
+#[tokio::test]
+async fn variables_of_a_service_that_is_named_alike_are_passed_over() {
+    let variables = [
+        ("LARDER_SERVICE_HOST", "10.0.0.7"),
+        ("LARDER_SERVICE_PORT", "8624"),
+        ("LARDER_SERVICE_PORT_HTTP", "8624"),
+        ("LARDER_PORT", "tcp://10.0.0.7:8624"),
+        ("LARDER_PORT_8624_TCP", "tcp://10.0.0.7:8624"),
+        ("LARDER_PORT_8624_TCP_ADDR", "10.0.0.7"),
+        ("LARDER_SOMETHING_ELSE", "x"),
+        ("LARDER_BODY_BYTE_MAX", "1"),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let mut larder = Larder::start_with(Options { variables, ..Options::default() });
+    larder.until_logged("passed over; LARDER_BODY_BYTES_MAX is one", 1).await;
+    assert!(larder.terminate().success());
+    let log = larder.log();
+    assert_eq!(log.matches("passed over").count(), 1, "{log}");
+    for name in ["SERVICE", "LARDER_PORT", "SOMETHING"] {
+        assert!(!log.contains(name), "{name} in {log}");
+    }
+}
+
 #[test]
-fn variables_that_nobody_reads_are_refused() {
-    let said = Larder::refused(variable("LARDER_LISTN", "x"));
-    assert!(said.contains("LARDER_LISTN") && said.contains("LARDER_LISTEN"), "{said}");
+fn a_variable_that_cannot_be_is_told_by_its_name_and_an_empty_one_is_none() {
+    let said = Larder::refused(variable("LARDER_WORKERS", "many"));
+    assert!(said.contains("LARDER_WORKERS = \"many\"") && !said.contains("--workers"), "{said}");
+    let names = ["WORKERS", "METRICS", "LOG", "LOG_FORMAT", "CONFIG", "API", "BODY_MS_MAX"];
+    let variables = names.map(|name| (format!("LARDER_{name}"), String::new())).into();
+    let mut larder = Larder::start_with(Options { variables, ..Options::default() });
+    assert!(larder.lives());
+}
+
+#[test]
+fn a_tilde_is_the_home_of_whoever_runs_the_program() {
+    let home = tempfile::tempdir().unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::fs::write(elsewhere.path().join("larder.toml"), "data = '~/store'").unwrap();
+    let output = Command::new(program())
+        .arg("check")
+        .current_dir(elsewhere.path())
+        .env("HOME", home.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let store = home.path().join("store");
+    assert!(said.contains(store.to_str().unwrap()), "{said}");
+    let variables = vec![("HOME".to_owned(), home.path().to_str().unwrap().to_owned())];
+    let flags = vec!["--api=~/none.wasm".to_owned()];
+    let said = Larder::refused(Options { variables, flags, ..Options::default() });
+    assert!(said.contains(home.path().join("none.wasm").to_str().unwrap()), "{said}");
 }
 
 #[tokio::test]

@@ -18,9 +18,8 @@ use std::thread;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use larder::cli::ServeArgs;
 use larder::clock::Clock;
-use larder::config::Config;
+use larder::config::{Config, Settings};
 use larder::runtime::Runtime;
 use larder::server::Server;
 use larder::storage::{Options, Storage};
@@ -163,7 +162,7 @@ fn config(dir: &TempDir, data: &Path, fresh: bool) -> Result<Config, Box<dyn Err
     let mount = if fresh { mount } else { "" };
     fs::write(&file, format!("admin_token = \"{TOKEN}\"\n{mount}"))?;
     let data = Some(data.to_owned());
-    let args = ServeArgs { config: Some(file), data, ..ServeArgs::default() };
+    let args = Settings { config: Some(file), data, ..Settings::default() };
     Ok(Config::resolve(args, [])?)
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::paths::Base;
 use super::{CALLS_MAX, ConfigError, check, duration, fail};
 use crate::http::Auth;
 use crate::runtime::{Access, COMPONENT_BYTES_MAX, Limits, PERCENT_ALL, Priority};
@@ -93,11 +94,11 @@ fn read_up_to(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
 }
 
 /// A `[[mount]]` of the file.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileMount {
     prefix: String,
-    component: String,
+    component: PathBuf,
     name: Option<String>,
     world: Option<String>,
     #[serde(default)]
@@ -118,6 +119,22 @@ pub struct FileMount {
     priority: Option<Priority>,
 }
 
+impl FileMount {
+    /// Whether it is the API that came with the program.
+    pub fn is_builtin(&self) -> bool {
+        self.component == Path::new(BUILTIN_API)
+    }
+
+    /// Takes the component's path as its source means it.
+    pub fn find_component(&mut self, base: Base<'_>) -> Result<(), ConfigError> {
+        if !self.is_builtin() {
+            let given = std::mem::take(&mut self.component);
+            self.component = base.path("mount.component", given)?;
+        }
+        Ok(())
+    }
+}
+
 /// What the API's mount depends on.
 pub struct Api {
     /// A component in place of the built-in one.
@@ -127,11 +144,7 @@ pub struct Api {
 }
 
 /// The file's mounts, and the built-in API unless one of them is it or takes its place.
-pub fn resolve(
-    found: Vec<FileMount>,
-    api: &Api,
-    file_dir: &Path,
-) -> Result<Vec<Mount>, ConfigError> {
+pub fn resolve(found: Vec<FileMount>, api: &Api) -> Result<Vec<Mount>, ConfigError> {
     let mut mounts: Vec<Mount> = Vec::new();
     for mount in found {
         if let Some(other) = mounts.iter().find(|other| other.prefix == mount.prefix) {
@@ -141,12 +154,12 @@ pub fn resolve(
                 other.name
             ));
         }
-        if api.replaced_by.is_some() && mount.prefix == "/api" && mount.component != BUILTIN_API {
+        if api.replaced_by.is_some() && mount.prefix == "/api" && !mount.is_builtin() {
             return fail(
                 "api: the file mounts a component of its own at /api; leave one of them out",
             );
         }
-        mounts.push(resolve_one(mount, api, file_dir)?);
+        mounts.push(resolve_one(mount, api)?);
     }
     if !mounts.iter().any(|mount| mount.prefix == "/api") {
         mounts.push(api_mount(api));
@@ -180,12 +193,12 @@ fn api_mount(api: &Api) -> Mount {
     }
 }
 
-fn resolve_one(mount: FileMount, api: &Api, file_dir: &Path) -> Result<Mount, ConfigError> {
+fn resolve_one(mount: FileMount, api: &Api) -> Result<Mount, ConfigError> {
     check_prefix(&mount.prefix)?;
     if let Some(world) = mount.world.as_deref().filter(|world| *world != WORLD) {
         return fail(format!("mount.world = {world:?}: only {WORLD:?} is served"));
     }
-    let builtin = mount.component == BUILTIN_API;
+    let builtin = mount.is_builtin();
     if builtin && mount.prefix != "/api" {
         return fail(format!(
             "mount.prefix = {:?}: {BUILTIN_API} answers below /api only",
@@ -195,7 +208,7 @@ fn resolve_one(mount: FileMount, api: &Api, file_dir: &Path) -> Result<Mount, Co
     let base = if builtin {
         api_mount(api)
     } else {
-        let path = file_dir.join(&mount.component);
+        let path = mount.component.clone();
         let name =
             path.file_stem().map_or(String::new(), |stem| stem.to_string_lossy().into_owned());
         let component = Component::File(path);

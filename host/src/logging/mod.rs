@@ -19,7 +19,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 pub use self::queue::{Dropped, Log};
 use self::queue::{Lines, Share};
-use crate::cli::LogFormat;
+use crate::config::LogFormat;
 
 /// The target of what guests print: it has a share of the queue, so that the server's own lines have
 /// room whatever guests do.

@@ -8,7 +8,7 @@ use std::error::Error;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command as Process, ExitCode, Stdio};
 use std::time::{Duration, SystemTime};
 
@@ -16,7 +16,7 @@ use humantime::format_rfc3339_seconds;
 
 use crate::cli::Command;
 use crate::clock::Clock;
-use crate::config::data_dir;
+use crate::config::{self, ConfigError, DataArgs};
 use crate::console::say;
 use crate::faults;
 use crate::storage;
@@ -87,6 +87,11 @@ fn refuse_stream(file: &Path) -> Result<(), &'static str> {
         );
     }
     Ok(())
+}
+
+/// The data directory that is meant.
+fn data_dir(flags: DataArgs) -> Result<PathBuf, ConfigError> {
+    config::data_dir(flags, std::env::vars_os())
 }
 
 fn held(findings: &Findings) -> String {

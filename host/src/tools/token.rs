@@ -8,11 +8,10 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::instant;
+use super::{data_dir, instant};
 use crate::auth::{self, Listed, NewToken, Tokens};
 use crate::cli::{NewTokenArgs, TokenCommand};
 use crate::clock::Clock;
-use crate::config::data_dir;
 use crate::console::say;
 use crate::control::{self, Answer, Request};
 use crate::storage::OpenError;

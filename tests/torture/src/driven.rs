@@ -7,9 +7,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use larder::cli::ServeArgs;
 use larder::clock::{Clock, DrivenClock, Millis};
-use larder::config::Config;
+use larder::config::{Config, Settings};
 use larder::server::Server;
 use larder_tests::TOKEN;
 use tempfile::TempDir;
@@ -137,7 +136,7 @@ impl Drop for Driven {
 pub fn serve(dir: &Path, wall_ms: u64) -> Result<(), Box<dyn std::error::Error>> {
     let file = dir.join("driven.toml");
     std::fs::write(&file, format!("admin_token = '{TOKEN}'\ndata = 'data'\nlog = 'warn'\n"))?;
-    let config = Config::resolve(ServeArgs { config: Some(file), ..ServeArgs::default() }, [])?;
+    let config = Config::resolve(Settings { config: Some(file), ..Settings::default() }, [])?;
     let driver = DrivenClock::at(Millis(wall_ms));
     let clock = Clock::driven(&driver);
     let server = Server::open(config, clock.clone())?;
