@@ -4,6 +4,7 @@
 mod listen;
 mod mounts;
 mod paths;
+mod prefixes;
 mod settings;
 mod variables;
 
@@ -14,8 +15,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use self::mounts::Api;
-pub use self::mounts::{BUILTIN_API, Component, HOST_PATHS, Mount, is_under};
+pub use self::mounts::{BUILTIN_API, Component, Mount};
 use self::paths::Base;
+pub use self::prefixes::{HOST_PATHS, is_under};
 pub use self::settings::{DataArgs, LogFormat, Settings};
 use self::variables::{TOKEN_VARIABLE, Variables};
 use crate::auth::Token;

@@ -58,6 +58,18 @@ fn a_mount_that_cannot_be_is_refused_with_its_key() {
             "mount.operations: \"/y\": not below the mount's prefix \"/x\"",
         ),
         (
+            "[[mount]]\nprefix = '/x'\ncomponent = 'c'\nhealth = ['/y']",
+            "mount.health: \"/y\": not below the mount's prefix \"/x\"",
+        ),
+        (
+            "[[mount]]\nprefix = '/'\ncomponent = 'c'\nhealth = ['/livez']",
+            "mount.health: \"/livez\": /livez is the server's own",
+        ),
+        (
+            "[[mount]]\nprefix = '/'\ncomponent = 'c'\noperations = ['/api/x']",
+            "requests for it go to the mount at \"/api\"",
+        ),
+        (
             "[[mount]]\nprefix = '/x'\ncomponent = 'c'\ninstance_calls_max = 0",
             "mount.instance_calls_max",
         ),

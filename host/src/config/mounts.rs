@@ -1,5 +1,5 @@
-//! Mounts: from the `[[mount]]`s of the file to guests on paths, with the API among them. Owns what a
-//! prefix may be and the defaults of a mount.
+//! Mounts: from the `[[mount]]`s of the file to guests on paths, with the API among them. Owns the
+//! defaults and limits of a mount; which paths it may have is `prefixes`'.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::paths::Base;
+use super::prefixes::{self, check_prefix};
 use super::{CALLS_MAX, ConfigError, check, duration, fail};
 use crate::http::Auth;
 use crate::runtime::{Access, COMPONENT_BYTES_MAX, Limits, PERCENT_ALL, Priority};
@@ -19,8 +20,6 @@ use crate::storage;
 pub const BUILTIN_API: &str = "builtin:api";
 /// The world that all guests are of, so far.
 const WORLD: &str = "larder:guest/handler";
-/// Paths that are the host's own: no guest is mounted on them, or answers them.
-pub const HOST_PATHS: [&str; 4] = ["/livez", "/readyz", "/metrics", "/larder"];
 const API_HEALTH: [&str; 2] = ["/api/v1.health.ping", "/api/v1.health.ready"];
 const API_OPERATIONS: [&str; 8] = [
     "/api/v1.health.error",
@@ -32,9 +31,6 @@ const API_OPERATIONS: [&str; 8] = [
     "/api/v1.kv.namespace.get",
     "/api/v1.kv.set",
 ];
-/// Paths of a mount that are counted apart, and how long each may be: metrics stay small.
-const OPERATIONS_MAX: usize = 64;
-const OPERATION_BYTES_MAX: usize = 64;
 /// The built-in API keeps nothing between calls; a new instance now and then keeps memory tidy.
 const API_INSTANCE_CALLS_MAX: u32 = 1_000_000;
 const API_MEMORY_BYTES_MAX: usize = 128 << 20;
@@ -97,7 +93,7 @@ fn read_up_to(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileMount {
-    prefix: String,
+    pub(super) prefix: String,
     component: PathBuf,
     name: Option<String>,
     world: Option<String>,
@@ -105,9 +101,9 @@ pub struct FileMount {
     namespaces: BTreeMap<String, Access>,
     auth: Option<Auth>,
     #[serde(default)]
-    health: Vec<String>,
+    pub(super) health: Vec<String>,
     #[serde(default)]
-    operations: Vec<String>,
+    pub(super) operations: Vec<String>,
     call_ms_max: Option<u64>,
     memory_bytes_max: Option<usize>,
     host_calls_max: Option<u32>,
@@ -146,6 +142,7 @@ pub struct Api {
 /// The file's mounts, and the built-in API unless one of them is it or takes its place.
 pub fn resolve(found: Vec<FileMount>, api: &Api) -> Result<Vec<Mount>, ConfigError> {
     let mut mounts: Vec<Mount> = Vec::new();
+    prefixes::check(&found)?;
     for mount in found {
         if let Some(other) = mounts.iter().find(|other| other.prefix == mount.prefix) {
             let FileMount { prefix, component, .. } = mount;
@@ -231,7 +228,6 @@ fn resolve_one(mount: FileMount, api: &Api) -> Result<Mount, ConfigError> {
             return fail(format!("mount.namespaces.{name:?}: {error}"));
         }
     }
-    check_operations(&mount.operations, &mount.prefix)?;
     if let Some(calls) = mount.calls_max {
         check("mount.calls_max", calls as u64, 1..=CALLS_MAX as u64)?;
     }
@@ -269,49 +265,4 @@ fn limits(mount: &FileMount, base: Limits) -> Result<Limits, ConfigError> {
     check("mount.cpu_percent_max", limits.cpu_percent_max.into(), 1..=PERCENT_ALL.into())?;
     check("mount.instance_calls_max", limits.instance_calls_max.into(), 1..=u32::MAX.into())?;
     Ok(limits)
-}
-
-/// Operations become labels of metrics: few, short, and paths that the mount holds.
-fn check_operations(operations: &[String], prefix: &str) -> Result<(), ConfigError> {
-    if operations.len() > OPERATIONS_MAX {
-        return fail(format!(
-            "mount.operations: {} paths, at most {OPERATIONS_MAX} are counted apart; leave some out",
-            operations.len()
-        ));
-    }
-    for path in operations {
-        let wrong = |why: &str| fail(format!("mount.operations: {path:?}: {why}"));
-        if path.len() > OPERATION_BYTES_MAX {
-            return wrong(&format!("longer than {OPERATION_BYTES_MAX} bytes"));
-        }
-        if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return wrong("a path as requests have it holds visible ASCII characters only");
-        }
-        if prefix != "/" && !is_under(path, prefix) {
-            return wrong(&format!("not below the mount's prefix {prefix:?}"));
-        }
-    }
-    Ok(())
-}
-
-fn check_prefix(prefix: &str) -> Result<(), ConfigError> {
-    let wrong = |why: &str| fail(format!("mount.prefix = {prefix:?}: {why}"));
-    if !prefix.starts_with('/') {
-        return wrong("a prefix begins with a slash");
-    }
-    if prefix != "/" && (prefix.ends_with('/') || prefix.contains("//")) {
-        return wrong("a prefix has no empty parts and no slash at its end");
-    }
-    if !prefix.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#%\"<>\\^`{|}".contains(&byte)) {
-        return wrong("a prefix is a plain path, without query or encoded characters");
-    }
-    if let Some(path) = HOST_PATHS.iter().find(|path| is_under(prefix, path)) {
-        return wrong(&format!("{path} is the server's own"));
-    }
-    Ok(())
-}
-
-/// Whether `path` is `prefix` or lies below it.
-pub fn is_under(path: &str, prefix: &str) -> bool {
-    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -1,0 +1,91 @@
+//! Paths of mounts: which prefixes may be, and which paths reach the mount that names them. Knows no guest.
+
+use super::mounts::FileMount;
+use super::{ConfigError, fail};
+
+/// Paths that are the host's own: no guest is mounted on them, or answers them.
+pub const HOST_PATHS: [&str; 4] = ["/livez", "/readyz", "/metrics", "/larder"];
+/// Paths of a mount that are counted apart, and how long each may be: metrics stay small.
+const OPERATIONS_MAX: usize = 64;
+const OPERATION_BYTES_MAX: usize = 64;
+/// Where the built-in API is mounted, whatever else is.
+const API: &str = "/api";
+
+/// Checks all paths that mounts name besides their prefixes: a request for each must reach that mount.
+pub fn check(mounts: &[FileMount]) -> Result<(), ConfigError> {
+    for mount in mounts {
+        let operations = mount.operations.len();
+        if operations > OPERATIONS_MAX {
+            return fail(format!(
+                "mount.operations: {operations} paths, at most {OPERATIONS_MAX} are counted apart; leave some out"
+            ));
+        }
+        for path in &mount.operations {
+            if path.len() > OPERATION_BYTES_MAX {
+                return fail(format!(
+                    "mount.operations: {path:?}: longer than {OPERATION_BYTES_MAX} bytes"
+                ));
+            }
+            check_reached("mount.operations", path, &mount.prefix, mounts)?;
+        }
+        for path in &mount.health {
+            check_reached("mount.health", path, &mount.prefix, mounts)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a request for this path reaches the mount at this prefix.
+fn check_reached(
+    key: &str,
+    path: &str,
+    prefix: &str,
+    mounts: &[FileMount],
+) -> Result<(), ConfigError> {
+    let wrong = |why: &str| fail(format!("{key}: {path:?}: {why}"));
+    if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return wrong("a path as requests have it holds visible ASCII characters only");
+    }
+    if !path.starts_with('/') || !holds(prefix, path) {
+        return wrong(&format!("not below the mount's prefix {prefix:?}"));
+    }
+    if let Some(own) = HOST_PATHS.iter().find(|own| is_under(path, own)) {
+        return wrong(&format!("{own} is the server's own"));
+    }
+    let prefixes = mounts.iter().map(|mount| mount.prefix.as_str()).chain([API]);
+    let other = prefixes.filter(|other| holds(other, path)).max_by_key(|other| other.len());
+    match other {
+        Some(other) if other.len() > prefix.len() => {
+            wrong(&format!("requests for it go to the mount at {other:?}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a mount at this prefix is asked for this path, unless another is at a longer one.
+fn holds(prefix: &str, path: &str) -> bool {
+    prefix == "/" || is_under(path, prefix)
+}
+
+/// Checks that a prefix is one.
+pub fn check_prefix(prefix: &str) -> Result<(), ConfigError> {
+    let wrong = |why: &str| fail(format!("mount.prefix = {prefix:?}: {why}"));
+    if !prefix.starts_with('/') {
+        return wrong("a prefix begins with a slash");
+    }
+    if prefix != "/" && (prefix.ends_with('/') || prefix.contains("//")) {
+        return wrong("a prefix has no empty parts and no slash at its end");
+    }
+    if !prefix.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#%\"<>\\^`{|}".contains(&byte)) {
+        return wrong("a prefix is a plain path, without query or encoded characters");
+    }
+    if let Some(path) = HOST_PATHS.iter().find(|path| is_under(prefix, path)) {
+        return wrong(&format!("{path} is the server's own"));
+    }
+    Ok(())
+}
+
+/// Whether `path` is `prefix` or lies below it.
+pub fn is_under(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
