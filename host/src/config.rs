@@ -2,10 +2,12 @@
 //! key. Nothing after this looks at where a setting came from.
 
 mod listen;
+mod memory;
 mod mounts;
 mod paths;
 mod prefixes;
 mod settings;
+mod sizes;
 mod variables;
 
 use std::ffi::OsString;
@@ -14,11 +16,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use self::mounts::Api;
+pub use self::memory::{LimitOf, MemoryLimit};
 pub use self::mounts::{BUILTIN_API, Component, Mount};
 use self::paths::Base;
 pub use self::prefixes::{HOST_PATHS, is_under};
 pub use self::settings::{DataArgs, LogFormat, Settings};
+use self::sizes::Sizes;
 use self::variables::{TOKEN_VARIABLE, Variables};
 use crate::auth::Token;
 use crate::http::HttpLimits;
@@ -66,6 +69,8 @@ pub struct Config {
     pub compiler: Option<PathBuf>,
     /// Guests and their paths.
     pub mounts: Vec<Mount>,
+    /// The memory that sizes were taken from, where that is known.
+    pub memory: Option<MemoryLimit>,
     /// What is no error, but hardly meant.
     warnings: Vec<String>,
 }
@@ -91,25 +96,27 @@ impl Config {
         let (file, file_dir) = read_file(given.config.as_deref())?;
         parse_token(file.admin_token.as_deref(), "admin_token")?;
         let given = given.over(file.based(Base { dir: &file_dir, home })?);
-        let mut config = Self::of_settings(given)?;
+        let mut config = Self::of_settings(given, MemoryLimit::of_this_process())?;
         config.warnings.extend(variables.near_misses());
         Ok(config)
     }
 
-    /// Resolves the text of a file alone, whose paths count from `dir`.
+    /// Resolves the text of a file alone, whose paths count from `dir`, on a machine of any size.
     pub fn of_text(text: &str, dir: &Path) -> Result<Self, ConfigError> {
         let file = parse_file(text)?.based(Base { dir, home: None })?;
-        Self::of_settings(file)
+        Self::of_settings(file, None)
     }
 
-    fn of_settings(given: Settings) -> Result<Self, ConfigError> {
-        let http = http_limits(&given)?;
+    fn of_settings(given: Settings, memory: Option<MemoryLimit>) -> Result<Self, ConfigError> {
+        let sizes = Sizes::resolve(&given, memory.as_ref())?;
+        let http = http_limits(&given, sizes)?;
         let workers = workers(&given)?;
         let listen = given.listen.unwrap_or(([127, 0, 0, 1], 8624).into());
         let tls = tls_files(given.tls_certificate, given.tls_key)?;
         check_exposure(listen, &tls, given.plain_http.unwrap_or(false))?;
-        let api = Api { replaced_by: given.api, body_bytes_max: http.body_bytes_max };
-        Ok(Self {
+        let value_bytes_max = usize::try_from(sizes.body).unwrap_or(usize::MAX);
+        let server = mounts::Server { api: given.api, sizes };
+        let mut config = Self {
             listen,
             tls,
             data: given.data.unwrap_or(DATA_DEFAULT.into()),
@@ -119,11 +126,54 @@ impl Config {
             workers,
             http,
             metrics: given.metrics.unwrap_or(true),
-            storage: storage_options(given.storage_bytes_max, api.body_bytes_max)?,
+            storage: storage::Options {
+                bytes_max: sizes.storage,
+                value_bytes_max,
+                ..storage::Options::default()
+            },
             compiler: None,
-            mounts: mounts::resolve(given.mount, &api)?,
+            mounts: mounts::resolve(given.mount, &server)?,
+            memory,
             warnings: Vec::new(),
-        })
+        };
+        config.warnings = config.in_vain();
+        Ok(config)
+    }
+
+    /// Settings that may stand together, but of which one keeps another from having its effect.
+    fn in_vain(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let (drain, body) = (self.workers.drain_time_max, self.storage.value_bytes_max);
+        for Mount { name, calls_max, limits, component, .. } in &self.mounts {
+            if limits.call_time_max > drain {
+                found.push(format!(
+                    "mount {name:?}: a call may take {} ms (mount.call_ms_max), and a shutdown waits {} \
+                     (drain_ms_max): calls that take longer are cut short",
+                    limits.call_time_max.as_millis(),
+                    drain.as_millis()
+                ));
+            }
+            if let Some(calls) = calls_max.filter(|calls| *calls > self.http.calls_max) {
+                found.push(format!(
+                    "mount {name:?}: mount.calls_max = {calls} has no effect: all mounts together have \
+                     calls_max = {}",
+                    self.http.calls_max
+                ));
+            }
+            for (key, bytes) in [
+                ("memory_bytes_max", limits.memory_bytes_max),
+                ("host_bytes_max", limits.host_bytes_max),
+                ("answer_bytes_max", limits.answer_bytes_max),
+            ] {
+                if *component == Component::BuiltinApi && bytes < body {
+                    found.push(format!(
+                        "mount {name:?}: mount.{key} = {bytes} is less than the longest value \
+                         (body_bytes_max = {body}): calls that hold one in JSON fail"
+                    ));
+                }
+            }
+        }
+        found
     }
 
     /// Writes to the log what whoever runs the server should know of its settings.
@@ -131,25 +181,29 @@ impl Config {
         for warning in &self.warnings {
             tracing::warn!("{warning}");
         }
+        if let Some(MemoryLimit { bytes, of }) = &self.memory {
+            tracing::info!(
+                memory_bytes = bytes,
+                memory_of = %of,
+                bodies_bytes_max = self.http.bodies_bytes_max,
+                answers_bytes_max = self.http.answers_bytes_max,
+                "room for large bodies and answers: by default an eighth of this memory each"
+            );
+        }
     }
 }
 
-fn http_limits(given: &Settings) -> Result<HttpLimits, ConfigError> {
+fn http_limits(given: &Settings, sizes: Sizes) -> Result<HttpLimits, ConfigError> {
     let calls_max = count("calls_max", given.calls_max, 1024, CALLS_MAX)?;
-    let body_bytes_max = given.body_bytes_max.unwrap_or(8 << 20);
-    let bodies_bytes_max = given.bodies_bytes_max.unwrap_or(512 << 20);
-    let answers_bytes_max = given.answers_bytes_max.unwrap_or(512 << 20);
-    check("body_bytes_max", body_bytes_max, 1..=storage::VALUE_BYTES_MAX as u64)?;
-    check("bodies_bytes_max", bodies_bytes_max as u64, body_bytes_max..=1 << 40)?;
-    check("answers_bytes_max", answers_bytes_max as u64, body_bytes_max..=1 << 40)?;
+    let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     Ok(HttpLimits {
         calls_max,
         calls_waiting_max: 4 * calls_max,
         call_wait_max: duration("call_wait_ms_max", given.call_wait_ms_max, 1000)?,
-        body_bytes_max,
-        bodies_bytes_max,
+        body_bytes_max: sizes.body,
+        bodies_bytes_max: bytes(sizes.bodies),
         body_time_max: duration("body_ms_max", given.body_ms_max, 30_000)?,
-        answers_bytes_max,
+        answers_bytes_max: bytes(sizes.answers),
     })
 }
 
@@ -268,15 +322,4 @@ fn duration(key: &str, ms: Option<u64>, default_ms: u64) -> Result<Duration, Con
     let ms = ms.unwrap_or(default_ms);
     check(key, ms, 1..=MS_MAX)?;
     Ok(Duration::from_millis(ms))
-}
-
-fn storage_options(
-    bytes_max: Option<u64>,
-    body_bytes_max: u64,
-) -> Result<storage::Options, ConfigError> {
-    if let Some(bytes_max) = bytes_max {
-        check("storage_bytes_max", bytes_max, 1 << 20..=1 << 46)?;
-    }
-    let value_bytes_max = usize::try_from(body_bytes_max).unwrap_or(usize::MAX);
-    Ok(storage::Options { bytes_max, value_bytes_max, ..storage::Options::default() })
 }

@@ -156,7 +156,7 @@ async fn answers_that_nobody_takes_are_bounded_in_time_and_in_sum() {
         "--answer-ms-max",
         "2000",
         "--answers-bytes-max",
-        "20000000",
+        "40000000",
     ]));
     let value = "v".repeat(VALUE_BYTES);
     let client = Client::new(larder.address());
@@ -164,7 +164,7 @@ async fn answers_that_nobody_takes_are_bounded_in_time_and_in_sum() {
     let get =
         head(GET, "accept: application/msgpack\r\ncontent-length: 11\r\n") + "{\"key\":\"x\"}";
     let mut stalled = Vec::new();
-    for _ in 0..2 {
+    for _ in 0..4 {
         let mut stream = TcpStream::connect(larder.address()).await.unwrap();
         stream.write_all(get.as_bytes()).await.unwrap();
         stream.readable().await.unwrap();

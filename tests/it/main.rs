@@ -10,6 +10,7 @@ mod deferred;
 mod golden;
 mod guests;
 mod hostile;
+mod limits;
 mod logs;
 mod official_rust_client;
 mod operator;

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use larder_tests::{Client, Larder, Options, TOKEN, program};
+use larder_tests::{BEARER, Client, Larder, Options, TOKEN, guest_file, program};
 use serde_json::json;
 
 fn variable(name: &str, value: &str) -> Options {
@@ -29,6 +29,16 @@ fn what_cannot_be_is_refused_with_its_key() {
         ("tls_certificate = 'test.toml'\ntls_key = 'test.toml'", "there is no certificate in it"),
         ("body_bytes_max = 99999999999", "body_bytes_max"),
         ("storage_bytes_max = 1", "storage_bytes_max"),
+        ("bodies_bytes_max = 8000000", "one body, body_bytes_max = 8388608"),
+        ("answers_bytes_max = 33554432", "answers_bytes_max = 33554432: less than 33558528"),
+        (
+            "body_bytes_max = 2000000\nstorage_bytes_max = 1048576",
+            "storage_bytes_max = 1048576: less",
+        ),
+        (
+            "answers_bytes_max = 50000000\n[[mount]]\nprefix = '/x'\ncomponent = 'c'\nanswer_bytes_max = 50000001",
+            "an answer below \"/x\", mount.answer_bytes_max = 50000001",
+        ),
         ("log = 'larder=nonsense'", "log = "),
         ("log_format = 'xml'", "log_format"),
         ("admin_token = 'a b'", "admin_token"),
@@ -91,6 +101,33 @@ fn refused_with_its_key(cases: &[(&str, &str)]) {
     for (config, said) in cases {
         let answer = Larder::refused(Options::config(*config));
         assert!(answer.contains(said), "{said:?} in {answer:?} of {config:?}");
+    }
+}
+
+#[tokio::test]
+async fn sizes_that_nobody_set_follow_those_that_somebody_did() {
+    for config in ["body_bytes_max = 67108864", "storage_bytes_max = 1048576"] {
+        assert!(Larder::start_with(Options::config(config)).lives(), "{config}");
+    }
+    // A body that takes all the room that there is for bodies.
+    let larder = Larder::start_with(Options::config(
+        "body_bytes_max = 100001\nbodies_bytes_max = 100001\ncall_wait_ms_max = 60000",
+    ));
+    let body = json!({"key": "k", "value": "x".repeat(99_900)}).to_string();
+    let body = body.clone() + &" ".repeat(100_001 - body.len());
+    let headers = [BEARER, ("content-type", "application/json")];
+    let set = Client::new(larder.address()).send("POST", "/api/v1.kv.set", &headers, body).await;
+    assert_eq!(set.status, 200, "{set:?}");
+}
+
+#[tokio::test]
+async fn settings_without_an_effect_are_told_in_the_log() {
+    let component = guest_file("larder_test_guest");
+    let larder = Larder::start_with(Options::config(format!(
+        "calls_max = 10\ndrain_ms_max = 100\n[[mount]]\nprefix = '/test'\ncomponent = {component:?}\ncalls_max = 11\n"
+    )));
+    for said in ["mount.calls_max = 11 has no effect", "cut short"] {
+        larder.until_logged(said, 1).await;
     }
 }
 

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::paths::Base;
 use super::prefixes::{self, check_prefix};
+use super::sizes::{ROOM_BYTES_MAX, Sizes};
 use super::{CALLS_MAX, ConfigError, check, duration, fail};
 use crate::http::Auth;
 use crate::runtime::{Access, COMPONENT_BYTES_MAX, Limits, PERCENT_ALL, Priority};
@@ -108,7 +109,7 @@ pub struct FileMount {
     memory_bytes_max: Option<usize>,
     host_calls_max: Option<u32>,
     host_bytes_max: Option<usize>,
-    answer_bytes_max: Option<usize>,
+    pub(super) answer_bytes_max: Option<usize>,
     instance_calls_max: Option<u32>,
     calls_max: Option<usize>,
     cpu_percent_max: Option<u32>,
@@ -131,16 +132,31 @@ impl FileMount {
     }
 }
 
-/// What the API's mount depends on.
-pub struct Api {
-    /// A component in place of the built-in one.
-    pub replaced_by: Option<PathBuf>,
-    /// The longest body that it may be sent.
-    pub body_bytes_max: u64,
+/// What mounts depend on.
+pub struct Server {
+    /// A component in place of the built-in API.
+    pub api: Option<PathBuf>,
+    /// The sizes that all mounts share.
+    pub sizes: Sizes,
+}
+
+impl Server {
+    /// The limits of a mount that says nothing of them.
+    fn limits(&self) -> Limits {
+        let limits = Limits::default();
+        // What has no room is never sent.
+        let answer_bytes_max = limits.answer_bytes_max.min(bytes(self.sizes.answers));
+        Limits { answer_bytes_max, ..limits }
+    }
+}
+
+/// A number of bytes in memory.
+fn bytes(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
 }
 
 /// The file's mounts, and the built-in API unless one of them is it or takes its place.
-pub fn resolve(found: Vec<FileMount>, api: &Api) -> Result<Vec<Mount>, ConfigError> {
+pub fn resolve(found: Vec<FileMount>, server: &Server) -> Result<Vec<Mount>, ConfigError> {
     let mut mounts: Vec<Mount> = Vec::new();
     prefixes::check(&found)?;
     for mount in found {
@@ -151,35 +167,35 @@ pub fn resolve(found: Vec<FileMount>, api: &Api) -> Result<Vec<Mount>, ConfigErr
                 other.name
             ));
         }
-        if api.replaced_by.is_some() && mount.prefix == "/api" && !mount.is_builtin() {
+        if server.api.is_some() && mount.prefix == "/api" && !mount.is_builtin() {
             return fail(
                 "api: the file mounts a component of its own at /api; leave one of them out",
             );
         }
-        mounts.push(resolve_one(mount, api)?);
+        mounts.push(resolve_one(mount, server)?);
     }
     if !mounts.iter().any(|mount| mount.prefix == "/api") {
-        mounts.push(api_mount(api));
+        mounts.push(api_mount(server));
     }
     Ok(mounts)
 }
 
 /// The built-in API as it is mounted unless the file says otherwise.
-fn api_mount(api: &Api) -> Mount {
-    let limits = Limits::default();
-    let body_bytes_max = usize::try_from(api.body_bytes_max).unwrap_or(usize::MAX);
+fn api_mount(server: &Server) -> Mount {
+    let limits = server.limits();
+    let body = bytes(server.sizes.body);
     let limits = Limits {
         instance_calls_max: API_INSTANCE_CALLS_MAX,
         // As JSON a byte takes up to four, and the guest holds value and text at once.
-        memory_bytes_max: (12 * body_bytes_max).max(API_MEMORY_BYTES_MAX),
-        host_bytes_max: (6 * body_bytes_max).max(limits.host_bytes_max),
-        answer_bytes_max: (6 * body_bytes_max).max(limits.answer_bytes_max),
+        memory_bytes_max: (12 * body).max(API_MEMORY_BYTES_MAX),
+        host_bytes_max: (6 * body).max(limits.host_bytes_max),
+        answer_bytes_max: bytes(server.sizes.api_answer).max(limits.answer_bytes_max),
         ..limits
     };
     Mount {
         name: "api".to_owned(),
         prefix: "/api".to_owned(),
-        component: api.replaced_by.clone().map_or(Component::BuiltinApi, Component::File),
+        component: server.api.clone().map_or(Component::BuiltinApi, Component::File),
         namespaces: [("*".to_owned(), Access::Write)].into(),
         auth: Auth::Guest,
         health: API_HEALTH.map(str::to_owned).into(),
@@ -190,7 +206,7 @@ fn api_mount(api: &Api) -> Mount {
     }
 }
 
-fn resolve_one(mount: FileMount, api: &Api) -> Result<Mount, ConfigError> {
+fn resolve_one(mount: FileMount, server: &Server) -> Result<Mount, ConfigError> {
     check_prefix(&mount.prefix)?;
     if let Some(world) = mount.world.as_deref().filter(|world| *world != WORLD) {
         return fail(format!("mount.world = {world:?}: only {WORLD:?} is served"));
@@ -203,7 +219,7 @@ fn resolve_one(mount: FileMount, api: &Api) -> Result<Mount, ConfigError> {
         ));
     }
     let base = if builtin {
-        api_mount(api)
+        api_mount(server)
     } else {
         let path = mount.component.clone();
         let name =
@@ -219,7 +235,7 @@ fn resolve_one(mount: FileMount, api: &Api) -> Result<Mount, ConfigError> {
             health,
             operations,
             calls_max: None,
-            limits: Limits::default(),
+            limits: server.limits(),
             priority: Priority::Low,
         }
     };
@@ -262,6 +278,7 @@ fn limits(mount: &FileMount, base: Limits) -> Result<Limits, ConfigError> {
         cpu_percent_max: mount.cpu_percent_max.unwrap_or(base.cpu_percent_max),
     };
     check("mount.memory_bytes_max", limits.memory_bytes_max as u64, 64 << 10..=4 << 30)?;
+    check("mount.answer_bytes_max", limits.answer_bytes_max as u64, 0..=ROOM_BYTES_MAX)?;
     check("mount.cpu_percent_max", limits.cpu_percent_max.into(), 1..=PERCENT_ALL.into())?;
     check("mount.instance_calls_max", limits.instance_calls_max.into(), 1..=u32::MAX.into())?;
     Ok(limits)

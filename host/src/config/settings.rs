@@ -65,16 +65,18 @@ pub struct Settings {
     /// How long a body may take to arrive [default: 30000]
     #[arg(long, value_name = "MS")]
     pub body_ms_max: Option<u64>,
-    /// Longest body, and longest value [default: 8388608]
+    /// Longest body, and longest value [default: 8388608, or storage_bytes_max where that is less]
     #[arg(long, value_name = "BYTES")]
     pub body_bytes_max: Option<u64>,
-    /// Memory for large bodies, over all requests [default: 536870912]
+    /// Memory for large bodies, over all requests [default: an eighth of the memory that there is, or that
+    /// the cgroup may take: at least one body, at most 536870912]
     #[arg(long, value_name = "BYTES")]
     pub bodies_bytes_max: Option<usize>,
     /// How long a client may take for an answer [default: 60000]
     #[arg(long, value_name = "MS")]
     pub answer_ms_max: Option<u64>,
-    /// Memory for large answers that clients have not taken yet [default: 536870912]
+    /// Memory for large answers that clients have not taken yet; at least one answer of the API, up to four
+    /// times body_bytes_max in JSON [default: as for bodies]
     #[arg(long, value_name = "BYTES")]
     pub answers_bytes_max: Option<usize>,
     /// How long a shutdown waits for what runs [default: 10000]

@@ -213,9 +213,10 @@ impl Gate {
     }
 }
 
-/// Permits for so many bytes.
+/// Permits for so many bytes: enough for one that takes all of them.
 fn room(bytes: usize) -> Semaphore {
-    let units = usize::try_from(bytes as u64 / UNIT_BYTES).unwrap_or(Semaphore::MAX_PERMITS);
+    let units =
+        usize::try_from((bytes as u64).div_ceil(UNIT_BYTES)).unwrap_or(Semaphore::MAX_PERMITS);
     Semaphore::new(units.min(Semaphore::MAX_PERMITS))
 }
 

@@ -19,6 +19,7 @@ pub const TARGET: Target = Target {
 /// What resolves a text, under test.
 pub type Resolve = dyn Fn(&str) -> Result<Config, ConfigError>;
 
+const ANSWER_BYTES_MAX: usize = 1 << 40;
 const MS_MAX: u64 = 366 * 24 * 60 * 60 * 1000;
 
 /// A setting that is a number: its name, least, most, default, and where it went.
@@ -124,9 +125,16 @@ fn numbers(config: &Config, table: &Table) -> Result<(), String> {
             Some(other) => return Err(format!("{name} = {other:?}, and it was taken")),
             None => None,
         };
-        // As many workers as cores, and no bound on storage: these have no number for a default.
+        // As many workers as cores, and no bound on storage: these have no number for a default. Others
+        // follow what was told: a body fits the store, and room for answers those of mounts.
         let wanted = told.or((default > 0).then_some(default));
-        if wanted.is_some_and(|wanted| wanted != found) {
+        let follows = told.is_none()
+            && match name {
+                "body_bytes_max" => found < default,
+                "answers_bytes_max" => found > default,
+                _ => false,
+            };
+        if wanted.is_some_and(|wanted| wanted != found) && !follows {
             return Err(format!("{name} is {found}, not {wanted:?}"));
         }
         if (told.is_some() || default > 0) && !(least..=most).contains(&found) {
@@ -135,10 +143,11 @@ fn numbers(config: &Config, table: &Table) -> Result<(), String> {
     }
     let one = value_bytes_max(config);
     if config.workers.count == 0
+        || config.storage.bytes_max.is_some_and(|most| most < config.http.body_bytes_max)
         || config.http.bodies_bytes_max < one
         || config.http.answers_bytes_max < one
     {
-        return Err("no worker, or no room for one body or answer".to_owned());
+        return Err("no worker, or no room for one value, body or answer".to_owned());
     }
     if config.storage.value_bytes_max != one {
         return Err("a value may be longer or shorter than a body".to_owned());
@@ -197,6 +206,10 @@ fn mount_is_valid(mount: &Mount, all: &[Mount]) -> Result<(), String> {
     if !(1..=100).contains(&limits.cpu_percent_max) || mount.calls_max == Some(0) {
         return wrong("a share that is none, or more than all");
     }
+    let answer = limits.answer_bytes_max;
+    if answer > ANSWER_BYTES_MAX {
+        return wrong("an answer for which there is never room");
+    }
     if limits.call_time_max.is_zero() || ms(limits.call_time_max) > MS_MAX {
         return wrong("a time out of its range");
     }
@@ -217,9 +230,12 @@ fn mount_is_valid(mount: &Mount, all: &[Mount]) -> Result<(), String> {
 /// Whether the text holds nothing but numbers in their ranges, which must be taken.
 fn is_plain_and_valid(table: &Table) -> bool {
     let number = |name: &str| table.get(name).and_then(Value::as_integer);
-    let body = number("body_bytes_max").unwrap_or(8 << 20);
+    let storage = number("storage_bytes_max").unwrap_or(i64::MAX);
+    let body = number("body_bytes_max").unwrap_or(storage.min(8 << 20));
     let room = |name| number(name).unwrap_or(512 << 20);
-    let least = room("bodies_bytes_max").min(room("answers_bytes_max"));
+    let answer = body.saturating_mul(4).saturating_add(4 << 10);
+    let fits =
+        body <= storage && body <= room("bodies_bytes_max") && answer <= room("answers_bytes_max");
     let known = |(name, value): (&String, &Value)| {
         let Some((_, least, most, ..)) = NUMBERS.iter().find(|number| number.0 == *name) else {
             return false;
@@ -232,5 +248,5 @@ fn is_plain_and_valid(table: &Table) -> bool {
             _ => false,
         }
     };
-    body <= least && table.iter().all(known)
+    fits && table.iter().all(known)
 }

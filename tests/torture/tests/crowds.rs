@@ -111,6 +111,8 @@ fn siege(limits: [u64; 5], midst: impl FnOnce(&Larder)) -> Siege {
     let mut flags: Vec<_> =
         names.iter().zip(limits).map(|(name, ms)| format!("{name}={ms}")).collect();
     flags.push(format!("--answers-bytes-max={}", limits[4]));
+    // So that an answer of any body fits.
+    flags.push("--body-bytes-max=2097152".to_owned());
     let larder = Larder::start_with(Options { flags, ..Options::default() });
     let drip = Duration::from_millis(150);
     let server = Server { address: larder.address(), token: TOKEN.to_owned(), drip };

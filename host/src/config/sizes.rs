@@ -1,0 +1,168 @@
+//! Sizes that depend on each other: bodies, answers, and the room that all of them share. What nobody set
+//! follows what somebody did; what somebody set and cannot be is refused.
+
+use super::memory::MemoryLimit;
+use super::mounts::FileMount;
+use super::settings::Settings;
+use super::{ConfigError, check, fail};
+use crate::storage;
+
+/// Longest body by default, and at all.
+const BODY_BYTES: u64 = 8 << 20;
+const BODY_BYTES_MAX: u64 = storage::VALUE_BYTES_MAX as u64;
+/// Room for bodies and for answers by default: this part of the memory each, up to so much.
+const MEMORY_PART: u64 = 8;
+const ROOM_BYTES: u64 = 512 << 20;
+/// The most that all bodies or answers may take together.
+pub const ROOM_BYTES_MAX: u64 = 1 << 40;
+/// Each byte of a value may take so many in an answer of the API, as a number in JSON; and what else may
+/// be in one.
+const ANSWER_BYTES_A_BYTE: u64 = 4;
+const ANSWER_BYTES_BESIDES: u64 = 4 << 10;
+const STORAGE_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 46;
+
+/// Sizes that fit each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Longest body.
+    pub body: u64,
+    /// Room for bodies.
+    pub bodies: u64,
+    /// Longest answer of the API.
+    pub api_answer: u64,
+    /// Room for answers.
+    pub answers: u64,
+    /// Room for data, where it is limited.
+    pub storage: Option<u64>,
+}
+
+impl Sizes {
+    /// Takes what was set, and what follows from it and from the memory that there is.
+    pub fn resolve(given: &Settings, memory: Option<&MemoryLimit>) -> Result<Self, ConfigError> {
+        let storage = given.storage_bytes_max;
+        if let Some(storage) = storage {
+            check("storage_bytes_max", storage, STORAGE_BYTES)?;
+        }
+        let body = given.body_bytes_max.unwrap_or(BODY_BYTES.min(storage.unwrap_or(BODY_BYTES)));
+        check("body_bytes_max", body, 1..=BODY_BYTES_MAX)?;
+        if let Some(storage) = storage.filter(|storage| *storage < body) {
+            return fail(format!(
+                "storage_bytes_max = {storage}: less than one value of body_bytes_max = {body}; raise \
+                 it, or lower body_bytes_max"
+            ));
+        }
+        let room = memory.map_or(ROOM_BYTES, |memory| ROOM_BYTES.min(memory.bytes / MEMORY_PART));
+        let (answer, of) = largest_answer(given, body);
+        let whose = format!("one body, body_bytes_max = {body}");
+        let bodies = part("bodies_bytes_max", given.bodies_bytes_max, room, body, &whose)?;
+        let answers = part("answers_bytes_max", given.answers_bytes_max, room, answer, &of)?;
+        Ok(Self { body, bodies, api_answer: api_answer(body), answers, storage })
+    }
+}
+
+/// A room that was given, or by default `room`, in which one of `one` bytes must find a place.
+fn part(
+    key: &str,
+    given: Option<usize>,
+    room: u64,
+    one: u64,
+    whose: &str,
+) -> Result<u64, ConfigError> {
+    let Some(given) = given.map(|given| given as u64) else {
+        return Ok(room.max(one));
+    };
+    check(key, given, 1..=ROOM_BYTES_MAX)?;
+    if given < one {
+        return fail(format!(
+            "{key} = {given}: less than {one} bytes, which {whose}, may take; raise it, or lower that"
+        ));
+    }
+    Ok(given)
+}
+
+/// The longest answer of the API, with such a value in JSON.
+fn api_answer(body: u64) -> u64 {
+    body * ANSWER_BYTES_A_BYTE + ANSWER_BYTES_BESIDES
+}
+
+/// The largest answer that must be possible, and whose it is: the API's, and those of mounts for which a
+/// limit was set. One that a mount has by default follows the room.
+fn largest_answer(given: &Settings, body: u64) -> (u64, String) {
+    let of_mount = |mount: &FileMount| {
+        let bytes = mount.answer_bytes_max? as u64;
+        let prefix = &mount.prefix;
+        Some((bytes, format!("an answer below {prefix:?}, mount.answer_bytes_max = {bytes}")))
+    };
+    let api = given.mount.iter().find(|mount| mount.prefix == "/api");
+    let of_api = match api {
+        Some(mount) if !mount.is_builtin() || mount.answer_bytes_max.is_some() => None,
+        _ => Some((
+            api_answer(body),
+            format!(
+                "one answer of the API in JSON, {ANSWER_BYTES_A_BYTE} times body_bytes_max = {body} and more"
+            ),
+        )),
+    };
+    let least = (body, format!("an answer as long as a body, body_bytes_max = {body}"));
+    given
+        .mount
+        .iter()
+        .filter_map(of_mount)
+        .chain(of_api)
+        .fold(least, |most, one| if one.0 > most.0 { one } else { most })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::memory::LimitOf;
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn sizes(text: &str, memory_mib: u64) -> Result<Sizes, String> {
+        let given: Settings = toml::from_str(text).unwrap();
+        let memory = MemoryLimit { bytes: memory_mib * MIB, of: LimitOf::Machine };
+        Sizes::resolve(&given, Some(&memory)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn rooms_are_an_eighth_of_the_memory_but_hold_one_and_are_no_more_than_needed() {
+        for (memory, bodies, answers) in
+            [(64, 8, 32), (256, 32, 32), (1024, 128, 128), (65536, 512, 512)]
+        {
+            let sizes = sizes("", memory).unwrap();
+            let least = if answers == 32 { ANSWER_BYTES_BESIDES } else { 0 };
+            assert_eq!(sizes.bodies, bodies * MIB, "{memory}");
+            assert_eq!(sizes.answers, answers * MIB + least, "{memory}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_set_follows_what_somebody_did() {
+        let large = sizes("body_bytes_max = 67108864", 256).unwrap();
+        assert_eq!((large.bodies, large.answers), (64 * MIB, large.api_answer));
+        let mount = "[[mount]]\nprefix = '/x'\ncomponent = 'c'\nanswer_bytes_max = 1000000000";
+        assert_eq!(sizes(mount, 256).unwrap().answers, 1_000_000_000);
+        assert_eq!(sizes("storage_bytes_max = 1048576", 256).unwrap().body, MIB);
+        // Where the API is another's, an answer is as long as its limit says.
+        let own = "answers_bytes_max = 9000000\n[[mount]]\nprefix = '/api'\ncomponent = 'c'";
+        assert_eq!(sizes(own, 256).unwrap().answers, 9_000_000);
+        let narrow = format!("{}\nanswer_bytes_max = 9000000", own.replace("'c'", "'builtin:api'"));
+        assert_eq!(sizes(&narrow, 256).unwrap().answers, 9_000_000);
+    }
+
+    #[test]
+    fn what_somebody_set_and_has_no_place_is_refused_whatever_the_memory() {
+        for (text, key) in [
+            ("bodies_bytes_max = 8388607", "bodies_bytes_max"),
+            ("answers_bytes_max = 33558527", "answers_bytes_max"),
+            ("storage_bytes_max = 1048576\nbody_bytes_max = 1048577", "storage_bytes_max"),
+        ] {
+            for memory in [64, 65536] {
+                let error = sizes(text, memory).unwrap_err();
+                assert!(error.starts_with(key) && error.contains("body_bytes_max"), "{error}");
+            }
+        }
+        assert!(sizes("bodies_bytes_max = 8388608\nanswers_bytes_max = 33558528", 1).is_ok());
+    }
+}
