@@ -1,7 +1,11 @@
 //! The server's certificate and key: read from files, checked, and read anew while connections are
-//! served. Knows PEM and rustls; what travels inside is `http`'s.
+//! served. Knows rustls; what a file that cannot be used holds is `tls/files.rs`', what travels inside is
+//! `http`'s.
+
+mod files;
 
 use std::fmt;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -9,7 +13,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
-use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
+use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
@@ -30,11 +34,8 @@ pub enum TlsError {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        error: pem::Error,
+        error: String,
     },
-    /// The certificate's file holds none.
-    #[error("tls_certificate {}: there is no certificate in it; it takes PEM, the server's own first", .0.display())]
-    NoCertificate(PathBuf),
     /// Certificate and key cannot be used, alone or together.
     #[error("tls_certificate {}, tls_key {}: {error}", certificate.display(), key.display())]
     Unfit {
@@ -125,21 +126,28 @@ impl ResolvesServerCert for Current {
 
 fn read(files: &TlsFiles, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, TlsError> {
     let TlsFiles { certificate, key } = files;
-    let file = |key: &'static str, path: &Path| {
-        let path = path.to_owned();
-        move |error| TlsError::File { key, path: path.clone(), error }
-    };
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect)
-        .map_err(file("tls_certificate", certificate))?;
-    if chain.is_empty() {
-        return Err(TlsError::NoCertificate(certificate.clone()));
+    let chain = items::<CertificateDer<'static>>("tls_certificate", certificate)?;
+    let private = items::<PrivateKeyDer<'static>>("tls_key", key)?.swap_remove(0);
+    if provider.key_provider.load_private_key(private.clone_key()).is_err() {
+        let error = files::unusable_key(&private);
+        return Err(TlsError::File { key: "tls_key", path: key.clone(), error });
     }
-    let private = PrivateKeyDer::from_pem_file(key).map_err(file("tls_key", key))?;
     let certified = CertifiedKey::from_der(chain, private, provider);
     certified.map(Arc::new).map_err(|error| TlsError::Unfit {
         certificate: certificate.clone(),
         key: key.clone(),
         error,
     })
+}
+
+/// Everything of a kind that a file holds, at least one.
+fn items<T: PemObject + files::Kind>(key: &'static str, path: &Path) -> Result<Vec<T>, TlsError> {
+    let file = |error| TlsError::File { key, path: path.to_owned(), error };
+    let text = fs::read(path).map_err(|error| file(error.to_string()))?;
+    let text = files::without_mark(&text);
+    match T::pem_slice_iter(text).collect::<Result<Vec<T>, _>>() {
+        Ok(items) if !items.is_empty() => Ok(items),
+        Ok(_) => Err(file(files::none_of::<T>(text))),
+        Err(error) => Err(file(files::malformed(text, &error))),
+    }
 }

@@ -196,6 +196,90 @@ fn a_key_of_another_certificate_is_refused_at_the_start() {
     assert!(said.contains("tls_key") && said.contains("key.pem"), "{said}");
 }
 
+/// Keys that nobody has a use for.
+const ON_P521: &str = "\
+-----BEGIN PRIVATE KEY-----
+MIHuAgEAMBAGByqGSM49AgEGBSuBBAAjBIHWMIHTAgEBBEIBcP51KG4V4Aepn1LI
+QTSrGwLWWnGofdyjuEzVyw9reO3ySmcGFaNwGvsjZx0vqdAixrjD8sORA9g41b56
+gIuzT66hgYkDgYYABAGJkjvHx0Tw2NRJJ1IVxVld1fpQ54kcCY8IEnX0qf5T94Tu
+r4PsELG+g4b1RphY/znuMKT1SurnNNNEim+MT4vd+QAOUMF35pZFdy7fRMiHw9Hl
+siVXSvd5M7mNZfI1VUBiXhtW0lGWZ45apmTV2bjN/yQiyEpbyqBgDUnfmuYfS8Pv
+eg==
+-----END PRIVATE KEY-----
+";
+const RSA_1024: &str = "\
+-----BEGIN PRIVATE KEY-----
+MIICeAIBADANBgkqhkiG9w0BAQEFAASCAmIwggJeAgEAAoGBAMYyiaN2SAEAzcP2
+J1eV5uzyQA/UeHCx8EG6TxgSihXBtGxCVNB0aIq2oeyWBWyd52aRzSii52DWFKF3
+xexGobnqsqe4g4LuLPIeHtCopgolu7Cn8F5YBTKHnKhu4a42UrzLA7uQw72fvbhR
+0SXVlqO3PwLrE3RPX3H5JRNCDp4LAgMBAAECgYEAg4XR9JlvWssPwPS+Us70+VQg
+0uBqNE7AYr2h8xWKcLmkYxr5cYNuRG7BsWA0pUl734LtpAPGi2pFMolq3Epa0vrZ
+a+1Q4z6I2Ag28ZP/7KlkB5FAKyHVZU4xHABEZXGjGMngiZU4z1ZGG4bbjaXMdq8l
+s6SseApHenIhcLwmZBECQQD4cbtMyxIiSCluuw4d7cSxVjf3zEGVpcbgfwmq1hc1
+e9IlFLTm1cuLlxUJSLLg/1v97cHrY6KtdrC4fngI6nj3AkEAzDmbp6avE/1rzZfP
+DQM2k+6DYctj3foVy8kdHYo4U3hCtwUgdZ7aPoBD9wL6Q6gTv8pJHqwVKzHlKXWC
+MlRyjQJAbZRsUmC3LNu7OpXSkizPNpCauvcibkjiQR6HOwyWzAZDGAvcBnyB/J20
+r5WbIFZBUuzNPW+CzxOsupM9imEw3QJBALa2y8ZA4N7Xmn2EVqBjwY60lCMInz7Y
+ImwCcOQe56n2LGomUhYpm0TT6Pq0VUf2tkSfLLAecYoFx+tB0MxKtXkCQQCiepGx
+vss+G0JEZJA0CJ8qzsMovoBXGeAtn4OT4UVl2NIZhyhtujbJ+c5zWPuZfj2W65It
+EUk9XYRFjYWmZrFa
+-----END PRIVATE KEY-----
+";
+const ENCRYPTED: &str = "\
+-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIGbMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAhTBlIqGsT0PAICCAAw
+DAYIKoZIhvcNAgkFADAdBglghkgBZQMEASoEEM9tE7vdzWXWLzAvtNcUIzUEQNxE
+uL6sMFdY6wYfWaKoE8oCkEXG0JVqVPbTo4HC+JHuEs2KJTQA6FrrFXPX8CRqlct4
+aiOLA3ylZrWHMdGdgLg=
+-----END ENCRYPTED PRIVATE KEY-----
+";
+const ENCRYPTED_IN_THE_OLD_WAY: &str = "\
+-----BEGIN EC PRIVATE KEY-----
+Proc-Type: 4,ENCRYPTED
+DEK-Info: AES-128-CBC,E7D38B1D37A8843A29B1553FD43D4D43
+
+oMVGh3cpqY5NeXtdZfIP2FaCw5Hyb9xW/ln1DgIsz6P/UsKyOJUV11Vrf/bTTyfx
+9to+TReeQQ46zzBlg+CO46b/Kz9eUdTsW8W7Oakcqaq++zqJX1AWfSGgFry/9JLx
+jEKUybtJ6hzsp4bgq71P31rU6rfRIU5PmFudMcO7OsY=
+-----END EC PRIVATE KEY-----
+";
+
+#[test]
+fn a_key_that_cannot_be_used_is_told_by_what_it_is() {
+    let identity = Identity::new();
+    let sound = fs::read_to_string(identity.file("key.pem")).unwrap();
+    let certificate = fs::read_to_string(identity.file("cert.pem")).unwrap();
+    let cut = &sound[..sound.len() - 30];
+    let damaged = sound.replace("\nM", "\n!");
+    for (key, said) in [
+        (ON_P521, "an elliptic key on P-521 cannot be used; RSA of 2048 to 4096 bits"),
+        (RSA_1024, "an RSA key of 1024 bits cannot be used; RSA of 2048 to 4096 bits"),
+        (ENCRYPTED, "the key is encrypted"),
+        (ENCRYPTED_IN_THE_OLD_WAY, "the key is encrypted"),
+        (cut, "it is cut short: the line -----END PRIVATE KEY----- is missing"),
+        (&damaged, "it is damaged"),
+        (&certificate, "there is no private key in it"),
+        ("", "there is no private key in it; it takes PEM: it is empty"),
+        ("0\u{82}", "it seems to be DER"),
+    ] {
+        fs::write(identity.file("key.pem"), key).unwrap();
+        let told = Larder::refused(identity.options(&[]));
+        assert!(told.contains("tls_key ") && told.contains(said), "{said:?} in {told:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_mark_that_editors_put_before_a_text_does_not_matter() {
+    let identity = Identity::new();
+    for name in ["cert.pem", "key.pem"] {
+        let text = fs::read_to_string(identity.file(name)).unwrap();
+        fs::write(identity.file(name), format!("\u{feff}{text}")).unwrap();
+    }
+    let larder = Larder::start_with(identity.options(&[]));
+    let mut stream = connect(&larder, &identity.certificate, b"http/1.1").await.unwrap();
+    assert!(ping(&mut stream).await.starts_with("HTTP/1.1 200"));
+}
+
 #[test]
 fn plain_http_off_loopback_is_served_only_when_asked_for_by_name() {
     let open = || Some("0.0.0.0:0".to_owned());
