@@ -1,4 +1,4 @@
-//! Servers that may take less memory than the machine has.
+//! Servers that may take less than the machine has: of memory, of address space.
 
 use std::path::PathBuf;
 
@@ -72,5 +72,18 @@ async fn a_server_in_a_small_control_group_bears_many_who_take_no_answer() {
     assert!(tokio::task::block_in_place(|| larder.terminate()).success());
     drop(larder);
     drop(group);
+}
+
+#[test]
+fn address_space_that_cannot_be_reserved_is_told_with_the_settings_that_decide() {
+    // In units of 1 KiB: 800 GB, less than either needs by default.
+    let limited = |config: &str| {
+        let wrapper = after("ulimit -v 800000000");
+        Larder::refused(Options { wrapper, ..Options::config(config) })
+    };
+    let said = limited("");
+    assert!(said.contains("cannot map") && said.contains("storage_bytes_max"), "{said}");
+    let said = limited("storage_bytes_max = 1000000000");
+    assert!(said.contains("guests' memory") && said.contains("calls_max"), "{said}");
 }
 

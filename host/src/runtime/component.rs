@@ -33,7 +33,7 @@ pub const COMPONENT_BYTES_MAX: usize = 64 << 20;
 pub enum LoadError {
     /// The engine could not be built; most often address space is short.
     #[error(
-        "cannot set up the WebAssembly engine: {0:#}; allow more virtual memory or lower calls_max"
+        "cannot reserve address space for the guests' memory: {0:#}; allow more (ulimit -v), or lower calls_max and workers"
     )]
     Engine(wasmtime::Error),
     /// The ticker's thread could not be started.
