@@ -53,6 +53,8 @@ fn main() -> ExitCode {
 }
 
 fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
+    // Such a file is as good as a full disk.
+    faults::tell_size_limits();
     let mut config = Config::resolve(settings, std::env::vars_os())?;
     config.compiler = Some(std::env::current_exe()?);
     // To the end of this function, so that the last lines are written too.

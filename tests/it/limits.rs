@@ -1,14 +1,19 @@
-//! Servers that may take less than the machine has: of memory, of address space.
+//! Servers that may take less than the machine has: of memory, of address space, of a file's length.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use larder_tests::{Client, Larder, Metrics, Options, TOKEN};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
 
 const SET: &str = "/api/v1.kv.set";
 const GET: &str = "/api/v1.kv.get";
+const PATIENCE: Duration = Duration::from_secs(20);
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 const GROUP_BYTES: u64 = 256 << 20;
 
 /// Commands of a shell that the server's process runs first.
@@ -85,5 +90,39 @@ fn address_space_that_cannot_be_reserved_is_told_with_the_settings_that_decide()
     assert!(said.contains("cannot map") && said.contains("storage_bytes_max"), "{said}");
     let said = limited("storage_bytes_max = 1000000000");
     assert!(said.contains("guests' memory") && said.contains("calls_max"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_may_not_grow_is_a_full_store_until_it_may() {
+    let limit = "--fsize=30000000:unlimited".to_owned();
+    let wrapper = vec!["prlimit".to_owned(), limit];
+    let mut larder = Larder::start_with(Options { wrapper, ..Options::default() });
+    let client = Client::new(larder.address());
+    let value = "v".repeat(3_000_000);
+    let mut number = 0;
+    let set = async |number: u32| {
+        client.post(SET, &json!({"key": number.to_string(), "value": value})).await.status
+    };
+    let refused = loop {
+        match set(number).await {
+            200 => number += 1,
+            status => break status,
+        }
+        assert!(number < 100, "the file has no limit");
+    };
+    assert_eq!((refused, client.get("/readyz").await.status), (507, 503));
+    assert_eq!(client.post(GET, &json!({"key": "0"})).await.status, 200);
+    assert_eq!(client.post("/api/v1.kv.delete", &json!({"key": "0"})).await.status, 200);
+    let unlimited = Rlimit { current: None, maximum: None };
+    let pid = Pid::from_raw(larder.id().cast_signed());
+    prlimit(pid, Resource::Fsize, unlimited).unwrap();
+    let ready = async {
+        while client.get("/readyz").await.status != 200 {
+            sleep(LOOK_INTERVAL).await;
+        }
+    };
+    timeout(PATIENCE, ready).await.expect("ready again");
+    assert_eq!(set(number).await, 200);
+    assert!(tokio::task::block_in_place(|| larder.terminate()).success());
 }
 

@@ -72,12 +72,14 @@ impl From<heed::Error> for Error {
     }
 }
 
-/// Whether the map or the disk has no room: what LMDB recovers from when something is deleted.
+/// Whether the map, the disk or the file may hold no more: what LMDB recovers from when something is deleted.
 pub fn is_full(error: &heed::Error) -> bool {
-    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     match error {
         heed::Error::Mdb(heed::MdbError::MapFull) => true,
-        heed::Error::Io(error) => matches!(error.kind(), StorageFull | QuotaExceeded),
+        heed::Error::Io(error) => {
+            matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+        }
         _ => false,
     }
 }

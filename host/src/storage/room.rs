@@ -8,6 +8,7 @@ use std::path::Path;
 
 use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
 use rustix::io::{Errno, retry_on_intr};
+use rustix::process::{Resource, getrlimit};
 
 use super::directory::data_file;
 use super::error::is_full;
@@ -77,7 +78,7 @@ impl Room {
     fn promises_no_more(&self) -> Option<bool> {
         let file = self.file.as_ref()?;
         let end = file.metadata().ok()?.len() + ROOM_BYTES;
-        Some(matches!(promise(file, end), Err(Errno::NOSPC | Errno::DQUOT)))
+        Some(promise(file, end).is_err_and(is_no_room))
     }
 
     /// Whether there is room for more data in a file whose last page ends at `end`, and for deletes
@@ -111,7 +112,7 @@ impl Room {
     fn reserve(&mut self, end: u64) -> Option<()> {
         match promise(self.file.as_ref()?, end) {
             Ok(()) => self.reserved = self.reserved.max(end),
-            Err(Errno::NOSPC | Errno::DQUOT) => return None,
+            Err(error) if is_no_room(error) => return None,
             Err(_) => {
                 // A file system that makes no promises: what it holds is found out by writing.
                 self.file = None;
@@ -145,8 +146,18 @@ impl Room {
     }
 }
 
-/// Has the file system promise room for `file` up to `end`, however many signals come meanwhile.
+/// Whether there is no more room: on the disk, in a quota, or because no file may be longer, as by a
+/// limit of the process or of the file system.
+fn is_no_room(error: Errno) -> bool {
+    matches!(error, Errno::NOSPC | Errno::DQUOT | Errno::FBIG)
+}
+
+/// Has the file system promise room for `file` up to `end`, however many signals come meanwhile. It does
+/// so beyond the process's own limit for files too, which only a write would find.
 fn promise(file: &File, end: u64) -> Result<(), Errno> {
+    if getrlimit(Resource::Fsize).current.is_some_and(|limit| limit < end) {
+        return Err(Errno::FBIG);
+    }
     retry_on_intr(|| fallocate(file, FallocateFlags::KEEP_SIZE, 0, end))
 }
 
