@@ -14,7 +14,7 @@ use larder::clock::Clock;
 use larder::config::{Config, Settings};
 use larder::server::{self, Server};
 use larder::tls::Tls;
-use larder::{console, faults, logging, memory, runtime, tools};
+use larder::{console, faults, logging, memory, program, runtime, tools};
 use mimalloc::MiMalloc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -56,7 +56,7 @@ fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
     // Such a file is as good as a full disk.
     faults::tell_size_limits();
     let mut config = Config::resolve(settings, std::env::vars_os())?;
-    config.compiler = Some(std::env::current_exe()?);
+    config.compiler = Some(program::path());
     // To the end of this function, so that the last lines are written too.
     let _log = logging::start(&config.log, config.log_format)?;
     config.log();

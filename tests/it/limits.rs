@@ -1,9 +1,11 @@
-//! Servers that may take less than the machine has: of memory, of address space, of a file's length.
+//! Servers that may take less than the machine has: of memory, of address space, of a file's length; and
+//! ones without `/proc`.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
-use larder_tests::{Client, Larder, Metrics, Options, TOKEN};
+use larder_tests::{Client, Larder, Metrics, Options, TOKEN, guest_file};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
@@ -126,3 +128,20 @@ async fn a_file_that_may_not_grow_is_a_full_store_until_it_may() {
     assert!(tokio::task::block_in_place(|| larder.terminate()).success());
 }
 
+#[tokio::test]
+async fn a_server_without_proc_serves_and_compiles_guests() {
+    let hide = "mount -t tmpfs none /proc";
+    let may = Command::new("unshare").args(["-rm", "sh", "-c", hide]).status();
+    if !may.is_ok_and(|status| status.success()) {
+        eprintln!("not tried: /proc cannot be hidden here");
+        return;
+    }
+    let mut wrapper = vec!["unshare".to_owned(), "-rm".to_owned()];
+    wrapper.extend(after(hide));
+    let component = guest_file("larder_test_guest");
+    let config = format!("[[mount]]\nprefix = '/test'\ncomponent = {component:?}\nauth = 'none'\n");
+    let larder = Larder::start_with(Options { wrapper, ..Options::config(config) });
+    let client = Client::new(larder.address());
+    assert_eq!(client.post(SET, &json!({"key": "k", "value": "v"})).await.status, 200);
+    assert_eq!(client.get("/readyz").await.status, 200);
+}

@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::config::{self, ConfigError, DataArgs};
 use crate::console::say;
 use crate::faults;
+use crate::program;
 use crate::storage;
 use crate::storage::tools::{self, Findings, Unpublished};
 
@@ -110,7 +111,7 @@ fn check(dir: &Path) -> Result<ExitCode, Box<dyn Error>> {
     if std::env::var_os(CHECKER).is_some() {
         return check_here(dir);
     }
-    let mut checker = Process::new(std::env::current_exe()?);
+    let mut checker = Process::new(program::path());
     checker.arg("check").arg("--data").arg(dir).env(CHECKER, "1").stdin(Stdio::null());
     let status = checker.status()?;
     match (status.code(), status.signal()) {
