@@ -2,9 +2,10 @@
 //! once, and says why. Owns three signals; knows nothing of what is stored.
 //!
 //! LMDB reads the file through a map. Behind the end of a file that was cut short, or at an address
-//! that damaged bytes make up, the system sends SIGBUS or SIGSEGV; where LMDB itself sees that
-//! something cannot be, it aborts. Nothing can be mended then, and nothing acknowledged is lost by
-//! ending: a restart finds the last commit.
+//! that damaged bytes make up, the system sends SIGBUS or SIGSEGV. Nothing can be mended then, and
+//! nothing acknowledged is lost by ending: a restart finds the last commit. All other faults end the
+//! process as the system has it, with a core where it keeps some; aborts too, since LMDB is built without
+//! its assertions.
 #![expect(unsafe_code, reason = "signals are handled by functions that may use next to nothing")]
 
 use std::mem::MaybeUninit;
@@ -19,9 +20,6 @@ pub const EXIT_DAMAGED: i32 = 74;
 const DAMAGED: &[u8] =
     b"larder: the data file is damaged: it could not be read where it is mapped; \
 nothing was lost by ending here. Stop the server, run `larder check`, and restore a backup.\n";
-const ABORTED: &[u8] =
-    b"larder: aborted; if the line above is an assertion in mdb.c, the data file is \
-damaged: stop the server, run `larder check`, and restore a backup.\n";
 const SIGNALS: [c_int; 3] = [libc::SIGBUS, libc::SIGSEGV, libc::SIGABRT];
 /// How long the log has for what led to an abort, and whoever reads it to make room.
 const LAST_WORDS_MS: c_int = 100;
@@ -60,16 +58,22 @@ pub fn tell_size_limits() {
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
 
-/// Ends the process when the fault is the data file's; else puts back what was there before, and
-/// returns to the instruction that faults, which does so again.
+/// Ends the process when the fault is the data file's. Else puts back what was there before, and the
+/// instruction that faults does so again when this returns; a signal that somebody sent is sent again.
 extern "C" fn handle(signal: c_int, info: *mut siginfo_t, _context: *mut c_void) {
-    if signal == libc::SIGABRT {
-        // SAFETY: poll may be called in a handler, and waits for nothing here but time.
-        unsafe { libc::poll(ptr::null_mut(), 0, LAST_WORDS_MS) };
-        end(ABORTED);
-    }
     // SAFETY: the system passes a valid structure to handlers that were installed with SA_SIGINFO.
-    let address = unsafe { (*info).si_addr() } as usize;
+    let (code, address) = unsafe { ((*info).si_code, (*info).si_addr() as usize) };
+    if code <= 0 {
+        // SAFETY: all of them may be called in a handler, and the signal is not held back while this runs.
+        unsafe {
+            if signal == libc::SIGABRT {
+                libc::poll(ptr::null_mut(), 0, LAST_WORDS_MS);
+            }
+            libc::signal(signal, libc::SIG_DFL);
+            libc::raise(signal);
+        }
+        return;
+    }
     if in_data_file(address) {
         end(DAMAGED);
     }

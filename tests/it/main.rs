@@ -7,6 +7,7 @@ mod components;
 mod conformance;
 mod crowds;
 mod deferred;
+mod faults;
 mod golden;
 mod guests;
 mod hostile;
