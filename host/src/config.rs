@@ -58,6 +58,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Worker threads, and how they serve connections.
     pub workers: Workers,
+    /// How long a shutdown goes on serving while the server is not ready.
+    pub shutdown_delay: Duration,
     /// Limits of the request path.
     pub http: HttpLimits,
     /// Whether metrics can be read.
@@ -114,6 +116,8 @@ impl Config {
         let listen = given.listen.unwrap_or(([127, 0, 0, 1], 8624).into());
         let tls = tls_files(given.tls_certificate, given.tls_key)?;
         check_exposure(listen, &tls, given.plain_http.unwrap_or(false))?;
+        let shutdown_delay = given.shutdown_delay_ms.unwrap_or(0);
+        check("shutdown_delay_ms", shutdown_delay, 0..=MS_MAX)?;
         let value_bytes_max = usize::try_from(sizes.body).unwrap_or(usize::MAX);
         let server = mounts::Server { api: given.api, sizes };
         let mut config = Self {
@@ -124,6 +128,7 @@ impl Config {
             log: given.log.unwrap_or("info".to_owned()),
             log_format: given.log_format.unwrap_or(LogFormat::Auto),
             workers,
+            shutdown_delay: Duration::from_millis(shutdown_delay),
             http,
             metrics: given.metrics.unwrap_or(true),
             storage: storage::Options {

@@ -23,7 +23,7 @@ use crate::http::{Calls, Exposure, Gate, HEALTH_CALLS_MAX, HttpLimits, Operator,
 use crate::runtime::{Compiler, EngineOptions, Grants, GuestConfig, LoadError, Runtime};
 use crate::storage::{self, NamespaceName, OpenError, Operation, Storage};
 use crate::tls::{Tls, TlsError};
-use crate::workers::Workers;
+use crate::workers::{Serving, Workers};
 
 /// The built-in guest, as the build put it into this program.
 pub(crate) const BUILTIN_API: &[u8] = include_bytes!(env!("LARDER_API_WASM"));
@@ -92,6 +92,7 @@ pub struct Server {
     limits: HttpLimits,
     metrics: bool,
     workers: Workers,
+    shutdown_delay: Duration,
     token_file: Option<PathBuf>,
     tokens: Arc<Tokens>,
     control: Option<Control>,
@@ -150,6 +151,7 @@ impl Server {
             limits: config.http,
             metrics: config.metrics,
             workers: config.workers,
+            shutdown_delay: config.shutdown_delay,
             token_file,
             tokens,
             control,
@@ -174,8 +176,8 @@ impl Server {
         &self.storage
     }
 
-    /// Serves until `shutdown` is ready, then finishes what runs, within the drain's limit, and
-    /// closes the store.
+    /// Serves until `shutdown` is ready, and for the delay that was set while it is not ready any more;
+    /// then finishes what runs, within the drain's limit, and closes the store.
     pub async fn serve(
         self,
         listener: TcpListener,
@@ -200,13 +202,14 @@ impl Server {
             limits,
             metrics,
             workers,
+            shutdown_delay,
             tokens,
             control,
             ..
         } = self;
         let control = serve_control(control, tokens);
         let address = listener.local_addr().map_err(system("serve"))?;
-        let serving = Arc::default();
+        let serving = Arc::<Serving>::default();
         let operator = Operator::new(
             storage.clone(),
             clock,
@@ -215,6 +218,12 @@ impl Server {
             Exposure::at(address.ip(), metrics),
         );
         let gate = Arc::new(Gate::new(routes, authenticator, limits, operator));
+        let shutdown = async {
+            shutdown.await;
+            // Whoever asks whether it is ready hears of it before the port closes.
+            serving.stop();
+            tokio::time::sleep(shutdown_delay).await;
+        };
         let over = async {
             tokio::select! {
                 () = shutdown => None,

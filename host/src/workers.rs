@@ -88,6 +88,13 @@ impl Serving {
         self.open.load(Ordering::Relaxed)
     }
 
+    /// Begins a shutdown: from now on the server is not ready, though it serves on.
+    pub fn stop(&self) {
+        if !self.stopping.swap(true, Ordering::AcqRel) {
+            tracing::info!("shutting down");
+        }
+    }
+
     /// Whether the shutdown has begun.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
@@ -119,8 +126,7 @@ impl Workers {
             error = accept(&listener, &threads, &connections, serving) => return Err(error),
         };
         // Before anybody can hear of it.
-        serving.stopping.store(true, Ordering::Release);
-        tracing::info!("shutting down");
+        serving.stop();
         drop(listener);
         stop.send_replace(true);
         join(threads, self.drain_time_max).await;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use larder_tests::{Client, Larder, Options, TOKEN, guest_file};
+use larder_tests::{Client, Larder, Metrics, Options, TOKEN, guest_file};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,6 +16,7 @@ const ROUNDS: usize = 5;
 const ACKNOWLEDGED_A_ROUND: usize = 150;
 const SET: &str = "/api/v1.kv.set";
 const GET: &str = "/api/v1.kv.get";
+const NOT_READY: &[u8] = b"not ready: the server is shutting down\n";
 
 /// What a writer knows of its key: the last acknowledged write, and what may have come after it.
 #[derive(Clone, Debug, Default)]
@@ -172,6 +173,32 @@ async fn a_second_signal_exits_at_once() {
     let exited = tokio::task::block_in_place(|| larder.wait());
     assert_eq!((exited.code(), call.await.unwrap()), (Some(130), None));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_with_a_delay_serves_on_and_tells_that_it_is_not_ready() {
+    let mut larder = Larder::start_with(Options::flags(&["--shutdown-delay-ms", "600000"]));
+    let old = Client::new(larder.address());
+    assert_eq!(old.get("/readyz").await.status, 200);
+    larder.signal(Signal::TERM);
+    larder.until_logged("shutting down", 1).await;
+    for client in [old, Client::new(larder.address())] {
+        let ready = client.get("/readyz").await;
+        assert_eq!((ready.status, &ready.body[..]), (503, NOT_READY));
+        assert_eq!(client.post(SET, &json!({"key": "k", "value": "v"})).await.status, 200);
+        assert_eq!(client.get("/livez").await.status, 200);
+        assert_eq!(Metrics::of(&client).await.sum("larder_ready", &[]), 0.0);
+    }
+    larder.signal(Signal::TERM);
+    assert_eq!(tokio::task::block_in_place(|| larder.wait()).code(), Some(130));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_s_delay_ends_by_itself() {
+    let mut larder = Larder::start_with(Options::flags(&["--shutdown-delay-ms", "200"]));
+    let exited = tokio::task::block_in_place(|| larder.terminate());
+    assert_eq!(exited.code(), Some(0));
+}
+
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_cuts_no_answer_short_while_the_client_sends_on() {

@@ -39,6 +39,7 @@ fn what_cannot_be_is_refused_with_its_key() {
             "answers_bytes_max = 50000000\n[[mount]]\nprefix = '/x'\ncomponent = 'c'\nanswer_bytes_max = 50000001",
             "an answer below \"/x\", mount.answer_bytes_max = 50000001",
         ),
+        ("shutdown_delay_ms = 99999999999", "shutdown_delay_ms"),
         ("log = 'larder=nonsense'", "log = "),
         ("log_format = 'xml'", "log_format"),
         ("admin_token = 'a b'", "admin_token"),

@@ -79,6 +79,10 @@ pub struct Settings {
     /// times body_bytes_max in JSON [default: as for bodies]
     #[arg(long, value_name = "BYTES")]
     pub answers_bytes_max: Option<usize>,
+    /// How long a shutdown goes on serving, new connections too, while /readyz tells that it is not ready;
+    /// for balancers that need a while to see it. Only then what runs is finished [default: 0]
+    #[arg(long, value_name = "MS")]
+    pub shutdown_delay_ms: Option<u64>,
     /// How long a shutdown waits for what runs [default: 10000]
     #[arg(long, value_name = "MS")]
     pub drain_ms_max: Option<u64>,
@@ -130,6 +134,7 @@ impl Settings {
             bodies_bytes_max,
             answer_ms_max,
             answers_bytes_max,
+            shutdown_delay_ms,
             drain_ms_max,
             metrics,
             storage_bytes_max,
