@@ -68,9 +68,7 @@ fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
         let (terminate, interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let listener = server::bind(address)?;
-        if let Some(tls) = server.tls() {
-            tokio::spawn(reload(tls, signal(SignalKind::hangup())?));
-        }
+        tokio::spawn(reload(server.tls(), signal(SignalKind::hangup())?));
         announce(&server, listener.local_addr()?);
         server.serve(listener, signalled(terminate, interrupt)).await?;
         Ok(())
@@ -92,12 +90,14 @@ fn announce(server: &Server, address: SocketAddr) {
     }
 }
 
-/// Reads the certificate anew whenever the signal comes.
-async fn reload(tls: Tls, mut hangup: Signal) {
+/// Reads the certificate anew whenever the signal comes. Without one the signal has nothing to do, and
+/// must not end the server as it does by default.
+async fn reload(tls: Option<Tls>, mut hangup: Signal) {
     while hangup.recv().await.is_some() {
-        match tls.reload() {
-            Ok(()) => tracing::info!("the certificate was read anew"),
-            Err(error) => {
+        match tls.as_ref().map(Tls::reload) {
+            None => tracing::info!("SIGHUP: there is no certificate to be read anew"),
+            Some(Ok(())) => tracing::info!("the certificate was read anew"),
+            Some(Err(error)) => {
                 tracing::error!(%error, "the certificate cannot be used; the one of before stays");
             }
         }

@@ -199,6 +199,14 @@ async fn a_shutdown_s_delay_ends_by_itself() {
     assert_eq!(exited.code(), Some(0));
 }
 
+#[tokio::test]
+async fn sighup_without_a_certificate_is_passed_over() {
+    let mut larder = Larder::start();
+    larder.signal(Signal::HUP);
+    larder.until_logged("there is no certificate to be read anew", 1).await;
+    assert_eq!(Client::new(larder.address()).get("/livez").await.status, 200);
+    assert!(larder.terminate().success());
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_cuts_no_answer_short_while_the_client_sends_on() {
