@@ -65,6 +65,11 @@ impl Loader {
         Ok(Self { engine, linker, cache })
     }
 
+    /// Forgets compiled guests that were not loaded; to be called after the last one was.
+    pub fn forget_others(&self) {
+        self.cache.prune();
+    }
+
     /// Loads one component, for both lanes.
     pub fn load(
         &self,

@@ -143,6 +143,7 @@ impl Runtime {
             }))
         };
         let guests = guests.into_iter().enumerate().map(load).collect::<Result<_, _>>()?;
+        loader.forget_others();
         Ok(Self { guests, storage, idle_max: options.idle_max(reused), _ticker: ticker })
     }
 
