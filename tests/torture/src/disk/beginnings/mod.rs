@@ -1,23 +1,25 @@
 //! A store that is begun is there or is not, whatever cuts its beginning short: the first start of a server, a
-//! restore, an import, killed before every step, and with the power cut after every step. What somebody was
-//! told stays true: the admin token that a server serves with, a write, the success of a command.
+//! restore, an import, killed before every step, with an error of the disk in place of every step, and with
+//! the power cut after every step. What somebody was told stays true: the admin token that a server serves
+//! with, a write, the success of a command.
+
+mod left;
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 
 use fastrand::Rng;
 use larder_tests::{Larder, Options, program};
-use serde_json::json;
 use tempfile::TempDir;
 
+use self::left::{Told, judge, key, set, token};
 use super::file::Cut;
 use super::images::{Disk, Syncs};
 use super::io_errors::make_private;
 use super::log::{self, Event};
-use super::shim::{Counts, LOOK_INTERVAL, LOOKS_MAX, Watch, shimmed, variables};
+use super::shim::{Counts, Watch, shimmed, variables};
 use super::{kept, scratch, text};
 use crate::client::Connection;
 use crate::rounds::{Tally, Trial};
@@ -26,8 +28,8 @@ use crate::rounds::{Tally, Trial};
 const ENTRIES: usize = 20;
 /// Cuts after the last step, when everything has been told.
 const LAST_CUTS: usize = 8;
-/// What a refusal must name, one of them: what to do.
-const ADVICE: [&str; 3] = ["remove it", "run that again", "restore it from a backup"];
+/// What may come in place of a step.
+const KINDS: [&str; 3] = ["kill", "eio", "enospc"];
 
 /// How a store begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,32 +45,10 @@ pub enum Beginning {
 impl Beginning {
     /// All of them.
     pub const ALL: [Beginning; 3] = [Beginning::Start, Beginning::Restore, Beginning::Import];
-}
 
-/// What somebody was told.
-#[derive(Clone, Debug, Default)]
-struct Told {
-    /// The admin token, by a server that served with it.
-    token: Option<String>,
-    /// That a write is done, or the command.
-    done: bool,
-}
-
-impl Told {
-    const DONE: &str = "done";
-
-    fn take(&mut self, event: &Event) {
-        if let Event::Acknowledged(what) = event {
-            self.hear(what);
-        }
-    }
-
-    fn hear(&mut self, what: &str) {
-        if what == Self::DONE {
-            self.done = true;
-        } else {
-            self.token = Some(what.to_owned());
-        }
+    /// Entries of the store that is begun.
+    fn entries(self) -> usize {
+        if self == Beginning::Start { 1 } else { ENTRIES }
     }
 }
 
@@ -88,7 +68,7 @@ impl Trial for Beginnings {
         ("beginnings", 3000)
     }
 
-    /// Kills and cuts in turn.
+    /// Cuts and what may come in place of steps, in turn.
     fn round(&self, seed: u64, tally: &mut Tally) -> Result<(), String> {
         self.some(seed, 1, tally)
     }
@@ -98,13 +78,12 @@ impl Beginnings {
     /// A round that takes one step of so many.
     ///
     /// # Errors
-    /// As [`Beginnings::round`].
+    /// What was told and is not there, or a directory that nobody can say what to do with.
     pub fn some(&self, seed: u64, of: usize, tally: &mut Tally) -> Result<(), String> {
         Beginning::ALL.into_iter().try_for_each(|beginning| {
-            if seed.is_multiple_of(2) {
-                self.kill(beginning, seed, of, tally)
-            } else {
-                self.cut(beginning, seed, of, tally)
+            match KINDS.get(usize::try_from(seed % 4).unwrap_or(0)) {
+                Some(kind) => self.fail(beginning, kind, seed / 4, of, tally),
+                None => self.cut(beginning, seed, of, tally),
             }
         })
     }
@@ -135,7 +114,7 @@ impl Beginnings {
                 };
                 tally.add("beginnings", 1);
                 let place = dir.path().join("image");
-                let judged = judge_cut(&disk, &mut cut, &place, &told, beginning, tally);
+                let judged = judge_cut(&disk, &mut cut, &place, &told, beginning.entries(), tally);
                 tally.add("lost sectors and names", cut.lost as u64);
                 if let Err(error) = judged {
                     let (place, event) = (text(&kept(dir).join("image")), event.told());
@@ -164,43 +143,45 @@ impl Beginnings {
         let mut rng = Rng::with_seed(0);
         let mut cut = Cut::extreme(&mut rng, true);
         let place = dir.path().join("image");
-        Ok(judge_cut(&disk, &mut cut, &place, &told, beginning, &mut Tally::default()).err())
+        Ok(judge_cut(&disk, &mut cut, &place, &told, beginning.entries(), &mut Tally::default())
+            .err())
     }
 
-    /// Kills the process before one step of so many.
-    fn kill(
+    /// Has something else happen in place of one step of so many.
+    fn fail(
         &self,
         beginning: Beginning,
+        kind: &str,
         seed: u64,
         of: usize,
         tally: &mut Tally,
     ) -> Result<(), String> {
         let io = |error: std::io::Error| error.to_string();
-        for step in (seed / 2 % of as u64..).step_by(of) {
+        for step in (seed % of as u64..).step_by(of) {
             let dir = scratch();
             let place = dir.path().join("place");
             make_private(&place).map_err(io)?;
-            let kill = format!("{step}:kill");
+            let fail = format!("{step}:{kind}");
             let mut told = Told::default();
             let mut tell = |what: &str| {
                 told.hear(what);
                 Ok(())
             };
-            let died = self.begin(beginning, &place, &[("SHIM_FAIL", &kill)], &mut tell)?;
-            if !died {
-                return if step > 10 { Ok(()) } else { Err(format!("{step} steps were seen")) };
-            }
+            let well = self.begin(beginning, &place, &[("SHIM_FAIL", &fail)], &mut tell);
             let steps = Counts::read(&place.join("counts"))?.steps;
-            if steps != step + 1 {
-                return Err(format!("{beginning:?} ended after {steps} steps, not before {step}"));
+            if steps <= step {
+                // Everything has been done before.
+                return if well? && step > 10 { Ok(()) } else { Err(format!("{steps} steps")) };
             }
             tally.add("beginnings", 1);
-            judge(&place, &told, beginning, tally).map_err(|error| {
-                let dir = kept(dir);
-                format!(
-                    "{beginning:?}, killed before step {step}: {error}; it is in {}",
-                    text(&dir)
-                )
+            let judged = match well {
+                Ok(true) if kind == "kill" => Err("the process was not killed".to_owned()),
+                Ok(_) => judge(&place, &told, beginning.entries(), tally),
+                Err(error) => Err(error),
+            };
+            judged.map_err(|error| {
+                let dir = text(&kept(dir));
+                format!("{beginning:?}, {kind} in place of step {step}: {error}; it is in {dir}")
             })?;
         }
         Ok(())
@@ -219,16 +200,15 @@ impl Beginnings {
         let disk = Disk::before(&place.join("data"), syncs).map_err(io)?;
         let acknowledgements = log::open(&log).map_err(io)?;
         let mut tell = |what: &str| log::acknowledge(&acknowledgements, what).map_err(io);
-        let died = self.begin(beginning, &place, &[("SHIM_LOG", &text(&log))], &mut tell)?;
-        if died {
-            return Err(format!("{beginning:?} does not end"));
+        if !self.begin(beginning, &place, &[("SHIM_LOG", &text(&log))], &mut tell)? {
+            return Err(format!("{beginning:?} does not end well"));
         }
         let events = log::read(&log).map_err(io)?;
         disk.explains(&place.join("data"), &events)?;
         Ok((events, disk))
     }
 
-    /// Begins a store in `dir`, and reports what is told meanwhile. Whether the process died of it.
+    /// Begins a store in `dir`, and reports what is told meanwhile. Whether it ends well.
     fn begin(
         &self,
         beginning: Beginning,
@@ -252,17 +232,14 @@ impl Beginnings {
         command_line.current_dir(dir).envs(variables(dir, &settings));
         command_line.stdin(Stdio::null()).stdout(Stdio::null());
         let output = command_line.output().map_err(|error| error.to_string())?;
-        let steps = Counts::read(&counts)?.steps;
+        if output.status.success() {
+            return tell(Told::DONE).map(|()| true);
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
         match output.status.code() {
-            Some(0) if steps > 0 => tell(Told::DONE).map(|()| false),
-            None => Ok(true),
-            _ => {
-                let said = String::from_utf8_lossy(&output.stderr);
-                Err(format!(
-                    "larder {command} ended with {} after {steps} steps: {said}",
-                    output.status
-                ))
-            }
+            None => Ok(false),
+            Some(1) if said.contains("larder: ") => Ok(false),
+            _ => Err(format!("larder {command} ended with {}: {said}", output.status)),
         }
     }
 
@@ -289,11 +266,7 @@ impl Beginnings {
     }
 }
 
-fn key(number: usize) -> String {
-    format!("entry-{number}")
-}
-
-/// The first start of a server, and a first write. Whether it died of it.
+/// The first start of a server, and a first write. Whether it ends well.
 fn start(
     dir: &Path,
     settings: &[(&str, &str)],
@@ -301,30 +274,22 @@ fn start(
     tell: &mut dyn FnMut(&str) -> Result<(), String>,
 ) -> Result<bool, String> {
     let options = Options { makes_token: true, ..shimmed(dir, &[], settings) };
-    let Some(mut larder) = Larder::try_start_in(dir, options) else { return Ok(true) };
+    let Some(mut larder) = Larder::try_start_in(dir, options) else { return Ok(false) };
     let token = token(dir)?;
     tell(&token)?;
-    let watch = Watch::begin(&larder, counts);
+    let planted = settings.iter().any(|(name, _)| *name == "SHIM_FAIL");
+    let watch = (!planted).then(|| Watch::begin(&larder, counts)).transpose()?;
     let mut connection = Connection::new(larder.address());
     connection.set_token(&token);
-    if let Err(error) = set(&mut connection, &key(0)) {
-        // A process that was killed may take a moment to be gone.
-        return (0..LOOKS_MAX).any(|_| ends(&mut larder)).then_some(true).ok_or(error);
+    match set(&mut connection, &key(0)) {
+        Ok(()) => tell(Told::DONE)?,
+        // It ends, or was killed, or goes on and has refused what it could not do.
+        Err(_) if planted => return Ok(false),
+        Err(error) => return Err(error),
     }
-    tell(Told::DONE)?;
-    watch?.judge(&larder)?;
+    watch.map_or(Ok(()), |watch| watch.judge(&larder))?;
     larder.kill();
-    Ok(false)
-}
-
-fn ends(larder: &mut Larder) -> bool {
-    thread::sleep(LOOK_INTERVAL);
-    !larder.lives()
-}
-
-fn token(dir: &Path) -> Result<String, String> {
-    let token = fs::read_to_string(dir.join("data/admin-token"));
-    token.map(|token| token.trim().to_owned()).map_err(|error| format!("the token: {error}"))
+    Ok(true)
 }
 
 /// Judges what a power cut leaves now, in `place`. That stays there when it is wrong.
@@ -333,89 +298,11 @@ fn judge_cut(
     cut: &mut Cut<'_>,
     place: &Path,
     told: &Told,
-    beginning: Beginning,
+    entries: usize,
     tally: &mut Tally,
 ) -> Result<(), String> {
     let io = |error: std::io::Error| error.to_string();
     disk.image(cut).write(place).map_err(io)?;
-    judge(place, told, beginning, tally)?;
+    judge(place, told, entries, tally)?;
     fs::remove_dir_all(place).map_err(io)
-}
-
-/// Judges what is left in `dir`: a server starts with what was told, or says what to do; and the tools agree
-/// with it.
-fn judge(dir: &Path, told: &Told, beginning: Beginning, tally: &mut Tally) -> Result<(), String> {
-    let (checked, check) = tool(dir, &["check"])?;
-    if told.done && !checked.success() {
-        return Err(format!("the check: {check}"));
-    }
-    let options = Options { makes_token: true, ..Options::default() };
-    let Some(larder) = Larder::try_start_in(dir, options) else {
-        let log = fs::read_to_string(dir.join("log")).unwrap_or_default();
-        let said = log.lines().rfind(|line| !line.is_empty()).unwrap_or_default();
-        tally.add("refused", 1);
-        if told.done || told.token.is_some() {
-            return Err(format!("after {told:?} it does not start: {said}"));
-        }
-        if checked.success() {
-            return Err(format!("the check finds nothing, and it does not start: {said}"));
-        }
-        let advised = ADVICE.iter().any(|advice| said.contains(advice));
-        return if advised { Ok(()) } else { Err(format!("it does not say what to do: {said}")) };
-    };
-    let token = token(dir)?;
-    if told.token.as_ref().is_some_and(|told| *told != token) {
-        return Err("the admin token is another".to_owned());
-    }
-    let mut connection = Connection::new(larder.address());
-    connection.set_token(&token);
-    let numbers = if beginning == Beginning::Start { 0..1 } else { 0..ENTRIES };
-    let all = numbers.len();
-    let found: Result<Vec<bool>, String> =
-        numbers.map(|number| has(&mut connection, &key(number))).collect();
-    let found = found?.into_iter().filter(|found| *found).count();
-    if found != all && (told.done || found > 0) {
-        return Err(format!("{found} entries are there, of {all}"));
-    }
-    tally.add(if found == all { "there" } else { "new" }, 1);
-    if found == all && !checked.success() {
-        return Err(format!("it serves what the check did not find sound: {check}"));
-    }
-    set(&mut connection, "after")?;
-    match tool(dir, &["check"])? {
-        (status, _) if status.success() => Ok(()),
-        (_, said) => Err(format!("the check beside the server: {said}")),
-    }
-}
-
-fn tool(dir: &Path, arguments: &[&str]) -> Result<(ExitStatus, String), String> {
-    let mut command = Command::new(program());
-    command.args(arguments).args(["--data", "data"]).current_dir(dir).stdin(Stdio::null());
-    let output = command.output().map_err(|error| error.to_string())?;
-    let said = [output.stdout, output.stderr].concat();
-    Ok((output.status, String::from_utf8_lossy(&said).into_owned()))
-}
-
-fn set(connection: &mut Connection, key: &str) -> Result<(), String> {
-    let body = json!({"key": key, "value": key}).to_string();
-    match connection.post("/api/v1.kv.set", body.as_bytes()) {
-        Ok(answer) if answer.status == 200 => Ok(()),
-        other => Err(format!("a set was answered {other:?}")),
-    }
-}
-
-fn has(connection: &mut Connection, key: &str) -> Result<bool, String> {
-    let body = json!({"key": key}).to_string();
-    let value: Vec<u8> = key.bytes().collect();
-    match connection.post("/api/v1.kv.get", body.as_bytes()) {
-        Ok(answer) if answer.status == 200 => {
-            let found: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-            match &found["value"] {
-                serde_json::Value::Null => Ok(false),
-                found if *found == json!(value) => Ok(true),
-                found => Err(format!("{key} holds {found}")),
-            }
-        }
-        other => Err(format!("a get was answered {other:?}")),
-    }
 }
