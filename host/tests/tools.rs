@@ -57,6 +57,8 @@ fn a_newer_format_is_refused_by_all_with_both_numbers_and_nothing_is_changed() {
     assert_newer(tools::export(&data, &mut Vec::new(), true), &data);
     assert_newer(tools::token_rows(&data), &data);
     assert_newer(tools::open_alone(&data, clock()), &data);
+    assert_newer(tools::times(&data, &clock()), &data);
+    assert_newer(tools::set_back(&data, &clock()), &data);
     assert_newer(Storage::open(&data, Options::default(), clock()), &data);
     assert!(!dir.path().join("made").exists());
     assert!(fs::read(&file).unwrap() == bytes);

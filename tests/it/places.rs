@@ -28,6 +28,7 @@ fn on_a_read_only_place_what_only_reads_works_and_what_writes_says_why_it_cannot
         for (line, code, words) in [
             ("larder check", 0, "nothing is wrong"),
             ("larder token list", 0, "192582f20b3c06ad report: read"),
+            ("larder clock", 0, "the data's time is 20"),
             ("larder export", 0, "212 entries in 6 namespaces"),
             ("larder export text", 0, "212 entries in 6 namespaces"),
             ("larder backup backup", 0, "212 entries in 6 namespaces"),
@@ -35,6 +36,7 @@ fn on_a_read_only_place_what_only_reads_works_and_what_writes_says_why_it_cannot
             ("larder backup data/backup", 1, "data/backup: Read-only file system"),
             ("larder token create a --role read", 1, "Read-only file system"),
             ("larder token revoke 192582f20b3c06ad", 1, "Read-only file system"),
+            ("larder clock --set-back", 1, "Read-only file system"),
             ("larder restore backup --data data", 1, "Read-only file system"),
             ("larder restore backup --data data/new", 1, "data/new: Read-only file system"),
             ("larder import text --data data/new", 1, "data/new: Read-only file system"),
@@ -60,7 +62,9 @@ fn what_only_reads_makes_no_file_but_the_one_of_slots() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_served_is_not_read_where_the_server_cannot_be_told() {
     let larder = Larder::start();
-    for line in ["larder backup b", "larder export", "larder check", "larder token list"] {
+    for line in
+        ["larder backup b", "larder export", "larder check", "larder token list", "larder clock"]
+    {
         let Some(line) = read_only("read-only and served", "data", line) else { return };
         runs(larder.dir(), &line, 1, "is served, and read-only from here");
     }
@@ -88,7 +92,7 @@ fn a_full_disk_is_told_and_nothing_is_left_on_it() {
         runs(dir.path(), &line, 1, "No space left on device");
         runs(dir.path(), &line, 1, &format!("left: {left}\n").replace(": \n", ":\n"));
     }
-    for line in ["larder check", "larder export", "larder token list"] {
+    for line in ["larder check", "larder export", "larder token list", "larder clock"] {
         runs(dir.path(), &format!("{line} > /dev/full"), 1, "No space left on device");
     }
 }
@@ -107,7 +111,7 @@ fn what_was_done_stands_when_it_cannot_be_told() {
             runs(dir.path(), "larder check --data data", 0, "nothing is wrong");
         }
         runs(dir.path(), "larder check --data n", 0, "nothing is wrong");
-        for line in ["larder check", "larder export", "larder token list"] {
+        for line in ["larder check", "larder export", "larder token list", "larder clock"] {
             runs(dir.path(), &piped(line), 1, words);
         }
         // A token whose secret nobody has seen is nobody's.
@@ -169,6 +173,7 @@ fn a_map_takes_as_much_address_space_as_the_data_and_too_little_is_told() {
         "larder check",
         "larder token list",
         "larder token create a --role read",
+        "larder clock --set-back",
         "larder restore backup --data n",
         "larder import text --data m",
     ] {
