@@ -253,7 +253,7 @@ impl Server {
 
 /// Opens the control socket. Without it the server serves all the same.
 fn open_control(data: &Path) -> Option<Control> {
-    Control::open(data).inspect_err(|error| no_control(error)).ok()
+    Control::open(data).inspect_err(no_control).ok()
 }
 
 fn no_control(error: &io::Error) {

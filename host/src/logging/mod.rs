@@ -143,7 +143,7 @@ mod tests {
 
     use super::*;
 
-    /// What a stranger may call his functions: a second line, colours, and their eight-bit forms.
+    /// What strangers may call their functions: a second line, colours, and their eight-bit forms.
     const HOSTILE: &str =
         "a\n2026-01-01T00:00:00Z ERROR forged\x1b[2J\u{9b}2J\r\x07\u{7f}\u{202e}\u{2028}b";
 
