@@ -85,10 +85,15 @@ async fn calls_that_wait_for_their_share_are_all_answered() {
 fn threads(larder: &Larder) -> BTreeMap<(String, i32, u32), u64> {
     let mut all = BTreeMap::new();
     for task in fs::read_dir(format!("/proc/{}/task", larder.id())).unwrap() {
-        let read = |name| fs::read_to_string(task.as_ref().unwrap().path().join(name)).unwrap();
-        let (name, stat) = (read("comm").trim().to_owned(), read("stat"));
+        let read = |name| fs::read_to_string(task.as_ref().unwrap().path().join(name)).ok();
+        // Threads of other kinds come and go.
+        let (Some(name), Some(stat), Some(ran)) = (read("comm"), read("stat"), read("schedstat"))
+        else {
+            continue;
+        };
+        let name = name.trim().to_owned();
         let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
-        let ran: u64 = read("schedstat").split(' ').next().unwrap().parse().unwrap();
+        let ran: u64 = ran.split(' ').next().unwrap().parse().unwrap();
         if name.starts_with("larder-worker") || name == "larder-guests" {
             let of_that_kind = (name, fields[16].parse().unwrap(), fields[38].parse().unwrap());
             *all.entry(of_that_kind).or_default() += ran;
