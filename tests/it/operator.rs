@@ -29,20 +29,6 @@ fn test_guest(top: &str, lines: &str) -> Larder {
     )))
 }
 
-/// Waits until the metrics say so.
-async fn until(client: &Client, said: impl Fn(&Metrics) -> bool) -> Metrics {
-    let seen = async {
-        loop {
-            let metrics = Metrics::of(client).await;
-            if said(&metrics) {
-                return metrics;
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(PATIENCE, seen).await.expect("the metrics never said so")
-}
-
 #[tokio::test]
 async fn every_family_is_documented_and_no_other() {
     let larder = Larder::start();
@@ -128,7 +114,7 @@ async fn sizes_and_sweeps_are_told() {
     client.post(SET, &json!({"key": "stays", "value": value})).await;
     client.post(SET, &json!({"key": "goes", "value": "v", "ttl_ms": 1})).await;
     let swept = |metrics: &Metrics| metrics.sum("larder_storage_expired_entries_total", &[]) >= 1.0;
-    until(&client, swept).await;
+    Metrics::until(&client, swept).await;
     // Once more: a page looks into the file before it reads the counts.
     let metrics = Metrics::of(&client).await;
     let is = |name: &str, value: f64| assert_eq!(metrics.sum(name, &[]), value, "{name}");
@@ -351,7 +337,8 @@ async fn overload_leaves_the_operator_s_paths_alone_and_is_counted() {
     larder.until_logged("sleeping", 1).await;
     let waiting = tokio::spawn(async move { client.post(GET, &json!({"key": "k"})).await });
     let metrics =
-        until(&client, |metrics| metrics.sum("larder_http_requests_waiting", &[]) == 1.0).await;
+        Metrics::until(&client, |metrics| metrics.sum("larder_http_requests_waiting", &[]) == 1.0)
+            .await;
     assert_eq!(metrics.sum("larder_calls_running", &[]), 1.0);
     for path in ["/livez", "/readyz"] {
         assert_eq!(client.get(path).await.status, 200, "{path}");
@@ -363,8 +350,8 @@ async fn overload_leaves_the_operator_s_paths_alone_and_is_counted() {
     // A caller that goes away takes its call with it.
     drop(sleeper);
     let aborted = [("guest", "tested"), ("outcome", "aborted")];
-    let metrics = until(&client, |metrics| metrics.sum(CALLS, &aborted) == 1.0).await;
+    let metrics = Metrics::until(&client, |metrics| metrics.sum(CALLS, &aborted) == 1.0).await;
     assert_eq!(metrics.sum(REQUESTS, &[("guest", "tested"), ("status", "aborted")]), 1.0);
     // The call itself ends on the thread that runs it.
-    until(&client, |metrics| metrics.sum("larder_calls_running", &[]) == 0.0).await;
+    Metrics::until(&client, |metrics| metrics.sum("larder_calls_running", &[]) == 0.0).await;
 }

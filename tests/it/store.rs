@@ -3,34 +3,17 @@
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use larder_tests::{Client, Larder, Metrics, Options, program};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tokio::time::timeout;
 
-const PATIENCE: Duration = Duration::from_secs(20);
 const LAG: &str = "larder_storage_oldest_reader_lag";
 const FILE: &str = "larder_storage_file_bytes";
 /// Values that fill 4 MB: more than a pipe holds.
 const VALUES: usize = 40;
 const VALUE_BYTES: usize = 100_000;
 const TEN_YEARS_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1000;
-
-/// Waits until the metrics say so.
-async fn until(client: &Client, said: impl Fn(&Metrics) -> bool) -> Metrics {
-    let seen = async {
-        loop {
-            let metrics = Metrics::of(client).await;
-            if said(&metrics) {
-                return metrics;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(PATIENCE, seen).await.expect("the metrics never said so")
-}
 
 async fn write_all(client: &Client) {
     for number in 0..VALUES {
@@ -48,7 +31,7 @@ async fn waiting_export(larder: &Larder, client: &Client) -> Child {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    until(client, |metrics| metrics.sum("larder_storage_readers", &[]) > 0.0).await;
+    Metrics::until(client, |metrics| metrics.sum("larder_storage_readers", &[]) > 0.0).await;
     export
 }
 
@@ -80,7 +63,7 @@ async fn a_killed_export_lets_go_of_what_it_could_see() {
     export.kill().unwrap();
     export.wait().unwrap();
     let gone = |metrics: &Metrics| metrics.sum("larder_storage_dead_readers_total", &[]) == 1.0;
-    let before = until(&client, gone).await.sum(FILE, &[]);
+    let before = Metrics::until(&client, gone).await.sum(FILE, &[]);
     // What it held is used again, before the file grows.
     for _ in 0..10 {
         write_all(&client).await;
@@ -100,7 +83,7 @@ async fn a_data_file_that_is_moved_away_is_told_and_writes_refused_until_it_is_b
     assert_eq!(set().await.status, 200);
     let (file, aside) = (larder.data().join("data.mdb"), larder.dir().join("aside"));
     fs::rename(&file, &aside).unwrap();
-    until(&client, |metrics| metrics.sum("larder_ready", &[]) == 0.0).await;
+    Metrics::until(&client, |metrics| metrics.sum("larder_ready", &[]) == 0.0).await;
     assert_eq!(set().await.status, 503);
     let ready = client.get("/readyz").await;
     let why = String::from_utf8_lossy(&ready.body);
@@ -108,7 +91,7 @@ async fn a_data_file_that_is_moved_away_is_told_and_writes_refused_until_it_is_b
     assert!(why.contains("data.mdb is not where it was opened"), "{why}");
     assert_eq!(client.post("/api/v1.kv.get", &json!({"key": "k"})).await.status, 200);
     fs::rename(&aside, &file).unwrap();
-    until(&client, |metrics| metrics.sum("larder_ready", &[]) == 1.0).await;
+    Metrics::until(&client, |metrics| metrics.sum("larder_ready", &[]) == 1.0).await;
     assert_eq!(set().await.status, 200);
     let log = larder.log();
     assert!(log.contains("writes are refused") && log.contains("back in their place"), "{log}");

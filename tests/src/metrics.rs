@@ -2,8 +2,13 @@
 //! else fails the test.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::{Client, TOKEN};
+
+/// How often a page is looked at that is waited for, and when that ends.
+const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Labels by name.
 type Labels = BTreeMap<String, String>;
@@ -30,6 +35,23 @@ impl Metrics {
         let content_type = reply.header("content-type");
         assert_eq!(content_type, Some("text/plain; version=0.0.4; charset=utf-8"));
         Self::parse(std::str::from_utf8(&reply.body).expect("UTF-8"))
+    }
+
+    /// Reads the page again and again until it says so.
+    ///
+    /// # Panics
+    /// When it never does.
+    pub async fn until(client: &Client, said: impl Fn(&Self) -> bool) -> Self {
+        let seen = async {
+            loop {
+                let metrics = Self::of(client).await;
+                if said(&metrics) {
+                    return metrics;
+                }
+                tokio::time::sleep(LOOK_INTERVAL).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, seen).await.expect("the metrics never said so")
     }
 
     /// Takes a page apart.
