@@ -140,6 +140,12 @@ impl Shared {
         self.waiting_lists.fetch_sub(1, Ordering::AcqRel);
     }
 
+    /// The same for one that found no room.
+    fn give_back(&self, weight: usize) {
+        self.leave(weight);
+        self.stats.unqueued.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Refuses writes as long as the store's files are not where they were, and says so once.
     pub fn tell_displaced(&self, found: Option<Displaced>) {
         let number = found.map_or(0, |displaced| displaced as u8);
@@ -150,12 +156,6 @@ impl Shared {
             Some(displaced) => tracing::error!(why = displaced.told(), "writes are refused"),
             None => tracing::info!("the store's files are back in their place; writes go on"),
         }
-    }
-
-    /// The same for one that found no room.
-    fn give_back(&self, weight: usize) {
-        self.leave(weight);
-        self.stats.unqueued.fetch_add(1, Ordering::Relaxed);
     }
 }
 

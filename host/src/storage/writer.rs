@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use heed::RwTxn;
+
 use super::apply::{self, Draft, Failure};
 use super::env::Database;
 use super::error::Error;
@@ -20,7 +22,6 @@ use super::site::{Displaced, Site};
 use super::stats::{self, WriteOutcome};
 use super::{Operation, Options};
 use crate::clock::{Clock, Millis};
-use heed::RwTxn;
 
 /// Most lists in one commit: bounds how long the first of a group waits.
 const GROUP_LISTS_MAX: usize = 1024;
