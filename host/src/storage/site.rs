@@ -2,11 +2,12 @@
 //! and delete them under a running server: what is written then reaches a file that nobody will find
 //! again, and without the locks a second server could begin.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use rustix::io::Errno;
 
 use super::directory::{data_file, lock_file, server_lock};
 
@@ -58,23 +59,30 @@ impl Displaced {
 /// A file as it was opened.
 struct Opened {
     path: PathBuf,
-    device: u64,
-    inode: u64,
+    identity: Identity,
+}
+
+/// Which file it is: its device's numbers and its own.
+type Identity = (u32, u32, u64);
+
+/// Looks a file up: which one it is, and its length. Asks for no times: a system that keeps fine ones
+/// has to write them down at the next write after it was asked, which a commit would pay for.
+fn look_up(path: &Path) -> Result<(Identity, u64), Errno> {
+    let found = statx(CWD, path, AtFlags::empty(), StatxFlags::INO | StatxFlags::SIZE)?;
+    Ok(((found.stx_dev_major, found.stx_dev_minor, found.stx_ino), found.stx_size))
 }
 
 impl Opened {
     fn new(path: PathBuf) -> io::Result<Self> {
-        let metadata = fs::metadata(&path)?;
-        Ok(Self { path, device: metadata.dev(), inode: metadata.ino() })
+        let (identity, _) = look_up(&path)?;
+        Ok(Self { path, identity })
     }
 
     /// Its length, if it is where it was. A disk that cannot tell is no reason to think otherwise.
     fn length(&self) -> Result<Option<u64>, ()> {
-        match fs::metadata(&self.path) {
-            Ok(found) if (found.dev(), found.ino()) == (self.device, self.inode) => {
-                Ok(Some(found.len()))
-            }
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Ok(None),
+        match look_up(&self.path) {
+            Ok((identity, length)) if identity == self.identity => Ok(Some(length)),
+            Err(error) if !matches!(error, Errno::NOENT | Errno::NOTDIR) => Ok(None),
             _ => Err(()),
         }
     }
@@ -124,6 +132,8 @@ impl Site {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn site() -> (tempfile::TempDir, Site) {
