@@ -136,6 +136,15 @@ fn what_an_interrupted_first_start_leaves_is_begun_anew() {
 }
 
 #[test]
+fn a_store_that_is_kept_where_a_first_start_makes_one_is_left_alone() {
+    let (_dir, data) = bed();
+    filled(&data);
+    filled(&data.join("new"));
+    assert!(has_key(&open(&data)));
+    assert!(has_key(&open(&data.join("new"))));
+}
+
+#[test]
 fn a_store_that_nobody_marked_is_opened_and_marked() {
     let (_dir, data) = bed();
     filled(&data);

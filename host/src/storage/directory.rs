@@ -233,14 +233,22 @@ pub fn mark(dir: &Path) -> Result<(), OpenError> {
     remove_new(dir)
 }
 
+/// Removes what a first start has left. A folder of that name with anything else in it, as a store that
+/// somebody keeps there, is none of ours.
 fn remove_new(dir: &Path) -> Result<(), OpenError> {
     let folder = dir.join(NEW);
-    match fs::remove_dir_all(&folder) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(io_error("remove", &folder)(error))
-        }
-        _ => Ok(()),
+    let made = [data_file(&folder), lock_file(&folder)];
+    let is_made =
+        |entry: io::Result<fs::DirEntry>| entry.is_ok_and(|entry| made.contains(&entry.path()));
+    let ours = match fs::read_dir(&folder) {
+        Ok(mut entries) => entries.all(is_made),
+        Err(error) if error.kind() == ErrorKind::NotFound => false,
+        Err(error) => return Err(io_error("look at", &folder)(error)),
+    };
+    if ours {
+        fs::remove_dir_all(&folder).map_err(io_error("remove", &folder))?;
     }
+    Ok(())
 }
 
 /// Makes a file, or the names in a directory, durable.
