@@ -38,10 +38,11 @@ const ROOM_TIME: Duration = Duration::from_millis(50);
 
 /// Answers requests on one worker thread. The server's guests are one; benches have others.
 pub trait Handler: Clone + 'static {
-    /// Answers one request, whatever happens.
+    /// Answers one request of the connection with this number, whatever happens.
     fn answer(
         self,
         request: http::Request<Incoming>,
+        connection: u64,
     ) -> impl Future<Output = http::Response<Reply>> + 'static;
 }
 

@@ -1,21 +1,27 @@
 //! The side that answers a constant: what hyper, the connections and the workers cost by
 //! themselves. Its constant has the size of a get's answer.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::Response;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use hyper::body::Incoming;
-use larder::http::body::{Received, Reply, receive};
+use larder::http::body::{Arriving, Reply};
+use larder::http::rooms::{Claim, Party, Room};
 use larder::workers::Handler;
 use larder_api::endpoint::get;
 use larder_wire::Encoding;
 
 const BODY_BYTES_MAX: u64 = 8 << 20;
+const BODIES_BYTES_MAX: u64 = 512 << 20;
 
 /// Reads the body and answers its constant.
 #[derive(Clone)]
 pub struct Floor {
     answer: Bytes,
+    room: Arc<Room>,
 }
 
 impl Floor {
@@ -23,13 +29,14 @@ impl Floor {
     pub fn new(value_bytes: usize) -> Self {
         let value = vec![b'v'; value_bytes];
         let answer = get::encode(None, 1 << 20, Some(&value), Encoding::MessagePack);
-        Self { answer: answer.into() }
+        let room = Arc::new(Room::new(BODIES_BYTES_MAX, Duration::ZERO));
+        Self { answer: answer.into(), room }
     }
 }
 
 impl Handler for Floor {
-    async fn answer(self, request: http::Request<Incoming>) -> Response<Reply> {
-        receive_all(request).await;
+    async fn answer(self, request: http::Request<Incoming>, connection: u64) -> Response<Reply> {
+        receive(request, &self.room, connection).await;
         let mut response = Response::new(Reply::new(vec![self.answer]));
         let content_type = HeaderValue::from_static(Encoding::MessagePack.content_type());
         response.headers_mut().insert(CONTENT_TYPE, content_type);
@@ -37,10 +44,10 @@ impl Handler for Floor {
     }
 }
 
-/// The request's body, received as the server does it.
-pub async fn receive_all(request: http::Request<Incoming>) -> Option<Bytes> {
-    match receive(request.into_body(), BODY_BYTES_MAX, false).await {
-        Ok(Received::Complete(bytes)) => Some(bytes),
-        _ => None,
-    }
+/// Receives a request's body as the server does it, and forgets it.
+async fn receive(request: http::Request<Incoming>, room: &Arc<Room>, connection: u64) {
+    let parties = || [Some(Party::Connection(connection)), None, None];
+    let mut claim = Claim::new(room, &parties);
+    // Whatever is wrong with it, the constant is answered.
+    let _ = Arriving::new(request.into_body()).receive(BODY_BYTES_MAX, &mut claim).await;
 }

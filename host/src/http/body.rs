@@ -12,112 +12,187 @@ use bytes::{Buf, Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
+use super::rooms::{Claim, Share};
 use super::traffic::{Sending, Traffic};
 use crate::deadline::within;
 
-/// How much of a refused body is read on, so that a client that sends first and reads then gets
-/// its answer instead of a broken connection.
-const DISCARD_BYTES_MAX: u64 = 64 << 20;
-const DISCARD_TIME_MAX: Duration = Duration::from_secs(5);
-/// The same for a client that may not send a body at all.
-const DISCARD_LITTLE_BYTES_MAX: u64 = 256 << 10;
-const DISCARD_LITTLE_TIME_MAX: Duration = Duration::from_secs(2);
+/// How much of an unwanted body is read before its request is answered: a client that sends first and
+/// reads then has its answer on a connection that goes on.
+const DISCARD_BYTES_MAX: u64 = 256 << 10;
+/// A client that sends nothing for so long sends nothing more.
+const DISCARD_TIME_MAX: Duration = Duration::from_secs(2);
+/// How much of what follows the answer is read on over HTTP/2, and for how long.
+const READ_ON_BYTES_MAX: u64 = 64 << 20;
+const READ_ON_TIME_MAX: Duration = Duration::from_secs(30);
+/// How soon it is asked again whether a stream may be reset.
+const RESET_REST: Duration = Duration::from_millis(100);
 /// Room made at once for a body whose length is not known.
 const FIRST_BYTES: usize = 8 << 10;
 
-/// A body that has arrived.
+/// What has become of a body.
 pub enum Received {
-    /// All of it.
+    /// All of it has arrived.
     Complete(Bytes),
-    /// Over the limit; it was not kept, and this may be the rest of it.
-    TooLarge(Option<Incoming>),
+    /// It is over the limit, and was not kept.
+    TooLarge,
+    /// There is no room for it.
+    NoRoom,
 }
 
-/// How many bytes a body may take, at most `limit`.
-pub fn expected_bytes(incoming: &Incoming, limit: u64) -> u64 {
-    incoming.size_hint().upper().unwrap_or(limit).min(limit)
+/// What a client has sent of a body so far.
+enum Next {
+    Data(Bytes),
+    /// Its end.
+    End,
+    /// What there is of it has to give way.
+    GivesWay,
 }
 
-/// Receives a body of up to `limit` bytes. With `continues` the client waits to be told to go on,
-/// and one that announces too much is refused without being told.
-pub async fn receive(
-    mut incoming: Incoming,
-    limit: u64,
-    continues: bool,
-) -> Result<Received, hyper::Error> {
-    let announced = incoming.size_hint().lower();
-    if announced > limit {
-        return Ok(Received::TooLarge((!continues).then_some(incoming)));
+/// A body on its way in, until its end.
+pub struct Arriving {
+    incoming: Incoming,
+    is_over: bool,
+}
+
+impl Arriving {
+    /// A body of which nothing was read.
+    #[must_use]
+    pub fn new(incoming: Incoming) -> Self {
+        let is_over = incoming.is_end_stream();
+        Self { incoming, is_over }
     }
-    // A body that came in one frame, as small ones do, is taken as it is.
-    let first = match next(&mut incoming).await? {
-        None => return Ok(Received::Complete(Bytes::new())),
-        Some(data) if incoming.is_end_stream() || data.len() as u64 == announced => data,
-        Some(data) => {
-            return receive_rest(incoming, data, announced, limit).await;
+
+    /// Bytes that it has at least.
+    fn announced(&self) -> u64 {
+        self.incoming.size_hint().lower()
+    }
+
+    /// Receives up to `limit` bytes, to the end of the body, in whatever form that comes. What has
+    /// arrived is in `claim`, beside what was in it before.
+    pub async fn receive(
+        &mut self,
+        limit: u64,
+        claim: &mut Claim<'_>,
+    ) -> Result<Received, hyper::Error> {
+        if self.announced() > limit {
+            return Ok(Received::TooLarge);
         }
-    };
-    let fits = first.len() as u64 <= limit;
-    Ok(if fits { Received::Complete(first) } else { Received::TooLarge(None) })
-}
+        let received = self.gather(limit, claim).await;
+        claim.settle();
+        received
+    }
 
-async fn receive_rest(
-    mut incoming: Incoming,
-    first: Bytes,
-    announced: u64,
-    limit: u64,
-) -> Result<Received, hyper::Error> {
-    let room = usize::try_from(announced).unwrap_or(0).max(first.len()).max(FIRST_BYTES);
-    let mut all = BytesMut::with_capacity(room);
-    all.extend_from_slice(&first);
-    drop(first);
-    while all.len() as u64 <= limit {
-        match next(&mut incoming).await? {
-            Some(data) => all.extend_from_slice(&data),
-            None => return Ok(Received::Complete(all.freeze())),
+    async fn gather(
+        &mut self,
+        limit: u64,
+        claim: &mut Claim<'_>,
+    ) -> Result<Received, hyper::Error> {
+        let (before, announced) = (claim.bytes(), self.announced());
+        let mut all = BytesMut::new();
+        // A body that came in one piece, as small ones do, is taken as it is.
+        let mut only = Bytes::new();
+        loop {
+            let data = match self.next_unless(claim).await? {
+                Next::Data(data) => data,
+                Next::End if all.is_empty() => return Ok(Received::Complete(only)),
+                Next::End => return Ok(Received::Complete(all.freeze())),
+                Next::GivesWay => return Ok(Received::NoRoom),
+            };
+            let length = only.len() + all.len() + data.len();
+            if length as u64 > limit {
+                return Ok(Received::TooLarge);
+            }
+            if claim.grow_to(before + length as u64).await.is_err() {
+                return Ok(Received::NoRoom);
+            }
+            if length == data.len() {
+                only = data;
+                continue;
+            }
+            if all.is_empty() {
+                let room = usize::try_from(announced).unwrap_or(0).max(length).max(FIRST_BYTES);
+                all.reserve(room);
+                all.extend_from_slice(&std::mem::take(&mut only));
+            }
+            all.extend_from_slice(&data);
         }
     }
-    Ok(Received::TooLarge(Some(incoming)))
-}
 
-/// The next data; trailers are left out.
-async fn next(incoming: &mut Incoming) -> Result<Option<Bytes>, hyper::Error> {
-    while let Some(frame) = incoming.frame().await {
-        if let Ok(data) = frame?.into_data() {
-            return Ok(Some(data));
+    /// What comes next, unless what has arrived has to give way.
+    async fn next_unless(&mut self, claim: &Claim<'_>) -> Result<Next, hyper::Error> {
+        tokio::select! {
+            biased;
+            next = self.next() => next,
+            () = claim.gives_way() => Ok(Next::GivesWay),
         }
     }
-    Ok(None)
-}
 
-/// Reads on and forgets, up to `bytes_max`.
-async fn discard(mut incoming: Incoming, bytes_max: u64) {
-    if incoming.size_hint().lower() > bytes_max {
-        return;
+    /// The next data, or the end; trailers are left out.
+    async fn next(&mut self) -> Result<Next, hyper::Error> {
+        while !self.is_over {
+            let Some(frame) = self.incoming.frame().await.transpose().inspect_err(|_| {
+                self.is_over = true;
+            })?
+            else {
+                break;
+            };
+            self.is_over = self.incoming.is_end_stream();
+            if let Ok(data) = frame.into_data() {
+                return Ok(Next::Data(data));
+            }
+        }
+        self.is_over = true;
+        Ok(Next::End)
     }
-    let mut bytes = 0;
-    while let Ok(Some(data)) = next(&mut incoming).await {
-        bytes += data.len() as u64;
-        if bytes > bytes_max {
-            return;
+
+    /// Reads and forgets up to so many bytes.
+    async fn discard(&mut self, bytes_max: u64) {
+        let mut bytes = 0;
+        while bytes <= bytes_max
+            && let Ok(Next::Data(data)) = self.next().await
+        {
+            bytes += data.len() as u64;
         }
     }
-}
 
-/// Reads what follows of a body that was too large, for a while.
-pub async fn discard_refused(rest: Option<Incoming>) {
-    if let Some(rest) = rest {
-        within(DISCARD_TIME_MAX, discard(rest, DISCARD_BYTES_MAX)).await;
+    /// Reads a small unwanted body and forgets it. A large or slow one is left, and so is one that the
+    /// client only sends when it is told to, which `waits` says.
+    pub async fn discard_little(&mut self, waits: bool) {
+        if !self.is_over && !waits && self.announced() <= DISCARD_BYTES_MAX {
+            within(DISCARD_TIME_MAX, self.discard(DISCARD_BYTES_MAX)).await;
+        }
     }
-}
 
-/// Reads a small unwanted body and forgets it; a large or slow one is left, which closes the
-/// connection.
-pub async fn discard_little(incoming: Incoming) {
-    if !incoming.is_end_stream() {
-        within(DISCARD_LITTLE_TIME_MAX, discard(incoming, DISCARD_LITTLE_BYTES_MAX)).await;
+    /// Whether the client has sent all of it.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// What the client still sends; None when that is nothing.
+    #[must_use]
+    pub fn rest(self) -> Option<Self> {
+        (!self.is_over).then_some(self)
+    }
+
+    /// Reads on after the request was answered, over HTTP/2, until the body ends, or goes beyond what anybody
+    /// sends in good faith, or stops. Then the stream is reset. That is late, for HAProxy takes a reset for
+    /// a failure and keeps the answer to itself; and it is seldom, as `may_reset` says, for what arrives for
+    /// streams that were reset long ago counts as an error of the connection.
+    pub async fn read_on(mut self, may_reset: impl Fn() -> bool) {
+        let (end, mut bytes) = (Instant::now() + READ_ON_TIME_MAX, 0);
+        while bytes <= READ_ON_BYTES_MAX && Instant::now() < end {
+            match within(DISCARD_TIME_MAX, self.next()).await {
+                Some(Ok(Next::Data(data))) => bytes += data.len() as u64,
+                Some(_) => return,
+                None => break,
+            }
+        }
+        while !may_reset() && !self.is_over && Instant::now() < end {
+            within(RESET_REST, self.discard(DISCARD_BYTES_MAX)).await;
+        }
     }
 }
 
@@ -125,7 +200,8 @@ pub async fn discard_little(incoming: Incoming) {
 pub struct Reply {
     parts: std::vec::IntoIter<Bytes>,
     bytes_left: u64,
-    room: Option<OwnedSemaphorePermit>,
+    room: Option<Share>,
+    rest: Option<Arriving>,
     sending: Option<Rc<Sending>>,
 }
 
@@ -133,23 +209,29 @@ impl Reply {
     /// A body of these parts.
     pub fn new(parts: Vec<Bytes>) -> Self {
         let bytes_left = parts.iter().map(|part| part.len() as u64).sum();
-        Self { parts: parts.into_iter(), bytes_left, room: None, sending: None }
+        Self { parts: parts.into_iter(), bytes_left, room: None, rest: None, sending: None }
     }
 
     /// The same in room that is its own until the client has taken all of it.
     #[must_use]
-    pub fn in_room(self, room: OwnedSemaphorePermit) -> Self {
+    pub fn in_room(self, room: Share) -> Self {
         Self { room: Some(room), ..self }
+    }
+
+    /// The same to a request whose body has not been read to its end.
+    #[must_use]
+    pub fn leaving(self, rest: Option<Arriving>) -> Self {
+        Self { rest, ..self }
+    }
+
+    /// What has not been read of the request's body.
+    pub fn take_rest(&mut self) -> Option<Arriving> {
+        self.rest.take()
     }
 
     /// Bytes that are still to be sent.
     pub fn bytes_left(&self) -> u64 {
         self.bytes_left
-    }
-
-    /// Whether it takes room of its own.
-    pub fn has_room(&self) -> bool {
-        self.room.is_some()
     }
 
     /// Lets the connection know of it until the client has taken all of it.

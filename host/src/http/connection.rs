@@ -8,6 +8,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
+use http::header::{CONNECTION, HeaderMap, HeaderValue};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
@@ -17,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use super::body::Reply;
+use super::body::{Arriving, Reply};
 use super::socket::Socket;
 use super::stream::Opened;
 use super::traffic::{Running, Traffic};
@@ -27,10 +28,15 @@ use crate::workers::Handler;
 const HEADERS_MAX: usize = 100;
 const HEADER_BYTES_MAX: usize = 16 << 10;
 const READ_BUFFER_BYTES_MAX: usize = 64 << 10;
-const STREAMS_MAX: u32 = 256;
+const STREAMS_MAX: u32 = 100;
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+/// Streams that a client has reset before they were looked at.
 const RESETS_MAX: usize = 64;
+/// Frames for streams that were reset long ago, in a connection's life: those that were under way, and for
+/// each the memory of one that a client makes up. A refused body is read on so that honest clients come
+/// nowhere near.
+const LATE_FRAMES_MAX: usize = 16 << 10;
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a connection is looked at. One that was idle from one look to the next gives back the
@@ -138,9 +144,12 @@ fn run<H: Handler>(
 ) -> impl Future<Output = Result<http::Response<Reply>, Infallible>> + use<H> {
     let running = Running::begin(traffic);
     let traffic = Rc::clone(traffic);
-    let answer = handler.answer(request);
+    let answer = handler.answer(request, traffic.number);
     async move {
-        let response = answer.await;
+        let mut response = answer.await;
+        if let Some(rest) = response.body_mut().take_rest() {
+            leave(rest, &traffic, is_http2, response.headers_mut());
+        }
         running.answered();
         let bytes = response.body().bytes_left();
         let watched = bytes > SMALL_ANSWER_BYTES || is_http2 && bytes > 0;
@@ -148,10 +157,24 @@ fn run<H: Handler>(
     }
 }
 
+/// Lets an answer go out before the request's body has ended. Over HTTP/1 that ends the connection, once
+/// the client has sent no more for a while.
+fn leave(rest: Arriving, traffic: &Rc<Traffic>, is_http2: bool, headers: &mut HeaderMap) {
+    if is_http2 {
+        let traffic = Rc::clone(traffic);
+        tokio::task::spawn_local(rest.read_on(move || traffic.may_reset()));
+    } else {
+        traffic.is_left.set(true);
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
 fn http1_builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
+        // Who sends no more may still wait for the answer.
+        .half_close(true)
         // The watch below tells a slow head from an idle connection; hyper's timer does not.
         .header_read_timeout(None)
         .max_headers(HEADERS_MAX)
@@ -167,9 +190,9 @@ fn http2_builder() -> http2::Builder<LocalExecutor> {
         .max_concurrent_streams(STREAMS_MAX)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_header_list_size(16 << 10)
+        .max_header_list_size(HEADER_BYTES_MAX as u32)
         .max_pending_accept_reset_streams(RESETS_MAX)
-        .max_local_error_reset_streams(RESETS_MAX)
+        .max_local_error_reset_streams(LATE_FRAMES_MAX)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
     builder
@@ -206,6 +229,8 @@ where
             }
             expired = watch.expired() => match expired {
                 Expired::Resting => return Some(connection),
+                // It is polled again, and asks the socket.
+                Expired::Answering => watch.traffic.is_asked.set(true),
                 Expired::Idle if !draining => {
                     draining = true;
                     watch.may_rest = false;
@@ -243,6 +268,8 @@ where
 
 #[derive(Debug)]
 enum Expired {
+    /// An answer is long in coming: its client may have gone away.
+    Answering,
     /// Idle for a while, and nothing is on its way in either direction.
     Resting,
     /// Idle for too long.
@@ -282,7 +309,11 @@ impl Watch {
                 return Expired::SlowReader;
             }
             let answered_before = std::mem::replace(&mut answered, self.traffic.answered.get());
-            let is_busy = self.traffic.running.get() > 0 || sending_since.is_some();
+            let is_running = self.traffic.running.get() > 0;
+            if is_running && !self.is_http2 && answered == answered_before {
+                return Expired::Answering;
+            }
+            let is_busy = is_running || sending_since.is_some();
             if is_busy || answered != answered_before {
                 (idle_since, head_since) = (now, None);
                 next_end =

@@ -12,6 +12,7 @@ mod operator;
 mod page;
 mod place;
 mod refusal;
+pub mod rooms;
 mod socket;
 pub mod stream;
 mod tokens;
@@ -23,12 +24,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, EXPECT, HeaderValue};
-use http::{Method, StatusCode};
+use http::header::{CONTENT_LENGTH, EXPECT, HeaderName, HeaderValue};
+use http::{Method, StatusCode, Version};
 use hyper::body::Incoming;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 
-use self::body::{Received, Reply};
+use self::body::{Arriving, Received, Reply};
 pub use self::calls::Calls;
 use self::connection::SMALL_ANSWER_BYTES;
 use self::failures::Failures;
@@ -36,11 +37,12 @@ use self::meter::{Counting, GuestNames, Meter};
 pub use self::operator::{Exposure, Operator};
 use self::place::{Kept, Place};
 use self::refusal::{Reason, Refusal};
+use self::rooms::{Claim, Parties, Party, Room, SMALL_BYTES};
 use crate::auth::Authenticator;
 use crate::config::{HOST_PATHS, is_under};
 use crate::deadline::within;
 use crate::metrics::{Own, PerThread};
-use crate::runtime::{Answer, Body, CallError, Caller, Guest, Head, Request};
+use crate::runtime::{Answer, Body, CallError, Caller, Guest, Head, Principal, Request};
 use crate::workers::Handler;
 
 /// How a mount wants callers to be judged.
@@ -98,10 +100,12 @@ pub struct HttpLimits {
 
 /// Calls for health are few and short, and must not wait behind others.
 pub const HEALTH_CALLS_MAX: usize = 16;
-/// Bodies up to this size are not counted against `bodies_bytes_max`.
-const SMALL_BODY_BYTES: u64 = 64 << 10;
-/// What permits for bytes count.
-const UNIT_BYTES: u64 = 1 << 10;
+/// Headers of a request; over HTTP/1 hyper judges that.
+const HEADERS_MAX: usize = 100;
+/// What a header takes besides its text.
+const HEADER_BYTES: usize = 128;
+/// What a request takes besides, over HTTP/2, where a connection has many at a time.
+const STREAM_BYTES: u64 = 12 << 10;
 
 /// What all workers share.
 pub struct Gate {
@@ -112,8 +116,8 @@ pub struct Gate {
     calls: Semaphore,
     calls_waiting: AtomicUsize,
     health: Semaphore,
-    bodies: Semaphore,
-    answers: Arc<Semaphore>,
+    bodies: Arc<Room>,
+    answers: Arc<Room>,
     operator: Operator,
     /// What requests are counted under: one a route, in the same order, and one for the host.
     names: Vec<GuestNames>,
@@ -133,6 +137,7 @@ impl Gate {
         routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
         let names = GuestNames::all(&routes, &operator::PATHS);
         let failures = routes.iter().map(|_| Arc::default()).collect();
+        let room = |bytes: usize| Arc::new(Room::new(bytes as u64, limits.call_wait_max));
         Self {
             routes,
             authenticator,
@@ -140,7 +145,7 @@ impl Gate {
             calls_waiting: AtomicUsize::new(0),
             health: Semaphore::new(HEALTH_CALLS_MAX),
             bodies: room(limits.bodies_bytes_max),
-            answers: Arc::new(room(limits.answers_bytes_max)),
+            answers: room(limits.answers_bytes_max),
             limits,
             operator,
             names,
@@ -187,42 +192,39 @@ impl Gate {
         }
     }
 
-    /// Room for a large body.
-    async fn body_room(&self, bytes: u64) -> Result<Option<SemaphorePermit<'_>>, Refusal> {
-        if bytes <= SMALL_BODY_BYTES {
-            return Ok(None);
-        }
-        match within(self.limits.call_wait_max, self.bodies.acquire_many(units(bytes))).await {
-            Some(Ok(permit)) => Ok(Some(permit)),
-            _ => Err(Refusal::overloaded(Reason::BodyRoom)),
-        }
+    /// Whose a request's memory is. A mount's share is judged only beside another's.
+    fn parties(&self, connection: u64, place: usize, caller: Option<&Principal>) -> Parties {
+        let mount = (self.routes.len() > 1).then_some(Party::Mount(place));
+        let principal = caller.map(|caller| Party::Principal(Arc::clone(&caller.name)));
+        [Some(Party::Connection(connection)), mount, principal]
     }
 
     /// What a guest answered, in room of its own when it is large. Nothing waits for that room: what
     /// waited would be held all the same, and clients that do not read could hold up everybody.
-    fn reply(&self, answer: Answer) -> Result<http::Response<Reply>, Refusal> {
+    fn reply(
+        &self,
+        answer: Answer,
+        is_http2: bool,
+        parties: &dyn Fn() -> Parties,
+    ) -> Result<http::Response<Reply>, Refusal> {
         let response = reply(answer);
         let bytes = response.body().bytes_left();
-        if bytes <= SMALL_ANSWER_BYTES {
+        // Over HTTP/2 a connection has many at a time.
+        if bytes <= if is_http2 { SMALL_BYTES } else { SMALL_ANSWER_BYTES } {
             return Ok(response);
         }
-        match Arc::clone(&self.answers).try_acquire_many_owned(units(bytes)) {
+        match self.answers.take(bytes, parties()) {
             Ok(room) => Ok(response.map(|reply| reply.in_room(room))),
             Err(_) => Err(Refusal::no_answer_room()),
         }
     }
 }
 
-/// Permits for so many bytes: enough for one that takes all of them.
-fn room(bytes: usize) -> Semaphore {
-    let units =
-        usize::try_from((bytes as u64).div_ceil(UNIT_BYTES)).unwrap_or(Semaphore::MAX_PERMITS);
-    Semaphore::new(units.min(Semaphore::MAX_PERMITS))
-}
-
-/// The permits that so many bytes take.
-fn units(bytes: u64) -> u32 {
-    u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX)
+/// The memory that a head takes.
+fn head_bytes(head: &Head) -> u64 {
+    let text = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
+    let headers: usize = head.headers.iter().map(text).sum();
+    (head.uri.path().len() + headers + HEADER_BYTES * head.headers.len()) as u64
 }
 
 /// Counts a waiting request down, also when it is given up.
@@ -265,96 +267,153 @@ impl<C> Worker<C> {
 }
 
 impl<C: Calls> Handler for Worker<C> {
-    async fn answer(self, request: http::Request<Incoming>) -> http::Response<Reply> {
-        let (http::request::Parts { method, uri, headers, .. }, incoming) = request.into_parts();
+    async fn answer(
+        self,
+        request: http::Request<Incoming>,
+        connection: u64,
+    ) -> http::Response<Reply> {
+        let (parts, incoming) = request.into_parts();
+        let http::request::Parts { method, uri, headers, version, .. } = parts;
         let head = Arc::new(Head { method, uri, headers });
+        let mut arriving = Arriving::new(incoming);
         let (gate, meter, path) = (&*self.gate, &self.own.meter, head.uri.path());
         let place = gate.place(path);
         let names = (place, &gate.names[place]);
-        let mut counting = meter.begin(&gate.operator.clock, names, &head.method, path);
-        let answered = match gate.routes.get(place) {
-            Some(_) => {
-                let answered = self.call(place, Arc::clone(&head), incoming, &mut counting).await;
-                answered.and_then(|answer| gate.reply(answer))
-            }
-            None => match tokens::id_of(path) {
-                Some(id) => tokens::answer(gate, &head, id, incoming, &mut counting).await,
-                None => {
-                    body::discard_little(incoming).await;
-                    counting.arrive();
-                    operator::answer(gate, &head).await
-                }
-            },
-        };
+        let counting = meter.begin(&gate.operator.clock, names, &head.method, path);
+        let from = From { connection, is_http2: version == Version::HTTP_2 };
+        let (answered, counting) = self.dispatch(from, place, &head, &mut arriving, counting).await;
+        let is_refused = answered.is_err();
         let response = answered.unwrap_or_else(|refusal| {
             meter.refused(refusal.reason());
             refusal.into_response(&head.headers)
         });
         counting.end(response.status());
-        if head.method == Method::HEAD { without_body(response) } else { response }
+        let is_head = head.method == Method::HEAD;
+        let waits = head.headers.contains_key(EXPECT);
+        // Memory that the client could make us keep by sending no more.
+        drop(head);
+        if !arriving.is_over() && !(is_refused && from.is_http2) {
+            gate.finish(from, &mut arriving, waits).await;
+        }
+        let response = if is_head { without_body(response) } else { response };
+        response.map(|reply| reply.leaving(arriving.rest()))
+    }
+}
+
+/// Where a request comes from.
+#[derive(Clone, Copy)]
+struct From {
+    connection: u64,
+    is_http2: bool,
+}
+
+impl From {
+    /// What a request takes besides its head and body.
+    fn bytes(self) -> u64 {
+        if self.is_http2 { STREAM_BYTES } else { 0 }
     }
 }
 
 impl<C: Calls> Worker<C> {
+    /// Has whoever is there answer: a mount's guest, or the host.
+    async fn dispatch<'a>(
+        &self,
+        from: From,
+        place: usize,
+        head: &Arc<Head>,
+        arriving: &mut Arriving,
+        mut counting: Counting<'a>,
+    ) -> (Result<http::Response<Reply>, Refusal>, Counting<'a>) {
+        let gate = &*self.gate;
+        let answered = if head.headers.len() > HEADERS_MAX {
+            Err(Refusal::too_many_headers(HEADERS_MAX))
+        } else if place < gate.routes.len() {
+            self.call(from, place, head, arriving, &mut counting).await
+        } else if let Some(id) = tokens::id_of(head.uri.path()) {
+            tokens::answer(gate, head, id, (from, arriving), &mut counting).await
+        } else {
+            counting.arrive();
+            operator::answer(gate, head).await
+        };
+        (answered, counting)
+    }
+
     async fn call(
         &self,
+        from: From,
         place: usize,
-        head: Arc<Head>,
-        incoming: Incoming,
+        head: &Arc<Head>,
+        arriving: &mut Arriving,
         counting: &mut Counting<'_>,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<http::Response<Reply>, Refusal> {
         let (gate, route) = (&*self.gate, &self.gate.routes[place]);
         let caller = match route.auth {
             Auth::None => Caller::Anonymous,
             Auth::Required | Auth::Guest => gate.authenticator.judge(&head.headers),
         };
-        let principal = matches!(caller, Caller::Principal(_));
-        if route.auth == Auth::Required && !principal {
-            body::discard_little(incoming).await;
+        let principal = caller.principal().cloned();
+        if route.auth == Auth::Required && principal.is_none() {
             return Err(Refusal::unauthorized(&caller));
         }
-        let (body, room) = if principal || route.auth == Auth::None {
-            self.receive(incoming, head.headers.contains_key(EXPECT)).await?
-        } else {
-            body::discard_little(incoming).await;
-            (Body::Unread, None)
-        };
+        let parties = || gate.parties(from.connection, place, principal.as_deref());
+        let mut claim = Claim::new(&gate.bodies, &parties);
+        let may_send = principal.is_some() || route.auth == Auth::None;
+        let most = (may_send, gate.limits.body_bytes_max);
+        let body = gate.receive((from, head), arriving, most, &mut claim).await?;
         counting.arrive();
         let health = route.health.iter().any(|path| path == head.uri.path());
         let (held, waited) = gate.permit(route, health).await?;
         counting.begin_call(waited);
-        let request = Request { head, caller, body };
+        let request = Request { head: Arc::clone(head), caller, body };
         let (calls, guest) = (&self.own.calls, &route.guest);
         let answered = if guest.is_aside() {
-            let held = Kept::new(&self.gate, place, health, held, room);
+            let held = Kept::new(&self.gate, place, health, held, claim.keep());
             calls.call_aside(guest, request, Box::new(held)).await
         } else {
-            calls.call(guest, request).await
+            let answered = calls.call(guest, request).await;
+            drop((held, claim));
+            answered
         };
         counting.end_call(&answered);
-        answered.map_err(|error| {
+        let answer = answered.map_err(|error| {
             gate.failures[place].tell(guest, &error, gate.operator.clock.monotonic());
             failed(&error)
-        })
+        })?;
+        gate.reply(answer, from.is_http2, &parties)
+    }
+}
+
+impl Gate {
+    /// Waits for the end of a body that nobody wants, if it is small and there is room to wait in.
+    async fn finish(&self, from: From, arriving: &mut Arriving, waits: bool) {
+        let nobody = || [None, None, None];
+        let mut claim = Claim::new(&self.bodies, &nobody);
+        if claim.grow_to(from.bytes()).await.is_ok() {
+            arriving.discard_little(waits).await;
+        }
     }
 
+    /// Receives a request's body, if the caller may send one, into room that head and body share.
     async fn receive(
         &self,
-        incoming: Incoming,
-        continues: bool,
-    ) -> Result<(Body, Option<SemaphorePermit<'_>>), Refusal> {
-        let limits = &self.gate.limits;
-        let room =
-            self.gate.body_room(body::expected_bytes(&incoming, limits.body_bytes_max)).await?;
-        let receiving = body::receive(incoming, limits.body_bytes_max, continues);
-        match within(limits.body_time_max, receiving).await {
+        (from, head): (From, &Head),
+        arriving: &mut Arriving,
+        (may_send, limit): (bool, u64),
+        claim: &mut Claim<'_>,
+    ) -> Result<Body, Refusal> {
+        let no_room = || Refusal::overloaded(Reason::BodyRoom);
+        claim.grow_to(from.bytes() + head_bytes(head)).await.map_err(|_| no_room())?;
+        if !may_send {
+            arriving.discard_little(head.headers.contains_key(EXPECT)).await;
+            claim.settle();
+            return Ok(Body::Unread);
+        }
+        match within(self.limits.body_time_max, arriving.receive(limit, claim)).await {
             None => Err(Refusal::body_too_slow()),
             Some(Err(_)) => Err(Refusal::body_cut_short()),
-            Some(Ok(Received::Complete(bytes))) => Ok((Body::Complete(bytes), room)),
-            Some(Ok(Received::TooLarge(rest))) => {
-                body::discard_refused(rest).await;
-                Ok((Body::TooLarge(limits.body_bytes_max), room))
-            }
+            Some(Ok(Received::Complete(bytes))) => Ok(Body::Complete(bytes)),
+            Some(Ok(Received::TooLarge)) => Ok(Body::TooLarge(limit)),
+            Some(Ok(Received::NoRoom)) => Err(no_room()),
         }
     }
 }

@@ -139,6 +139,18 @@ fn waiting(page: &mut Page, gate: &Gate, meters: &Meters) {
     page.gauge("larder_calls_running", "Calls of guests that run, health aside.", running);
     let help = "Calls that may run at once, health aside.";
     page.gauge("larder_calls_max", help, limits.calls_max);
+    let rooms = [("bodies", &gate.bodies), ("answers", &gate.answers)];
+    let help =
+        "Bytes that requests, heads and bodies, and large answers take while they are under way.";
+    let mut family = page.family(Kind::Gauge, "larder_http_room_bytes", help);
+    for (name, room) in rooms {
+        family.value(&[("room", name)], room.used());
+    }
+    let help = "Bytes that they may take; small requests have a quarter more.";
+    let mut family = page.family(Kind::Gauge, "larder_http_room_bytes_max", help);
+    for (name, room) in rooms {
+        family.value(&[("room", name)], room.bytes_max());
+    }
 }
 
 fn calls(page: &mut Page, gate: &Gate, meters: &Meters) {

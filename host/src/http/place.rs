@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::SemaphorePermit;
 
 use super::Gate;
+use super::rooms;
 
 /// A call's place.
 pub struct Place<'a> {
@@ -21,7 +22,7 @@ pub struct Kept {
     route: usize,
     health: bool,
     own: bool,
-    body_units: usize,
+    _room: rooms::Kept,
 }
 
 impl Kept {
@@ -31,16 +32,15 @@ impl Kept {
         route: usize,
         health: bool,
         place: Place<'_>,
-        body: Option<SemaphorePermit<'_>>,
+        room: rooms::Kept,
     ) -> Self {
         let own = place.own.is_some();
-        let body_units = body.as_ref().map_or(0, SemaphorePermit::num_permits);
         // From here on they are given back by hand.
         place.call.forget();
-        for permit in [place.own, body].into_iter().flatten() {
+        if let Some(permit) = place.own {
             permit.forget();
         }
-        Self { gate: Arc::clone(gate), route, health, own, body_units }
+        Self { gate: Arc::clone(gate), route, health, own, _room: room }
     }
 }
 
@@ -54,6 +54,5 @@ impl Drop for Kept {
         {
             calls.add_permits(1);
         }
-        gate.bodies.add_permits(self.body_units);
     }
 }

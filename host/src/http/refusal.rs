@@ -92,6 +92,13 @@ impl Refusal {
         Self::input(StatusCode::BAD_REQUEST, "invalid-content-type", detail)
     }
 
+    /// More headers than there may be.
+    pub fn too_many_headers(most: usize) -> Self {
+        let detail = format!("The request has more than {most} headers.");
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        Self::input(status, "headers-too-large", detail)
+    }
+
     /// A body over its limit.
     pub fn body_too_large(limit: u64) -> Self {
         let detail = format!("The body is larger than {limit} bytes.");

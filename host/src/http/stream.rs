@@ -22,12 +22,13 @@ pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Read at first, to tell the protocol.
 const FIRST_BYTES: usize = 2 << 10;
 
-/// Whoever was sent less since the connection last rested has it before a reset can overtake it.
+/// Whoever was sent less since the connection last rested, and sends nothing more, has it before a reset
+/// can overtake it.
 const LINGER_BYTES_MIN: u64 = 16 << 10;
 /// A client that is silent for so long sends nothing more that could reset the connection.
 const LINGER_SILENCE: Duration = Duration::from_secs(2);
 const LINGER_TIME_MAX: Duration = Duration::from_secs(30);
-const LINGER_READ_BYTES: usize = 4 << 10;
+const LINGER_READ_BYTES: usize = 16 << 10;
 
 /// A connection whose protocol is known, with the bytes that told it put back before the rest.
 pub struct Opened {
@@ -206,6 +207,11 @@ impl AsyncWrite for Opened {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.traffic.is_asked.take()
+            && let Some(error) = self.stream.tcp().take_error()?
+        {
+            return Poll::Ready(Err(error));
+        }
         let polled = Pin::new(&mut self.stream).poll_flush(context);
         // TLS takes bytes before the system does.
         self.traffic.is_stuck.set(polled.is_pending());
@@ -216,7 +222,8 @@ impl AsyncWrite for Opened {
         let this = &mut *self;
         if this.lingering.is_none() {
             ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
-            if this.traffic.written_bytes.get() < LINGER_BYTES_MIN {
+            let has_arrived = this.traffic.written_bytes.get() < LINGER_BYTES_MIN;
+            if has_arrived && !this.traffic.is_left.get() {
                 return Poll::Ready(Ok(()));
             }
             // It must not be taken for one that has nothing to do.

@@ -5,17 +5,16 @@ use std::sync::Arc;
 
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION};
 use http::{HeaderMap, Method, StatusCode};
-use hyper::body::Incoming;
 use larder_wire::Encoding;
 use serde_json::{Value, json};
 
-use super::body::{self, Received, Reply};
+use super::body::{Arriving, Reply};
 use super::meter::Counting;
 use super::refusal::Refusal;
-use super::{Gate, empty};
+use super::rooms::{Claim, Party};
+use super::{From, Gate, empty};
 use crate::auth::{NewToken, TokenError};
-use crate::deadline::within;
-use crate::runtime::{Caller, Head, Role};
+use crate::runtime::{Body, Caller, Head, Role};
 
 /// Where tokens are listed and made; each is below it.
 pub const PATH: &str = "/larder/v1/tokens";
@@ -33,15 +32,18 @@ pub async fn answer(
     gate: &Gate,
     head: &Head,
     id: &str,
-    incoming: Incoming,
+    (from, arriving): (From, &mut Arriving),
     counting: &mut Counting<'_>,
 ) -> Result<http::Response<Reply>, Refusal> {
-    let (name, body) = match admit(gate, &head.headers) {
-        Ok(name) => (name, receive(gate, incoming).await?),
-        Err(refusal) => {
-            body::discard_little(incoming).await;
-            return Err(refusal);
-        }
+    let name = admit(gate, &head.headers)?;
+    let parties = || [Some(Party::Connection(from.connection)), None, None];
+    let mut claim = Claim::new(&gate.bodies, &parties);
+    let body = match gate
+        .receive((from, head), arriving, (true, BODY_BYTES_MAX), &mut claim)
+        .await?
+    {
+        Body::Complete(bytes) => bytes,
+        Body::TooLarge(_) | Body::Unread => return Err(Refusal::body_too_large(BODY_BYTES_MAX)),
     };
     counting.arrive();
     let tokens = gate.authenticator.tokens();
@@ -82,19 +84,6 @@ pub fn admit(gate: &Gate, headers: &HeaderMap) -> Result<Arc<str>, Refusal> {
         }
         Caller::Principal(_) => Err(Refusal::not_admin()),
         caller => Err(Refusal::unauthorized(&caller)),
-    }
-}
-
-async fn receive(gate: &Gate, incoming: Incoming) -> Result<bytes::Bytes, Refusal> {
-    let receiving = body::receive(incoming, BODY_BYTES_MAX, false);
-    match within(gate.limits.body_time_max, receiving).await {
-        None => Err(Refusal::body_too_slow()),
-        Some(Err(_)) => Err(Refusal::body_cut_short()),
-        Some(Ok(Received::Complete(bytes))) => Ok(bytes),
-        Some(Ok(Received::TooLarge(rest))) => {
-            body::discard_refused(rest).await;
-            Err(Refusal::body_too_large(BODY_BYTES_MAX))
-        }
     }
 }
 

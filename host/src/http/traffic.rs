@@ -4,9 +4,12 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
+
+use super::rooms::Share;
 
 /// Counts what happens on a worker: arrivals, answers and ends of its connections. It is the clock by
 /// which idleness is judged: what matters is how much happened since, and reading it costs a request
@@ -27,9 +30,18 @@ impl Events {
     }
 }
 
+/// Streams of a connection that may be reset in a second before the body has ended: h2 remembers fifty for
+/// a second, and takes what arrives for others as an error of the connection's.
+const RESETS_A_SECOND: u32 = 40;
+
+/// Numbers all connections of the process.
+static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
+
 /// What a connection has done so far, and what it is doing.
 #[derive(Default)]
 pub struct Traffic {
+    /// Tells it from all others.
+    pub number: u64,
     /// Bytes that have arrived.
     pub read_bytes: Cell<u64>,
     /// Bytes that were sent.
@@ -39,6 +51,11 @@ pub struct Traffic {
     /// Whether the connection is to be reset when it ends: what the client has not taken is thrown
     /// away, also by the system, which would otherwise go on offering it for minutes.
     pub is_cut: Cell<bool>,
+    /// Whether the client still sends what nobody reads: the connection is closed once it has stopped.
+    pub is_left: Cell<bool>,
+    /// Whether the socket is to be asked for an error when it is next flushed: nobody reads while an
+    /// answer is made.
+    pub is_asked: Cell<bool>,
     /// Requests that are being answered.
     pub running: Cell<u32>,
     /// Requests that were answered.
@@ -52,6 +69,8 @@ pub struct Traffic {
     /// watched.
     sending: RefCell<BTreeMap<u64, Instant>>,
     answers_watched: Cell<u64>,
+    /// Resets in the second that began then.
+    resets: Cell<(u32, Option<Instant>)>,
 }
 
 impl Traffic {
@@ -59,7 +78,8 @@ impl Traffic {
     #[must_use]
     pub fn new(events: &Events) -> Self {
         let active_at = Cell::new(events.count());
-        Self { events: events.clone(), active_at, ..Self::default() }
+        let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
+        Self { number, events: events.clone(), active_at, ..Self::default() }
     }
 
     /// Begins to count bytes anew, with so many that were read already.
@@ -78,6 +98,17 @@ impl Traffic {
     /// Whether nobody waits for anything: neither the client for an answer nor an answer for it.
     pub fn is_idle(&self) -> bool {
         self.running.get() == 0 && !self.is_stuck.get() && self.sending.borrow().is_empty()
+    }
+
+    /// Whether one more stream may be reset now; counts it.
+    pub fn may_reset(&self) -> bool {
+        let now = Instant::now();
+        let (count, since) = self.resets.get();
+        let since = since.filter(|since| now.duration_since(*since) < Duration::from_secs(1));
+        let count = since.map_or(0, |_| count);
+        let may = count < RESETS_A_SECOND;
+        self.resets.set((count + u32::from(may), Some(since.unwrap_or(now))));
+        may
     }
 
     /// Since when the client has been taking the oldest of the answers that are watched.
@@ -114,12 +145,12 @@ impl Drop for Running {
 pub struct Sending {
     traffic: Rc<Traffic>,
     number: u64,
-    _room: Option<OwnedSemaphorePermit>,
+    _room: Option<Share>,
 }
 
 impl Sending {
     /// Begins to send, until it is dropped.
-    pub fn begin(traffic: &Rc<Traffic>, room: Option<OwnedSemaphorePermit>) -> Self {
+    pub fn begin(traffic: &Rc<Traffic>, room: Option<Share>) -> Self {
         let number = traffic.answers_watched.get();
         traffic.answers_watched.set(number + 1);
         traffic.sending.borrow_mut().insert(number, Instant::now());

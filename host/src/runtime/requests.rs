@@ -27,6 +27,17 @@ pub enum Caller {
     Principal(Arc<Principal>),
 }
 
+impl Caller {
+    /// The principal, if it is one.
+    #[must_use]
+    pub fn principal(&self) -> Option<&Arc<Principal>> {
+        match self {
+            Self::Principal(principal) => Some(principal),
+            Self::Anonymous | Self::Rejected => None,
+        }
+    }
+}
+
 /// A request's body, as far as it was read.
 #[derive(Clone, Debug)]
 pub enum Body {
