@@ -347,7 +347,8 @@ async fn overload_leaves_the_operator_s_paths_alone_and_is_counted() {
     let metrics = Metrics::of(&client).await;
     assert_eq!(metrics.sum(REFUSED, &[("reason", "call-wait")]), 1.0);
     assert_eq!(metrics.sum("larder_http_requests_waiting", &[]), 0.0);
-    // A caller that goes away takes its call with it.
+    // A caller that resets the connection takes its call with it.
+    sleeper.set_zero_linger().unwrap();
     drop(sleeper);
     let aborted = [("guest", "tested"), ("outcome", "aborted")];
     let metrics = Metrics::until(&client, |metrics| metrics.sum(CALLS, &aborted) == 1.0).await;

@@ -6,6 +6,8 @@ use std::fs;
 
 use larder_tests::{BEARER, Client, Larder, Metrics, Options, guest_file, test_guest, text};
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_beyond_a_mount_s_own_are_503_at_once_and_others_have_theirs() {
@@ -151,10 +153,14 @@ async fn a_call_whose_caller_goes_away_gives_its_place_back() {
     for priority in ["usual", "low", "idle"] {
         let larder = test_guest(&format!("calls_max = 1\npriority = '{priority}'"));
         let client = Client::new(larder.address());
-        let first =
-            tokio::spawn(async move { client.send("GET", "/test/sleep", &[BEARER], "").await });
+        let mut first = TcpStream::connect(larder.address()).await.unwrap();
+        let (name, token) = BEARER;
+        let sleep = format!("GET /test/sleep HTTP/1.1\r\nhost: x\r\n{name}: {token}\r\n\r\n");
+        first.write_all(sleep.as_bytes()).await.unwrap();
         larder.until_logged("sleeping", 1).await;
-        first.abort();
+        // It resets the connection: one that only sends no more still waits for its answer.
+        first.set_zero_linger().unwrap();
+        drop(first);
         // Well before its deadline of ten seconds.
         let began = tokio::time::Instant::now();
         while client.send("GET", "/test/echo", &[BEARER], "").await.status == 503 {
