@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::process::Command;
 
-use larder_tests::{Client, Larder, Metrics, Options, Reply, TOKEN, guest_file};
+use larder_tests::{Client, Larder, Metrics, Options, Reply, TOKEN, guest_file, test_guest};
 use serde_json::{Value, json};
 
 const TOKENS: &str = "/larder/v1/tokens";
@@ -284,6 +284,49 @@ async fn guests_see_the_name_and_are_held_to_the_caller_s_scope() {
         // The mount itself may do all of it.
         let reply = send(&client, TOKEN, "GET", &path, &Value::Null).await;
         assert_eq!(String::from_utf8_lossy(&reply.body), "Ok(())", "{action} {namespace}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_was_revoked_reaches_no_storage_where_the_guest_judges_callers() {
+    for lines in ["", "instance_calls_max = 100", "priority = 'usual'"] {
+        let larder =
+            test_guest(&format!("auth = 'guest'\nnamespaces = {{ own = 'write' }}\n{lines}"));
+        let client = Client::new(larder.address());
+        let reader = json!({"name": "reader", "role": "read"});
+        let (id, token) = make(&client, &reader).await;
+        let said = async |headers: &[(&str, &str)], action: &str| {
+            let reply = client.send("GET", &format!("/test/{action}"), headers, "").await;
+            String::from_utf8_lossy(&reply.body).into_owned()
+        };
+        let bearer = format!("Bearer {token}");
+        let bearer = [("authorization", bearer.as_str())];
+        // Beside its name, what each answers to the reader, and to nobody in particular.
+        let (ok, denied) = ("Ok(())", "Err(Error::Denied)");
+        let actions = [
+            ("configure?own", denied, ok),
+            ("namespace?own", ok, ok),
+            ("write?own", denied, ok),
+            ("read?own", ok, ok),
+            ("delete?own", denied, ok),
+            ("defer?set:own", "at once: Error::Denied", "set: set Ok(()), x-test=None"),
+            ("defer?delete:own", "at once: Error::Denied", "delete: deleted Ok(true), x-test=None"),
+        ];
+        for (action, to_reader, to_anybody) in actions {
+            assert_eq!(said(&bearer, action).await, to_reader, "{action}, {lines}");
+            assert_eq!(said(&[], action).await, to_anybody, "{action}, {lines}");
+        }
+        let path = format!("{TOKENS}/{id}");
+        assert_eq!(send(&client, TOKEN, "DELETE", &path, &Value::Null).await.status, 204);
+        assert!(said(&bearer, "echo").await.contains("caller=Caller::Rejected"), "{lines}");
+        for (action, to_reader, _) in actions {
+            let wanted = if to_reader == ok { denied } else { to_reader };
+            assert_eq!(said(&bearer, action).await, wanted, "{action}, {lines}");
+        }
+        // Whether writes are served is no secret.
+        for path in ["/api/v1.health.ping", "/api/v1.health.ready"] {
+            assert_eq!(client.send("GET", path, &bearer, "").await.status, 200, "{path}");
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use super::deferred::Deferral;
 use super::express::Hold;
 use super::grants::Access;
 use super::limits::{Budget, LimitReached, Limits, MemoryMeter};
-use super::principal::{Principal, Scope};
+use super::principal::Scope;
 use super::requests::{Caller, Head, Request};
 use super::{Guest, wasi};
 use crate::storage::{self, ConflictKind, RecordKey, Storage};
@@ -47,8 +47,8 @@ pub struct State {
     pub budget: Budget,
     /// The request at hand.
     pub head: Option<Arc<Head>>,
-    /// Who sent it, if that is known.
-    caller: Option<Arc<Principal>>,
+    /// Who sent it.
+    caller: Caller,
     /// Whether the call may defer a write, or has.
     pub deferral: Deferral,
     /// How long the call has held its thread.
@@ -65,7 +65,8 @@ impl State {
             budget: Budget::new(&guest.limits),
             table: new_table(),
             head: None,
-            caller: None,
+            // What a component does as it is instantiated is nobody's request.
+            caller: Caller::Rejected,
             deferral: Deferral::Closed,
             hold: Hold::default(),
             log_bytes_left: Arc::new(AtomicUsize::new(wasi::LOG_BYTES_MAX)),
@@ -84,10 +85,7 @@ impl State {
         self.budget = left.budget;
         self.log_bytes_left.store(left.log_bytes, Ordering::Relaxed);
         self.head = Some(Arc::clone(&request.head));
-        self.caller = match &request.caller {
-            Caller::Principal(principal) => Some(Arc::clone(principal)),
-            Caller::Anonymous | Caller::Rejected => None,
-        };
+        self.caller = request.caller.clone();
     }
 
     /// What the call has left.
@@ -115,7 +113,8 @@ impl State {
     }
 
     /// Refuses what the mount was not granted, or the caller may not do with this key. Who is
-    /// anonymous may do what the mount may.
+    /// anonymous may do what the mount may; who was rejected, nothing: a token that is revoked must
+    /// not reach more than it did before.
     pub fn check_key(&self, namespace: &str, key: &str, access: Access) -> Result<(), GuestError> {
         self.check(namespace, access, |scope| scope.allows_key(namespace, key, access))
     }
@@ -132,7 +131,11 @@ impl State {
         allows: impl FnOnce(&Scope) -> bool,
     ) -> Result<(), GuestError> {
         let granted = self.guest.grants.allow(namespace, access);
-        let allowed = self.caller.as_deref().is_none_or(|caller| allows(&caller.scope));
+        let allowed = match &self.caller {
+            Caller::Anonymous => true,
+            Caller::Rejected => false,
+            Caller::Principal(principal) => allows(&principal.scope),
+        };
         if granted && allowed { Ok(()) } else { Err(GuestError::Denied) }
     }
 }
