@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use core::ops::Deref;
 
-use larder_wire::{Encoding, ErrorBody, ErrorType};
+use larder_wire::{CHALLENGE, CHALLENGE_REJECTED, Encoding, ErrorBody, ErrorType};
 
 use crate::answer;
 use crate::bindings::larder::guest::requests::Response;
@@ -15,6 +15,7 @@ use crate::bindings::larder::guest::types::{Conflict, ConflictKind, Error as Sto
 const RETRY_AFTER_S: &str = "1";
 
 const INVALID_ENCODING: &str = "invalid-encoding";
+const INVALID_TOKEN: &str = "invalid-token";
 
 /// A refusal, ready to become a response. Kept apart, so that results stay small and cheap to move:
 /// nearly all of them are good ones.
@@ -77,7 +78,7 @@ impl Error {
 
     /// A token that is not valid.
     pub fn invalid_token() -> Self {
-        Self::operation(401, "invalid-token", "The token is not valid.")
+        Self::operation(401, INVALID_TOKEN, "The token is not valid.")
     }
 
     /// No `content-type`.
@@ -159,8 +160,15 @@ impl Error {
             location: self.location.as_deref(),
         };
         let mut response = answer::encoded(self.status, encoding, body.encode(encoding));
-        if self.status == 503 {
-            response = answer::with_header(response, "retry-after", RETRY_AFTER_S);
+        let asked = match self.status {
+            401 if self.code == INVALID_TOKEN => Some(("www-authenticate", CHALLENGE_REJECTED)),
+            401 => Some(("www-authenticate", CHALLENGE)),
+            // Nothing was done: the store says so of what it calls unavailable.
+            503 => Some(("retry-after", RETRY_AFTER_S)),
+            _ => None,
+        };
+        if let Some((name, value)) = asked {
+            response = answer::with_header(response, name, value);
         }
         match self.mutation_version {
             Some(version) => answer::with_mutation_version(response, version),

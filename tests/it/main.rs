@@ -18,6 +18,7 @@ mod official_rust_client;
 mod operator;
 mod places;
 mod proxies;
+mod protocol;
 mod published;
 mod readme;
 mod restart;

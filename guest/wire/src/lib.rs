@@ -1,5 +1,5 @@
-//! What both sides of the sandbox must say alike: how an encoding is chosen for an answer, and the
-//! body of an error. Knows headers' values and bytes; knows no route, no HTTP library, no storage.
+//! What both sides of the sandbox must say alike: how an encoding is chosen for an answer, the body of
+//! an error, and how a token is asked for. Knows headers' values and bytes; knows no route, no HTTP library, no storage.
 
 #![no_std]
 
@@ -117,6 +117,11 @@ fn quality(parameter: &str) -> Option<u16> {
     )]
     Some((quality.clamp(0.0, 1.0) * 1000.0) as u16)
 }
+
+/// The value of `www-authenticate` where no token was sent. RFC 6750 wants a parameter in it.
+pub const CHALLENGE: &str = "Bearer realm=\"larder\"";
+/// The same where the token that was sent is not valid.
+pub const CHALLENGE_REJECTED: &str = "Bearer realm=\"larder\", error=\"invalid_token\"";
 
 /// Whose fault an error is; the clients make it the type of their own errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

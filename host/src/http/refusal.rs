@@ -4,8 +4,10 @@
 use std::borrow::Cow;
 
 use http::StatusCode;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use larder_wire::{Encoding, ErrorBody, ErrorType};
+use http::header::{
+    ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use larder_wire::{CHALLENGE, CHALLENGE_REJECTED, Encoding, ErrorBody, ErrorType};
 
 use super::body::Reply;
 use crate::runtime::{Caller, joined};
@@ -196,19 +198,34 @@ impl Refusal {
         Self { r#type: ErrorType::OperationError, ..Self::server(status, code, detail) }
     }
 
+    /// The header that tells a caller how to do better: with a token, or at another time. Who was
+    /// refused only the answer must not do again what is done.
+    fn advice(&self) -> Option<(HeaderName, &'static str)> {
+        match (self.status, self.reason) {
+            (StatusCode::UNAUTHORIZED, Some(Reason::InvalidToken)) => {
+                Some((WWW_AUTHENTICATE, CHALLENGE_REJECTED))
+            }
+            (StatusCode::UNAUTHORIZED, _) => Some((WWW_AUTHENTICATE, CHALLENGE)),
+            (StatusCode::SERVICE_UNAVAILABLE, Some(Reason::AnswerRoom)) => None,
+            (StatusCode::SERVICE_UNAVAILABLE, _) => Some((RETRY_AFTER, "1")),
+            _ => None,
+        }
+    }
+
     /// The response, encoded as the request's headers prefer.
     pub fn into_response(self, headers: &HeaderMap) -> http::Response<Reply> {
         let accept = joined(headers, &ACCEPT);
         let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let encoding = Encoding::of_answer(accept.as_deref(), content_type);
+        let advice = self.advice();
         let Self { status, r#type, code, detail, .. } = self;
         let body = ErrorBody { r#type, code, detail: &detail, location: None }.encode(encoding);
         let mut response = http::Response::new(Reply::new(vec![body.into()]));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(encoding.content_type()));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some((name, value)) = advice {
+            headers.insert(name, HeaderValue::from_static(value));
         }
         response
     }
