@@ -427,10 +427,17 @@ fn failed(error: &CallError) -> Refusal {
 }
 
 fn reply(answer: Answer) -> http::Response<Reply> {
-    let mut response = http::Response::new(Reply::new(answer.body));
+    let body = if has_content(answer.status) { answer.body } else { Vec::new() };
+    let mut response = http::Response::new(Reply::new(body));
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;
     response
+}
+
+/// Whether answers of this status have content. HTTP/2 has no way to send what does not belong there.
+fn has_content(status: StatusCode) -> bool {
+    let without = [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED];
+    !without.contains(&status)
 }
 
 fn empty(status: StatusCode) -> http::Response<Reply> {
@@ -442,6 +449,8 @@ fn empty(status: StatusCode) -> http::Response<Reply> {
 /// The answer to HEAD: every header of the answer to GET, and no body.
 fn without_body(response: http::Response<Reply>) -> http::Response<Reply> {
     let (mut parts, body) = response.into_parts();
-    parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.bytes_left()));
+    if has_content(parts.status) {
+        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.bytes_left()));
+    }
     http::Response::from_parts(parts, Reply::new(Vec::new()))
 }

@@ -62,7 +62,10 @@ impl incoming_handler::Guest for TestGuest {
             "log" => log(&request),
             "hide-header" => with_header("x-hidden\r\nx-forged", "1"),
             "own-length" => with_header("content-length", "1"),
-            "status" => Response { status: 1000, ..text(String::new()) },
+            "status" => Response {
+                status: query(&request).parse().unwrap_or(1000),
+                ..text("body".to_owned())
+            },
             "huge" => huge(),
             "loop" => loop_for_ever(),
             "work" => work(&request),
