@@ -49,7 +49,10 @@ fn is_there(program: &str) -> bool {
     let found = Command::new(program).arg("-v").output().is_ok();
     if !found {
         eprintln!("skipped: {program} is not installed");
-        assert!(std::env::var_os("LARDER_TESTS_NEED_PROXIES").is_none(), "{program} should be here");
+        assert!(
+            std::env::var_os("LARDER_TESTS_NEED_PROXIES").is_none(),
+            "{program} should be here"
+        );
     }
     found
 }

@@ -7,6 +7,7 @@ mod calls;
 pub mod connection;
 mod failures;
 mod frames;
+mod heads;
 mod meter;
 mod operator;
 mod page;
@@ -100,8 +101,6 @@ pub struct HttpLimits {
 
 /// Calls for health are few and short, and must not wait behind others.
 pub const HEALTH_CALLS_MAX: usize = 16;
-/// Headers of a request; over HTTP/1 hyper judges that.
-const HEADERS_MAX: usize = 100;
 /// What a header takes besides its text.
 const HEADER_BYTES: usize = 128;
 /// What a request takes besides, over HTTP/2, where a connection has many at a time.
@@ -273,6 +272,7 @@ impl<C: Calls> Handler for Worker<C> {
         connection: u64,
     ) -> http::Response<Reply> {
         let (parts, incoming) = request.into_parts();
+        let judged = heads::judge(parts.version, &parts.headers);
         let http::request::Parts { method, uri, headers, version, .. } = parts;
         let head = Arc::new(Head { method, uri, headers });
         let mut arriving = Arriving::new(incoming);
@@ -281,7 +281,10 @@ impl<C: Calls> Handler for Worker<C> {
         let names = (place, &gate.names[place]);
         let counting = meter.begin(&gate.operator.clock, names, &head.method, path);
         let from = From { connection, is_http2: version == Version::HTTP_2 };
-        let (answered, counting) = self.dispatch(from, place, &head, &mut arriving, counting).await;
+        let (answered, counting) = match judged {
+            Ok(()) => self.dispatch(from, place, &head, &mut arriving, counting).await,
+            Err(refusal) => (Err(refusal), counting),
+        };
         let is_refused = answered.is_err();
         let response = answered.unwrap_or_else(|refusal| {
             meter.refused(refusal.reason());
@@ -325,9 +328,7 @@ impl<C: Calls> Worker<C> {
         mut counting: Counting<'a>,
     ) -> (Result<http::Response<Reply>, Refusal>, Counting<'a>) {
         let gate = &*self.gate;
-        let answered = if head.headers.len() > HEADERS_MAX {
-            Err(Refusal::too_many_headers(HEADERS_MAX))
-        } else if place < gate.routes.len() {
+        let answered = if place < gate.routes.len() {
             self.call(from, place, head, arriving, &mut counting).await
         } else if let Some(id) = tokens::id_of(head.uri.path()) {
             tokens::answer(gate, head, id, (from, arriving), &mut counting).await

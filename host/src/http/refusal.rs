@@ -20,6 +20,8 @@ pub enum Reason {
     AuthRequired,
     /// A token that is not valid.
     InvalidToken,
+    /// A head that is not as HTTP has it, or in a coding that nobody here knows.
+    InvalidHead,
     /// A valid token that may not do this.
     Forbidden,
     /// It waited in vain for its call.
@@ -42,9 +44,10 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, with their names.
-    pub const ALL: [(Self, &'static str); 11] = [
+    pub const ALL: [(Self, &'static str); 12] = [
         (Self::AuthRequired, "auth-required"),
         (Self::InvalidToken, "invalid-token"),
+        (Self::InvalidHead, "invalid-head"),
         (Self::Forbidden, "forbidden"),
         (Self::CallWait, "call-wait"),
         (Self::CallQueue, "call-queue"),
@@ -79,6 +82,19 @@ impl Refusal {
         };
         let (status, r#type) = (StatusCode::UNAUTHORIZED, ErrorType::OperationError);
         Self { reason: Some(reason), status, r#type, code, detail: detail.into() }
+    }
+
+    /// A head that no request may have.
+    pub fn invalid_head(detail: &'static str) -> Self {
+        let refusal = Self::input(StatusCode::BAD_REQUEST, "invalid-head", detail);
+        Self { reason: Some(Reason::InvalidHead), ..refusal }
+    }
+
+    /// A body in a transfer coding that is not understood.
+    pub fn unknown_coding() -> Self {
+        let detail = "The only transfer coding that is understood is `chunked`.";
+        let refusal = Self::server(StatusCode::NOT_IMPLEMENTED, "not-implemented", detail);
+        Self { reason: Some(Reason::InvalidHead), ..refusal }
     }
 
     /// A principal that may not do what only an administrator may.
