@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::sync::Semaphore;
 
 use crate::auth::{Authenticator, Token, Tokens, random_bytes};
@@ -339,9 +340,16 @@ fn read_or_make_token(path: &Path) -> io::Result<Token> {
     Token::new(&secret).ok_or_else(invalid)
 }
 
-/// Opens the port.
+/// Opens the port, where as many connections wait to be accepted as the system lets wait anywhere
+/// (`net.core.somaxconn`). The standard library asks for 128: whoever comes when they wait tries again
+/// after a second.
 pub fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).map_err(|error| {
+    let listen = || {
+        let listener = TcpListener::bind(address)?;
+        SockRef::from(&listener).listen(i32::MAX)?;
+        Ok(listener)
+    };
+    listen().map_err(|error: io::Error| {
         let reason = format!("{address}: {error}");
         system("listen on")(io::Error::new(error.kind(), reason))
     })

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use larder_tests::{Client, Larder, Metrics, Options, TOKEN};
+use rustix::process::Signal;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -42,6 +43,29 @@ async fn busy(larder: &Larder) -> TcpStream {
     stream.read_exact(&mut told).await.unwrap();
     assert_eq!(&told[..12], b"HTTP/1.1 100");
     stream
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_connect_at_once_as_the_system_lets_wait() {
+    let most = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+    let clients = most.trim().parse::<usize>().unwrap().min(400);
+    let larder = Larder::start();
+    // Nobody accepts: all that a client can be told comes from the system.
+    larder.signal(Signal::STOP);
+    let mut connected = Vec::new();
+    for number in 0..clients {
+        let connecting = timeout(PATIENCE, TcpStream::connect(larder.address())).await;
+        connected
+            .push(connecting.unwrap_or_else(|_| panic!("no room for client {number}")).unwrap());
+    }
+    larder.signal(Signal::CONT);
+    for mut stream in connected {
+        stream
+            .write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        assert!(read_to_close(&mut stream).await > 0);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
