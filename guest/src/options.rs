@@ -69,7 +69,7 @@ impl Namespace<'_> {
     }
 }
 
-/// A value: MessagePack `bin`, a string's UTF-8 bytes, or an array of integers from 0 to 255.
+/// A value: MessagePack `bin`, a string's bytes, or an array of integers from 0 to 255.
 pub struct Value<'a>(pub Cow<'a, [u8]>);
 
 impl<'a> Parse<'a> for Value<'a> {

@@ -210,7 +210,8 @@ async fn messagepack_wrong_in_every_way_is_told_with_its_place() {
         (b"\xc0", 422),
         (b"\x01", 422),
         (b"\xd4\x01\x00", 422),
-        (b"\x82\xa3key\xa1k\xa5value\xa2\xff\xfe", 400),
+        (b"\x82\xa3key\xa2\xff\xfe\xa5value\xa1v", 400),
+        (b"\x83\xa3key\xa1k\xa5value\xa1v\xa9namespace\xa2\xff\xfe", 400),
         (b"\x82\xa3key\xa1k\xa5value\xc4\x05abc", 400),
         (b"\x82\xa3key\xa1k\xa5value\xc6\xff\xff\xff\xff", 400),
         (b"\xdf\xff\xff\xff\xff", 400),
@@ -232,6 +233,28 @@ async fn messagepack_wrong_in_every_way_is_told_with_its_place() {
     ] {
         let reply = raw(&client, SET, "application/msgpack", body).await;
         assert_eq!(reply.status, 200, "{}", body.escape_ascii());
+    }
+}
+
+#[tokio::test]
+async fn a_string_in_messagepack_is_a_value_of_any_bytes() {
+    let (_larder, client) = start();
+    let bytes = |length: u32| (0..length).map(|n| n as u8 | 0x80).collect::<Vec<u8>>();
+    for (length, head) in [
+        (31, vec![0xbf]),
+        (200, vec![0xd9, 200]),
+        (5000, [&[0xda][..], &5000_u16.to_be_bytes()].concat()),
+        // More than the guest is handed at once.
+        (300_000, [&[0xdb][..], &300_000_u32.to_be_bytes()].concat()),
+    ] {
+        let value = bytes(length);
+        // What is unknown is ignored, whatever it holds.
+        let body = [b"\x83\xa3key\xa1k\xa1x\xa1\xff\xa5value", &head[..], &value].concat();
+        let reply = raw(&client, SET, "application/msgpack", &body).await;
+        assert_eq!(reply.status, 200, "{length}: {reply:?}");
+        let reply = raw(&client, GET, "application/msgpack", b"\x81\xa3key\xa1k").await;
+        let found = rmpv::decode::read_value(&mut &reply.body[..]).unwrap();
+        assert_eq!(found["value"].as_slice(), Some(&value[..]), "{length}");
     }
 }
 

@@ -10,14 +10,16 @@ use rmp::Marker;
 use super::{BOOLEAN, Document, ELEMENTS_AHEAD_MAX, Found, MAP, NEGATIVE, NOT_WHOLE, Node};
 use crate::error::Error;
 
-/// Reads a document; only one that is malformed is an error.
+/// Reads a document; only one that is malformed is an error. Strings are UTF-8 where text is wanted,
+/// which is in all of `names` but `bytes`.
 #[inline]
 pub fn decode<'a, const N: usize>(
     body: &'a [u8],
     names: &'static [&'static str; N],
+    bytes: Option<&'static str>,
 ) -> Result<Document<'a, N>, Error> {
     let mut reader = Reader { rest: body };
-    let document = reader.document(names).map_err(|fault| {
+    let document = reader.document(names, bytes).map_err(|fault| {
         let at = body.len() - reader.rest.len();
         Error::invalid_encoding(format!("The body is not MessagePack: {fault} before byte {at}."))
     })?;
@@ -92,6 +94,7 @@ impl<'a> Reader<'a> {
     fn document<const N: usize>(
         &mut self,
         names: &'static [&'static str; N],
+        bytes: Option<&'static str>,
     ) -> Result<Document<'a, N>, Fault> {
         let head = self.head()?;
         let Head::Map(length) = head else {
@@ -101,15 +104,15 @@ impl<'a> Reader<'a> {
         let mut found = Found::new(names);
         for _ in 0..length {
             let name = match self.head()? {
-                Head::Text(length) => Some(self.text(length)?),
+                Head::Text(length) => Some(self.take(length)?),
                 other => {
                     self.skip(other)?;
                     None
                 }
             };
-            let at = name.and_then(|name| names.iter().position(|known| *known == name));
-            match at {
-                Some(at) => found.put(at, self.node()?),
+            let known = |name| names.iter().position(|known| known.as_bytes() == name);
+            match name.and_then(known) {
+                Some(at) => found.put(at, self.node(|| bytes == Some(names[at]))?),
                 None => {
                     let head = self.head()?;
                     self.skip(head)?;
@@ -119,8 +122,8 @@ impl<'a> Reader<'a> {
         Ok(found.into_document())
     }
 
-    /// Reads any value.
-    fn node(&mut self) -> Result<Node<'a>, Fault> {
+    /// Reads any value, of a field that `takes_bytes` or text.
+    fn node(&mut self, takes_bytes: impl Fn() -> bool) -> Result<Node<'a>, Fault> {
         let head = self.head()?;
         Ok(match head {
             Head::Nil => Node::Null,
@@ -128,7 +131,14 @@ impl<'a> Reader<'a> {
             Head::Unsigned(number) => Node::Unsigned(number),
             Head::Negative => NEGATIVE,
             Head::Float => NOT_WHOLE,
-            Head::Text(length) => Node::Text(Cow::Borrowed(self.text(length)?)),
+            Head::Text(length) => {
+                let bytes = self.take(length)?;
+                match core::str::from_utf8(bytes) {
+                    Ok(text) => Node::Text(Cow::Borrowed(text)),
+                    Err(_) if takes_bytes() => Node::Bin(Cow::Borrowed(bytes)),
+                    Err(_) => return Err("a string is not UTF-8"),
+                }
+            }
             Head::Bin(length) => Node::Bin(Cow::Borrowed(self.take(length)?)),
             Head::Array(length) => return self.array(length),
             Head::Map(_) => {
@@ -175,8 +185,9 @@ impl<'a> Reader<'a> {
     fn skip_one(&mut self, head: Head) -> Result<u64, Fault> {
         match head {
             Head::Nil | Head::Boolean | Head::Unsigned(_) | Head::Negative | Head::Float => Ok(0),
-            Head::Text(length) => self.text(length).map(|_| 0),
-            Head::Bin(length) | Head::Extension(length) => self.take(length).map(|_| 0),
+            Head::Text(length) | Head::Bin(length) | Head::Extension(length) => {
+                self.take(length).map(|_| 0)
+            }
             Head::Array(length) => Ok(length as u64),
             Head::Map(length) => Ok(2 * length as u64),
         }
@@ -222,10 +233,6 @@ impl<'a> Reader<'a> {
             Marker::Ext32 => Head::Extension(self.extension::<4>()?),
             Marker::Reserved => return Err("a byte stands there that begins nothing"),
         })
-    }
-
-    fn text(&mut self, length: usize) -> Result<&'a str, Fault> {
-        core::str::from_utf8(self.take(length)?).map_err(|_| "a string is not UTF-8")
     }
 
     fn extension<const N: usize>(&mut self) -> Result<usize, Fault> {

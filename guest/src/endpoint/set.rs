@@ -31,7 +31,8 @@ pub struct Set<'a> {
 /// Decodes and validates the body.
 pub fn decode(body: &[u8], encoding: Encoding) -> Result<Set<'_>, Error> {
     let names = &["namespace", "key", "value", "ttl_ms", "behavior", "version"];
-    let [namespace, key, value, ttl, behavior, version] = codec::decode(body, encoding, names)?;
+    let [namespace, key, value, ttl, behavior, version] =
+        codec::decode_with_bytes(body, encoding, names, Some("value"))?;
     let namespace = Namespace::parse(namespace)?;
     let key = Key::parse(key)?;
     let value = Value::parse(value)?;

@@ -10,6 +10,9 @@ pub const FIELDS: usize = 6;
 /// Their names.
 pub static NAMES: [&str; FIELDS] = ["key", "value", "ttl_ms", "version", "namespace", "behavior"];
 
+/// The one of them that takes any bytes, in strings too where the encoding lets them hold any.
+pub const BYTES: &str = "value";
+
 /// A decoder under test.
 pub type Decoder = dyn for<'a> Fn(&'a [u8], Encoding) -> Result<[Field<'a>; FIELDS], Error>;
 
@@ -64,7 +67,7 @@ pub fn known(name: &[u8]) -> Option<&'static str> {
 /// # Errors
 /// Its own.
 pub fn decode(body: &[u8], encoding: Encoding) -> Result<[Field<'_>; FIELDS], Error> {
-    codec::decode(body, encoding, &NAMES)
+    codec::decode_with_bytes(body, encoding, &NAMES, Some(BYTES))
 }
 
 /// Holds what `decoder` says of `body` against the `wanted` verdict.

@@ -5,14 +5,14 @@ use std::borrow::Cow;
 
 use larder_api::codec::Node;
 
-use crate::fields::{Document, Verdict, known};
+use crate::fields::{BYTES, Document, Verdict, known};
 
 /// What makes a body malformed.
 #[derive(Debug)]
 pub enum Fault {
     /// It ends before it is whole.
     CutShort,
-    /// A string is not UTF-8.
+    /// A string is not UTF-8 where text is wanted.
     NotUtf8,
     /// A byte that begins nothing.
     Reserved,
@@ -26,7 +26,7 @@ enum Token<'a> {
     Nil,
     Boolean,
     Number(Number),
-    Text(&'a str),
+    Text(&'a [u8]),
     Bin(&'a [u8]),
     Array(u64),
     Map(u64),
@@ -67,14 +67,13 @@ impl<'a> Reader<'a> {
                     let name = self.token()?;
                     self.pass(name)?;
                     let value = self.token()?;
+                    let name = if let Token::Text(name) = name { known(name) } else { None };
                     match name {
-                        Token::Text(name) if known(name.as_bytes()).is_some() => {
-                            let node = self.node(value)?;
-                            if let Some(name) = known(name.as_bytes()) {
-                                document.put(name, node);
-                            }
+                        Some(name) => {
+                            let node = self.node(value, name == BYTES)?;
+                            document.put(name, node);
                         }
-                        _ => self.pass(value)?,
+                        None => self.pass(value)?,
                     }
                 }
                 document.verdict()
@@ -87,7 +86,7 @@ impl<'a> Reader<'a> {
         if self.at == self.body.len() { Ok(verdict) } else { Err(Fault::Followed) }
     }
 
-    fn node(&mut self, token: Token<'a>) -> Result<Node<'a>, Fault> {
+    fn node(&mut self, token: Token<'a>, takes_bytes: bool) -> Result<Node<'a>, Fault> {
         let Token::Array(length) = token else {
             self.pass(token)?;
             return Ok(match token {
@@ -98,7 +97,11 @@ impl<'a> Reader<'a> {
                 Token::Number(Number::Float) => {
                     Node::Other("a number that is not whole or too large")
                 }
-                Token::Text(text) => Node::Text(Cow::Borrowed(text)),
+                Token::Text(bytes) => match std::str::from_utf8(bytes) {
+                    Ok(text) => Node::Text(Cow::Borrowed(text)),
+                    Err(_) if takes_bytes => Node::Bin(Cow::Borrowed(bytes)),
+                    Err(_) => return Err(Fault::NotUtf8),
+                },
                 Token::Bin(bytes) => Node::Bin(Cow::Borrowed(bytes)),
                 Token::Array(_) | Token::Map(_) => Node::Other("a map"),
                 Token::Extension => Node::Other("an extension"),
@@ -143,7 +146,7 @@ impl<'a> Reader<'a> {
             0x00..=0x7f => Token::Number(Number::Unsigned(first)),
             0x80..=0x8f => Token::Map(first & 0x0f),
             0x90..=0x9f => Token::Array(first & 0x0f),
-            0xa0..=0xbf => self.text(first & 0x1f)?,
+            0xa0..=0xbf => Token::Text(self.bytes(first & 0x1f)?),
             0xc0 => Token::Nil,
             0xc2 | 0xc3 => Token::Boolean,
             0xc4..=0xc6 => {
@@ -172,18 +175,13 @@ impl<'a> Reader<'a> {
             }
             0xd9..=0xdb => {
                 let length = self.uint(1 << (first - 0xd9))?;
-                self.text(length)?
+                Token::Text(self.bytes(length)?)
             }
             0xdc | 0xdd => Token::Array(self.uint(2 << (first - 0xdc))?),
             0xde | 0xdf => Token::Map(self.uint(2 << (first - 0xde))?),
             0xe0..=0xff => Token::Number(Number::Negative),
             _ => return Err(Fault::Reserved),
         })
-    }
-
-    fn text(&mut self, length: u64) -> Result<Token<'a>, Fault> {
-        let bytes = self.bytes(length)?;
-        std::str::from_utf8(bytes).map(Token::Text).map_err(|_| Fault::NotUtf8)
     }
 
     fn uint(&mut self, bytes: u64) -> Result<u64, Fault> {
