@@ -7,7 +7,7 @@ use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::crowd::{Crowd, Place};
 use crate::http::body::Reply;
+use crate::http::closed::{Closed, ClosedCounts};
 use crate::http::connection::{self, ConnectionLimits};
 use crate::http::traffic::Events;
 use crate::memory;
@@ -65,7 +66,7 @@ pub struct Workers {
 #[derive(Debug, Default)]
 pub struct Serving {
     accepted: Counter,
-    evicted: AtomicU64,
+    closed: ClosedCounts,
     open: AtomicUsize,
     stopping: AtomicBool,
 }
@@ -77,10 +78,10 @@ impl Serving {
         self.accepted.get()
     }
 
-    /// Idle connections that had to make room for others.
+    /// Connections that were closed so far, by why.
     #[must_use]
-    pub fn evicted(&self) -> u64 {
-        self.evicted.load(Ordering::Relaxed)
+    pub fn closed(&self) -> &ClosedCounts {
+        &self.closed
     }
 
     /// Connections that are open.
@@ -154,8 +155,9 @@ impl Workers {
                 spawn_local(rest(crowd.events.clone()));
                 while let Some(message) = arriving.recv().await {
                     let Message::Arrival(stream, permit) = message else {
-                        let evicted = u64::from(crowd.make_room());
-                        serving.evicted.fetch_add(evicted, Ordering::Relaxed);
+                        if crowd.make_room() {
+                            serving.closed.count(Closed::Evicted);
+                        }
                         continue;
                     };
                     // Those that have ended need not be kept until the shutdown.
@@ -169,9 +171,13 @@ impl Workers {
                     let (handler, stopped) = (handler.clone(), stopped.clone());
                     let tls = Rc::clone(&tls);
                     let (number, seen) = (open.place.number(), Rc::clone(&traffic));
+                    let done = Rc::clone(&traffic);
                     let task = running.spawn_local(async move {
                         let tls = (*tls).as_ref();
                         connection::serve(stream, tls, handler, limits, stopped, traffic).await;
+                        if let Some(closed) = done.closed() {
+                            open.serving.closed.count(closed);
+                        }
                         drop(open);
                     });
                     crowd.add(number, seen, task);

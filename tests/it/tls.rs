@@ -135,6 +135,16 @@ async fn ping(stream: &mut TlsStream<TcpStream>) -> String {
     String::from_utf8_lossy(&answer[..length]).into_owned()
 }
 
+/// The page of metrics.
+async fn metrics(larder: &Larder, identity: &Identity) -> String {
+    let mut stream = connect(larder, &identity.certificate, b"http/1.1").await.unwrap();
+    let request = b"GET /metrics HTTP/1.1\r\nhost: larder\r\nconnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut page = String::new();
+    timeout(PATIENCE, stream.read_to_string(&mut page)).await.unwrap().unwrap();
+    page
+}
+
 #[tokio::test]
 async fn a_connection_that_rested_serves_on_inside_tls() {
     let identity = Identity::new();
@@ -182,7 +192,19 @@ async fn what_is_no_tls_or_never_shakes_hands_is_closed() {
         assert!(closed.is_ok(), "{bytes:?} hangs");
         assert!(!answer.starts_with(b"HTTP"), "{bytes:?} was answered in the clear");
     }
+    let stranger = Identity::new();
+    let mistrusted = connect(&larder, &stranger.certificate, b"http/1.1").await;
+    assert!(mistrusted.is_err(), "a stranger's certificate was trusted");
     assert!(larder.lives());
+    // Who never says anything is no handshake that failed.
+    for counted in ["{reason=\"tls-handshake\"} 3\n", "{reason=\"slow-head\"} 1\n"] {
+        let seen = async {
+            while !metrics(&larder, &identity).await.contains(counted) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(PATIENCE, seen).await.unwrap_or_else(|_| panic!("{counted}"));
+    }
     let mut stream = connect(&larder, &identity.certificate, b"http/1.1").await.unwrap();
     assert!(ping(&mut stream).await.starts_with("HTTP/1.1 200"));
 }

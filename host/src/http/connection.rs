@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::io::ErrorKind;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::body::{Arriving, Reply};
+use super::closed::Closed;
 use super::socket::Socket;
 use super::stream::Opened;
 use super::traffic::{Running, Traffic};
@@ -67,13 +69,24 @@ pub async fn serve<H: Handler>(
     shutdown: watch::Receiver<bool>,
     traffic: Rc<Traffic>,
 ) {
-    let opening = async { Opened::detect(Socket::open(stream, tls).await?, &traffic).await };
+    let opening = async {
+        let socket = Socket::open(stream, tls).await.map_err(|error| {
+            tracing::debug!(%error, "a TLS handshake failed");
+            traffic.close_for(Closed::TlsHandshake);
+            error
+        })?;
+        Opened::detect(socket, &traffic).await
+    };
     let io = tokio::select! {
         io = timeout(limits.header_time_max, Box::pin(opening)) => io,
         () = stopped(shutdown.clone()) => return,
     };
-    let Ok(Ok(mut io)) = io else {
-        return;
+    let mut io = match io {
+        Ok(Ok(io)) => io,
+        // A client that says nothing and leaves may do so.
+        Ok(Err(error)) if error.kind() == ErrorKind::UnexpectedEof => return,
+        Ok(Err(_)) => return traffic.close_for(Closed::Broken),
+        Err(_) => return traffic.close_for(Closed::SlowHead),
     };
     if io.is_http2 {
         Box::pin(serve_http2(io, handler, limits, shutdown)).await;
@@ -93,7 +106,7 @@ pub async fn serve<H: Handler>(
             readable = timeout(idle_time_left, io.stream.tcp().readable()) => {
                 if !matches!(readable, Ok(Ok(()))) {
                     tracing::debug!("an idle connection is closed");
-                    return;
+                    return traffic.close_for(Closed::Idle);
                 }
             }
             () = stopped(shutdown.clone()) => return,
@@ -200,15 +213,14 @@ fn http2_builder() -> http2::Builder<LocalExecutor> {
 
 /// Runs hyper's half of a connection to its end, under the watch, or gives it back when it has
 /// nothing to do.
-async fn drive<C, E>(
+async fn drive<C>(
     mut connection: Pin<Box<C>>,
     shut_down: impl Fn(Pin<&mut C>),
     mut watch: Watch,
     shutdown: watch::Receiver<bool>,
 ) -> Option<Pin<Box<C>>>
 where
-    C: Future<Output = Result<(), E>>,
-    E: std::error::Error,
+    C: Future<Output = Result<(), hyper::Error>>,
 {
     let mut stopping = pin!(stopped(shutdown));
     let mut draining = false;
@@ -219,6 +231,7 @@ where
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "a connection ended");
+                    watch.traffic.close_for(Closed::of(&error, watch.is_http2));
                 }
                 return None;
             }
@@ -233,12 +246,18 @@ where
                 Expired::Answering => watch.traffic.is_asked.set(true),
                 Expired::Idle if !draining => {
                     draining = true;
+                    watch.traffic.close_for(Closed::Idle);
                     watch.may_rest = false;
                     watch.limits.idle_time_max = GOODBYE_TIME;
                     shut_down(connection.as_mut());
                 }
                 Expired::Idle | Expired::SlowHead | Expired::SlowReader => {
                     tracing::debug!(?expired, "a connection is closed");
+                    match expired {
+                        Expired::SlowHead => watch.traffic.close_for(Closed::SlowHead),
+                        Expired::SlowReader => watch.traffic.close_for(Closed::SlowReader),
+                        Expired::Resting | Expired::Idle => {}
+                    }
                     watch.traffic.is_cut.set(!watch.traffic.is_idle());
                     return None;
                 }

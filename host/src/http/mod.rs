@@ -4,6 +4,7 @@
 
 pub mod body;
 mod calls;
+pub mod closed;
 pub mod connection;
 mod failures;
 mod frames;

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Gate;
+use super::closed::Closed;
 use super::meter::{self, CALL_OUTCOMES, METHODS, Meter, OUTCOMES, OperationCounts};
 use super::refusal::Reason;
 use crate::logging;
@@ -57,7 +58,13 @@ fn server(page: &mut Page, gate: &Gate) {
     let help = "Connections that were accepted.";
     page.counter("larder_connections_accepted_total", help, serving.accepted());
     let help = "Idle connections that were closed to make room for others.";
-    page.counter("larder_connections_evicted_total", help, serving.evicted());
+    let closed = serving.closed();
+    page.counter("larder_connections_evicted_total", help, closed.get(Closed::Evicted));
+    let help = "Connections that broke, or that the server closed for what they did or did not do.";
+    let mut family = page.family(Kind::Counter, "larder_connections_closed_total", help);
+    for (reason, name) in Closed::ALL {
+        family.value(&[("reason", name)], closed.get(reason));
+    }
     let help = "Lines of the log that were lost: nobody read it, or it could not be written.";
     let mut family = page.family(Kind::Counter, "larder_log_lines_dropped_total", help);
     for (reason, lines) in logging::dropped().by_reason() {

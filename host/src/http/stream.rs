@@ -12,6 +12,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
+use super::closed::Closed;
 use super::frames::Frames;
 use super::socket::Socket;
 use super::traffic::Traffic;
@@ -152,6 +153,7 @@ impl AsyncRead for Opened {
             let traffic = &this.traffic;
             let (answered, sent) = (traffic.answered.get(), traffic.written_bytes.get());
             if frames.is_flood(answered, sent, Instant::now) {
+                traffic.close_for(Closed::Flood);
                 return Poll::Ready(Err(io::Error::other(
                     "a flood of frames that ask for nothing",
                 )));

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::closed::Closed;
 use super::rooms::Share;
 
 /// Counts what happens on a worker: arrivals, answers and ends of its connections. It is the clock by
@@ -64,6 +65,8 @@ pub struct Traffic {
     pub answered_at_bytes: Cell<u64>,
     /// When the last request was answered, or the connection came, by the events of its worker.
     pub active_at: Cell<u64>,
+    /// Why it was closed, if it did not end in order: the first reason of all.
+    closed: Cell<Option<Closed>>,
     events: Events,
     /// Answers that the client has not taken yet, with the time since when; only those that are
     /// watched.
@@ -109,6 +112,18 @@ impl Traffic {
         let may = count < RESETS_A_SECOND;
         self.resets.set((count + u32::from(may), Some(since.unwrap_or(now))));
         may
+    }
+
+    /// Why it was closed, unless it ended in order.
+    pub fn closed(&self) -> Option<Closed> {
+        self.closed.get()
+    }
+
+    /// Says why it is closed. What comes of that is no reason of its own.
+    pub fn close_for(&self, reason: Closed) {
+        if self.closed.get().is_none() {
+            self.closed.set(Some(reason));
+        }
     }
 
     /// Since when the client has been taking the oldest of the answers that are watched.
