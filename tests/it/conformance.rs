@@ -4,7 +4,7 @@
 use larder_tests::{Larder, Variant, load_cases, run_scenario};
 
 /// Cases that the file holds, less those that only inform.
-const COMPARED: usize = 371;
+const COMPARED: usize = 369;
 
 async fn play(variant: Variant, prefix: &str) {
     let larder = Larder::start();

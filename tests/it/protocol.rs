@@ -123,3 +123,18 @@ async fn heads_that_the_rfcs_allow_are_taken() {
     let two = [("host", "a"), ("host", "a")];
     assert_eq!(http2.send("GET", "/livez", &two, "").await.status, 400);
 }
+
+#[tokio::test]
+async fn two_credentials_are_refused_whichever_of_them_is_good() {
+    let larder = test_guest("auth = 'none'");
+    let (good, wrong) = (BEARER, ("authorization", "Bearer wrong"));
+    for client in clients(&larder) {
+        for path in ["/api/v1.kv.get", "/test/echo", "/larder/v1/tokens", "/livez"] {
+            for headers in [[good, wrong], [wrong, good], [good, good]] {
+                let reply = client.send("POST", path, &headers, "{}").await;
+                let told = (reply.status, reply.code());
+                assert_eq!(told, (400, "invalid-head".to_owned()), "{path} {headers:?}");
+            }
+        }
+    }
+}

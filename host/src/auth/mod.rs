@@ -79,7 +79,7 @@ impl Authenticator {
         &self.scoped
     }
 
-    /// Who sends these headers. The first `authorization` counts, its scheme's case does not.
+    /// Who sends these headers, of which one at most is `authorization`. Its scheme's case does not count.
     #[must_use]
     pub fn judge(&self, headers: &HeaderMap) -> Caller {
         let header = headers.get(AUTHORIZATION).map(http::HeaderValue::as_bytes);

@@ -2,7 +2,7 @@
 //! taking memory. Knows no path, no mount and no body.
 
 use http::Version;
-use http::header::{HOST, HeaderMap, TRANSFER_ENCODING};
+use http::header::{AUTHORIZATION, HOST, HeaderMap, TRANSFER_ENCODING};
 
 use super::refusal::Refusal;
 
@@ -17,7 +17,8 @@ pub fn judge(version: Version, headers: &HeaderMap) -> Result<(), Refusal> {
         return Err(Refusal::too_many_headers(HEADERS_MAX));
     }
     judge_host(version, headers)?;
-    judge_codings(headers)
+    judge_codings(headers)?;
+    judge_credentials(headers)
 }
 
 /// RFC 9112, 3.2: one `host` that can be one, which only HTTP/1.1 must have; HTTP/2 says `:authority`.
@@ -60,6 +61,16 @@ fn judge_codings(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// RFC 9110, 5.3 and 11.6.2: `authorization` is no list. A proxy may look at another one than the server.
+fn judge_credentials(headers: &HeaderMap) -> Result<(), Refusal> {
+    match headers.get_all(AUTHORIZATION).iter().nth(1) {
+        None => Ok(()),
+        Some(_) => {
+            Err(Refusal::invalid_head("There is more than one `authorization` header; send one."))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
@@ -98,6 +109,15 @@ mod tests {
         for host in ["a b", "a, b", "a/b", "user@a", "http://a", "a?b", "a#b", "\"a\"", "a\\b", "é"]
         {
             assert_eq!(status(Version::HTTP_11, &[("host", host)]), Some(400), "{host:?}");
+        }
+    }
+
+    #[test]
+    fn credentials_come_once() {
+        let (host, token) = (("host", "a"), ("authorization", "Bearer a"));
+        for version in [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2] {
+            assert_eq!(status(version, &[host, token]), None, "{version:?}");
+            assert_eq!(status(version, &[host, token, token]), Some(400), "{version:?}");
         }
     }
 
