@@ -15,6 +15,7 @@ use larder_api::endpoint::get;
 use larder_wire::Encoding;
 
 const BODY_BYTES_MAX: u64 = 8 << 20;
+const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 const BODIES_BYTES_MAX: u64 = 512 << 20;
 
 /// Reads the body and answers its constant.
@@ -49,5 +50,7 @@ async fn receive(request: http::Request<Incoming>, room: &Arc<Room>, connection:
     let parties = || [Some(Party::Connection(connection)), None, None];
     let mut claim = Claim::new(room, &parties);
     // Whatever is wrong with it, the constant is answered.
-    let _ = Arriving::new(request.into_body()).receive(BODY_BYTES_MAX, &mut claim).await;
+    let _ = Arriving::new(request.into_body())
+        .receive((BODY_BYTES_MAX, BODY_TIME_MAX), &mut claim)
+        .await;
 }

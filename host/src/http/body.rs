@@ -23,6 +23,8 @@ use crate::deadline::within;
 const DISCARD_BYTES_MAX: u64 = 256 << 10;
 /// A client that sends nothing for so long sends nothing more.
 const DISCARD_TIME_MAX: Duration = Duration::from_secs(2);
+/// What arrives within this time does so promptly.
+const PROMPT_TIME: Duration = Duration::from_millis(50);
 /// How much of what follows the answer is read on over HTTP/2, and for how long.
 const READ_ON_BYTES_MAX: u64 = 64 << 20;
 const READ_ON_TIME_MAX: Duration = Duration::from_secs(30);
@@ -39,6 +41,43 @@ pub enum Received {
     TooLarge,
     /// There is no room for it.
     NoRoom,
+    /// It takes too long.
+    TooSlow,
+}
+
+/// What has arrived of a body so far.
+#[derive(Default)]
+struct Gathered {
+    /// Its only piece: one that came whole, as small ones do, is taken as it is.
+    only: Bytes,
+    /// All pieces, when there are several.
+    all: BytesMut,
+}
+
+impl Gathered {
+    fn length(&self) -> usize {
+        self.only.len() + self.all.len()
+    }
+
+    /// Adds a piece of a body of which so many bytes were announced.
+    fn add(&mut self, data: Bytes, announced: u64) {
+        if self.length() == 0 {
+            self.only = data;
+            return;
+        }
+        if self.all.is_empty() {
+            let length = self.only.len() + data.len();
+            let room = usize::try_from(announced).unwrap_or(0).max(length).max(FIRST_BYTES);
+            self.all.reserve(room);
+            self.all.extend_from_slice(&std::mem::take(&mut self.only));
+        }
+        self.all.extend_from_slice(&data);
+    }
+
+    fn take(&mut self) -> Bytes {
+        let all = std::mem::take(&mut self.all);
+        if all.is_empty() { std::mem::take(&mut self.only) } else { all.freeze() }
+    }
 }
 
 /// What a client has sent of a body so far.
@@ -69,54 +108,54 @@ impl Arriving {
         self.incoming.size_hint().lower()
     }
 
-    /// Receives up to `limit` bytes, to the end of the body, in whatever form that comes. What has
-    /// arrived is in `claim`, beside what was in it before.
+    /// Receives up to `limit` bytes within `time_max`, to the end of the body, in whatever form that comes.
+    /// What has arrived is in `claim`, beside what was in it before; what does not arrive promptly has a
+    /// share of the room.
     pub async fn receive(
         &mut self,
-        limit: u64,
+        (limit, time_max): (u64, Duration),
         claim: &mut Claim<'_>,
     ) -> Result<Received, hyper::Error> {
         if self.announced() > limit {
             return Ok(Received::TooLarge);
         }
-        let received = self.gather(limit, claim).await;
+        let (before, mut gathered) = (claim.bytes(), Gathered::default());
+        let prompt = PROMPT_TIME.min(time_max);
+        let promptly = within(prompt, self.gather(&mut gathered, (before, limit), claim)).await;
+        let received = match promptly {
+            Some(received) => received,
+            None if claim.share().await.is_err() => Ok(Received::NoRoom),
+            None => {
+                let gathering = self.gather(&mut gathered, (before, limit), claim);
+                let slowly = within(time_max.saturating_sub(prompt), gathering).await;
+                slowly.unwrap_or(Ok(Received::TooSlow))
+            }
+        };
         claim.settle();
         received
     }
 
+    /// Gathers the rest. Given up halfway, it has lost nothing.
     async fn gather(
         &mut self,
-        limit: u64,
+        gathered: &mut Gathered,
+        (before, limit): (u64, u64),
         claim: &mut Claim<'_>,
     ) -> Result<Received, hyper::Error> {
-        let (before, announced) = (claim.bytes(), self.announced());
-        let mut all = BytesMut::new();
-        // A body that came in one piece, as small ones do, is taken as it is.
-        let mut only = Bytes::new();
+        let announced = self.announced() + gathered.length() as u64;
         loop {
-            let data = match self.next_unless(claim).await? {
-                Next::Data(data) => data,
-                Next::End if all.is_empty() => return Ok(Received::Complete(only)),
-                Next::End => return Ok(Received::Complete(all.freeze())),
-                Next::GivesWay => return Ok(Received::NoRoom),
-            };
-            let length = only.len() + all.len() + data.len();
-            if length as u64 > limit {
+            let length = gathered.length() as u64;
+            if length > limit {
                 return Ok(Received::TooLarge);
             }
-            if claim.grow_to(before + length as u64).await.is_err() {
+            if claim.grow_to(before + length).await.is_err() {
                 return Ok(Received::NoRoom);
             }
-            if length == data.len() {
-                only = data;
-                continue;
+            match self.next_unless(claim).await? {
+                Next::Data(data) => gathered.add(data, announced),
+                Next::End => return Ok(Received::Complete(gathered.take())),
+                Next::GivesWay => return Ok(Received::NoRoom),
             }
-            if all.is_empty() {
-                let room = usize::try_from(announced).unwrap_or(0).max(length).max(FIRST_BYTES);
-                all.reserve(room);
-                all.extend_from_slice(&std::mem::take(&mut only));
-            }
-            all.extend_from_slice(&data);
         }
     }
 
@@ -158,9 +197,14 @@ impl Arriving {
     }
 
     /// Reads a small unwanted body and forgets it. A large or slow one is left, and so is one that the
-    /// client only sends when it is told to, which `waits` says.
-    pub async fn discard_little(&mut self, waits: bool) {
-        if !self.is_over && !waits && self.announced() <= DISCARD_BYTES_MAX {
+    /// client only sends when it is told to, which `waits` says, and one for which there is no room to wait
+    /// in.
+    pub async fn discard_little(&mut self, waits: bool, claim: &mut Claim<'_>) {
+        if self.is_over || waits || self.announced() > DISCARD_BYTES_MAX {
+            return;
+        }
+        let promptly = within(PROMPT_TIME, self.discard(DISCARD_BYTES_MAX)).await;
+        if promptly.is_none() && claim.share_at_once().is_ok() {
             within(DISCARD_TIME_MAX, self.discard(DISCARD_BYTES_MAX)).await;
         }
     }

@@ -253,11 +253,11 @@ where
                 }
                 Expired::Idle | Expired::SlowHead | Expired::SlowReader => {
                     tracing::debug!(?expired, "a connection is closed");
-                    match expired {
-                        Expired::SlowHead => watch.traffic.close_for(Closed::SlowHead),
-                        Expired::SlowReader => watch.traffic.close_for(Closed::SlowReader),
-                        Expired::Resting | Expired::Idle => {}
-                    }
+                    watch.traffic.close_for(match expired {
+                        Expired::SlowHead => Closed::SlowHead,
+                        Expired::SlowReader => Closed::SlowReader,
+                        _ => Closed::Idle,
+                    });
                     watch.traffic.is_cut.set(!watch.traffic.is_idle());
                     return None;
                 }

@@ -104,7 +104,8 @@ pub struct HttpLimits {
 pub const HEALTH_CALLS_MAX: usize = 16;
 /// What a header takes besides its text.
 const HEADER_BYTES: usize = 128;
-/// What a request takes besides, over HTTP/2, where a connection has many at a time.
+/// What a request takes besides while it waits for its client, over HTTP/2, where a connection has many at
+/// a time.
 const STREAM_BYTES: u64 = 12 << 10;
 
 /// What all workers share.
@@ -195,8 +196,12 @@ impl Gate {
     /// Whose a request's memory is. A mount's share is judged only beside another's.
     fn parties(&self, connection: u64, place: usize, caller: Option<&Principal>) -> Parties {
         let mount = (self.routes.len() > 1).then_some(Party::Mount(place));
-        let principal = caller.map(|caller| Party::Principal(Arc::clone(&caller.name)));
-        [Some(Party::Connection(connection)), mount, principal]
+        let caller = match caller {
+            Some(caller) => Some(Party::Principal(Arc::clone(&caller.name))),
+            None if self.routes[place].auth == Auth::None => None,
+            None => Some(Party::Strangers),
+        };
+        [Some(Party::Connection(connection)), mount, caller]
     }
 
     /// What a guest answered, in room of its own when it is large. Nothing waits for that room: what
@@ -312,7 +317,7 @@ struct From {
 }
 
 impl From {
-    /// What a request takes besides its head and body.
+    /// What a request takes besides its head and body while it waits for its client.
     fn bytes(self) -> u64 {
         if self.is_http2 { STREAM_BYTES } else { 0 }
     }
@@ -358,10 +363,10 @@ impl<C: Calls> Worker<C> {
             return Err(Refusal::unauthorized(&caller));
         }
         let parties = || gate.parties(from.connection, place, principal.as_deref());
-        let mut claim = Claim::new(&gate.bodies, &parties);
+        let mut claim = Claim::new(&gate.bodies, &parties, from.bytes());
         let may_send = principal.is_some() || route.auth == Auth::None;
         let most = (may_send, gate.limits.body_bytes_max);
-        let body = gate.receive((from, head), arriving, most, &mut claim).await?;
+        let body = gate.receive(head, arriving, most, &mut claim).await?;
         counting.arrive();
         let health = route.health.iter().any(|path| path == head.uri.path());
         let (held, waited) = gate.permit(route, health).await?;
@@ -388,34 +393,31 @@ impl<C: Calls> Worker<C> {
 impl Gate {
     /// Waits for the end of a body that nobody wants, if it is small and there is room to wait in.
     async fn finish(&self, from: From, arriving: &mut Arriving, waits: bool) {
-        let nobody = || [None, None, None];
-        let mut claim = Claim::new(&self.bodies, &nobody);
-        if claim.grow_to(from.bytes()).await.is_ok() {
-            arriving.discard_little(waits).await;
-        }
+        let strangers = || [Some(Party::Connection(from.connection)), None, Some(Party::Strangers)];
+        let mut claim = Claim::new(&self.bodies, &strangers, from.bytes());
+        arriving.discard_little(waits, &mut claim).await;
     }
 
     /// Receives a request's body, if the caller may send one, into room that head and body share.
     async fn receive(
         &self,
-        (from, head): (From, &Head),
+        head: &Head,
         arriving: &mut Arriving,
         (may_send, limit): (bool, u64),
         claim: &mut Claim<'_>,
     ) -> Result<Body, Refusal> {
         let no_room = || Refusal::overloaded(Reason::BodyRoom);
-        claim.grow_to(from.bytes() + head_bytes(head)).await.map_err(|_| no_room())?;
+        claim.grow_to(head_bytes(head)).await.map_err(|_| no_room())?;
         if !may_send {
-            arriving.discard_little(head.headers.contains_key(EXPECT)).await;
-            claim.settle();
+            arriving.discard_little(head.headers.contains_key(EXPECT), claim).await;
             return Ok(Body::Unread);
         }
-        match within(self.limits.body_time_max, arriving.receive(limit, claim)).await {
-            None => Err(Refusal::body_too_slow()),
-            Some(Err(_)) => Err(Refusal::body_cut_short()),
-            Some(Ok(Received::Complete(bytes))) => Ok(Body::Complete(bytes)),
-            Some(Ok(Received::TooLarge)) => Ok(Body::TooLarge(limit)),
-            Some(Ok(Received::NoRoom)) => Err(no_room()),
+        match arriving.receive((limit, self.limits.body_time_max), claim).await {
+            Err(_) => Err(Refusal::body_cut_short()),
+            Ok(Received::Complete(bytes)) => Ok(Body::Complete(bytes)),
+            Ok(Received::TooLarge) => Ok(Body::TooLarge(limit)),
+            Ok(Received::NoRoom) => Err(no_room()),
+            Ok(Received::TooSlow) => Err(Refusal::body_too_slow()),
         }
     }
 }

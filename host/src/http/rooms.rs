@@ -16,13 +16,13 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-/// A request up to this size, head and body, belongs to no party: it only counts with the others of its
-/// kind, which have a quarter of the room's size beside it.
+/// A request up to this size, head and body, that arrives promptly belongs to no party: it only counts with
+/// the others of its kind, which have a quarter of the room's size beside it.
 pub const SMALL_BYTES: u64 = 16 << 10;
 const SMALL_PART: u64 = 4;
-/// How many times what is free a party may have.
-const CONNECTION_WEIGHT: u64 = 1;
-const OTHERS_WEIGHT: u64 = 3;
+/// How many times what is free a mount or a principal may have, and which part of it strangers may.
+const KNOWN_WEIGHT: u64 = 3;
+const STRANGERS_PART: u64 = 4;
 
 /// Whoever several claims belong to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -33,13 +33,17 @@ pub enum Party {
     Mount(usize),
     /// A principal, by its name.
     Principal(Arc<str>),
+    /// All whose requests nobody wants, whoever they are.
+    Strangers,
 }
 
 impl Party {
-    fn weight(&self) -> u64 {
+    /// What it may have when so much is free.
+    fn bytes_max(&self, free: u64) -> u64 {
         match self {
-            Self::Connection(_) => CONNECTION_WEIGHT,
-            Self::Mount(_) | Self::Principal(_) => OTHERS_WEIGHT,
+            Self::Connection(_) => free,
+            Self::Mount(_) | Self::Principal(_) => free.saturating_mul(KNOWN_WEIGHT),
+            Self::Strangers => free / STRANGERS_PART,
         }
     }
 }
@@ -150,7 +154,7 @@ impl Shares {
         }
         let is_too_much = |party: &&Party| {
             let has = self.by_party.get(party).copied().unwrap_or(0);
-            has > held && has + more > free.saturating_mul(party.weight())
+            has > held && has + more > party.bytes_max(free)
         };
         parties.iter().flatten().find(is_too_much).cloned().map(Obstacle::Party)
     }
@@ -314,6 +318,8 @@ impl Drop for Share {
 pub struct Claim<'a> {
     room: &'a Arc<Room>,
     parties: &'a dyn Fn() -> Parties,
+    /// What waiting takes besides.
+    waiting: u64,
     small: u64,
     share: Option<Share>,
 }
@@ -327,16 +333,17 @@ pub struct Kept {
 }
 
 impl<'a> Claim<'a> {
-    /// Claims nothing yet, for `parties`, who are asked for when it is more than small.
+    /// Claims nothing yet, for `parties`, who are asked for when it is more than small. A request that does
+    /// not come promptly takes `waiting` bytes besides.
     #[must_use]
-    pub fn new(room: &'a Arc<Room>, parties: &'a dyn Fn() -> Parties) -> Self {
-        Self { room, parties, small: 0, share: None }
+    pub fn new(room: &'a Arc<Room>, parties: &'a dyn Fn() -> Parties, waiting: u64) -> Self {
+        Self { room, parties, waiting, small: 0, share: None }
     }
 
-    /// Bytes that are taken.
+    /// Bytes that are taken, besides what waiting takes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.small + self.share.as_ref().map_or(0, |share| share.bytes)
+        self.small + self.share.as_ref().map_or(0, |share| share.bytes - self.waiting)
     }
 
     /// Takes as much more as makes `bytes` together.
@@ -350,8 +357,32 @@ impl<'a> Claim<'a> {
             self.small += more;
             return Ok(());
         }
-        let new = || Share::growing(self.room, (self.parties)());
-        self.share.get_or_insert_with(new).grow(more).await
+        self.share().await?;
+        match &mut self.share {
+            Some(share) => share.grow(more).await,
+            None => Err(Full),
+        }
+    }
+
+    /// Becomes a share, if it is none yet: what it waits for does not come promptly.
+    pub async fn share(&mut self) -> Result<(), Full> {
+        if self.share.is_some() {
+            return Ok(());
+        }
+        let mut share = Share::growing(self.room, (self.parties)());
+        share.grow(self.small + self.waiting).await?;
+        self.room.give_back_small(std::mem::take(&mut self.small));
+        self.share = Some(share);
+        Ok(())
+    }
+
+    /// The same at once or not at all.
+    pub fn share_at_once(&mut self) -> Result<(), Full> {
+        if self.share.is_none() {
+            self.share = Some(self.room.take(self.small + self.waiting, (self.parties)())?);
+            self.room.give_back_small(std::mem::take(&mut self.small));
+        }
+        Ok(())
     }
 
     /// Returns when what has arrived so far has to give way to others.
@@ -446,7 +477,7 @@ mod tests {
         let room = room(1);
         let parties = || unreachable!("small claims have none");
         let claims: Vec<_> = std::iter::from_fn(|| {
-            let mut claim = Claim::new(&room, &parties);
+            let mut claim = Claim::new(&room, &parties, 0);
             let grown = at_once(pin!(claim.grow_to(SMALL_BYTES))).unwrap();
             grown.ok().map(|()| claim)
         })
@@ -464,7 +495,7 @@ mod tests {
         let parties: Vec<_> = (0..3).map(|number| move || of(number, "p")).collect();
         let mut claims = Vec::new();
         for (number, parties) in parties.iter().enumerate() {
-            let mut claim = Claim::new(&room, parties);
+            let mut claim = Claim::new(&room, parties, 0);
             claim.grow_to((20 + 5 * number as u64) * MIB).await.unwrap();
             claims.push(claim);
         }
@@ -492,8 +523,8 @@ mod tests {
         let room = room(100);
         let in_use = room.take(50 * MIB, of(7, "x")).unwrap();
         let (first, second) = (|| of(1, "p"), || of(2, "q"));
-        let mut oldest = Claim::new(&room, &first);
-        let mut younger = Claim::new(&room, &second);
+        let mut oldest = Claim::new(&room, &first, 0);
+        let mut younger = Claim::new(&room, &second, 0);
         oldest.grow_to(20 * MIB).await.unwrap();
         younger.grow_to(20 * MIB).await.unwrap();
         assert_eq!(younger.grow_to(60 * MIB).await, Err(Full));

@@ -103,6 +103,7 @@ const LIMITS: Limits = Limits {
     idle: Duration::from_secs(3),
     grace: Duration::from_secs(3),
     answers_kib: 16 << 10,
+    bodies_kib: 20 << 10,
 };
 
 /// A server with limits of its own, under siege, in the midst of which something happens.
@@ -111,6 +112,7 @@ fn siege(limits: [u64; 5], midst: impl FnOnce(&Larder)) -> Siege {
     let mut flags: Vec<_> =
         names.iter().zip(limits).map(|(name, ms)| format!("{name}={ms}")).collect();
     flags.push(format!("--answers-bytes-max={}", limits[4]));
+    flags.push(format!("--bodies-bytes-max={}", 16 << 20));
     // So that an answer of any body fits.
     flags.push("--body-bytes-max=2097152".to_owned());
     let larder = Larder::start_with(Options { flags, ..Options::default() });
@@ -127,7 +129,7 @@ fn good_clients_are_served_beside_300_rude_ones_that_are_closed_by_their_limits(
     let siege = siege(AS_PROMISED, |_| {});
     println!("{siege:?}");
     assert_eq!(siege.judge(SLOW, &LIMITS), Ok(()));
-    assert_eq!(siege.closings.kinds(), 20, "{siege:?}");
+    assert_eq!(siege.closings.kinds(), 25, "{siege:?}");
 }
 
 /// Sieges with something wrong in each.

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::Server;
 use super::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, SETTINGS, UNKNOWN,
-    WINDOW_UPDATE, bomb, frame, head, opening,
+    WINDOW_UPDATE, bomb, frame, head, opening, references,
 };
 use super::slow::connect;
 use crate::exchange::now;
@@ -42,11 +42,13 @@ pub enum Flood {
     Streams,
     /// Heads that are huge when they are decoded.
     Bombs,
+    /// Requests without an end whose heads have more fields than heads may have, each of one byte.
+    Heads,
 }
 
 impl Flood {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Pings,
         Self::Settings,
         Self::WindowUpdates,
@@ -57,6 +59,7 @@ impl Flood {
         Self::Resets,
         Self::Streams,
         Self::Bombs,
+        Self::Heads,
     ];
 
     /// What comes before the flood.
@@ -90,6 +93,7 @@ impl Flood {
                 ]
                 .concat(),
                 Self::Streams => frame(HEADERS, END_HEADERS, next, &request()),
+                Self::Heads => frame(HEADERS, END_HEADERS, next, &references("/livez", 470)),
                 Self::Bombs => frame(HEADERS, END_HEADERS | END_STREAM, next, &bomb()),
             });
             *stream += 2;

@@ -63,6 +63,17 @@ fn literal(block: &mut Vec<u8>, name: &[u8], value: &str) {
     block.extend_from_slice(value.as_bytes());
 }
 
+/// The head of a GET without a token, with a short field and so many references to it of a byte each.
+#[must_use]
+pub fn references(path: &str, count: usize) -> Vec<u8> {
+    let mut block = vec![0x82, 0x86];
+    literal(&mut block, &[0x04], path);
+    literal(&mut block, &[0x01], "larder");
+    block.extend_from_slice(&[0x40, 1, b'x', 1, b'y']);
+    block.resize(block.len() + count, 0x80 | 62);
+    block
+}
+
 /// A head that is small on the wire and huge when it is decoded: one long field, and thousands of
 /// references to it.
 #[must_use]

@@ -71,6 +71,8 @@ pub struct Limits {
     pub grace: Duration,
     /// `answers_bytes_max`, in KiB.
     pub answers_kib: u64,
+    /// `bodies_bytes_max`, and the quarter beside it, in KiB.
+    pub bodies_kib: u64,
 }
 
 /// How long each kind of rude connection was borne, beyond its limit.
@@ -217,12 +219,14 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Whether it stayed within bounds: so much for each of `connections`, and what answers may take.
+    /// Whether it stayed within bounds: so much for each of `connections`, and what bodies and answers may
+    /// take.
     ///
     /// # Errors
     /// What it was.
     pub fn judge(&self, connections: usize, limits: &Limits) -> Result<(), String> {
-        let bound = self.before + CONNECTION_KIB * connections as u64 + limits.answers_kib;
+        let rooms = limits.answers_kib + limits.bodies_kib;
+        let bound = self.before + CONNECTION_KIB * connections as u64 + rooms;
         if self.most > bound {
             return Err(format!("the memory grew beyond {bound} KiB: {self:?}"));
         }

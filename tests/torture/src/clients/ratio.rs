@@ -21,6 +21,7 @@ const LIMITS: Limits = Limits {
     idle: Duration::from_secs(75),
     grace: GRACE,
     answers_kib: 512 << 10,
+    bodies_kib: 640 << 10,
 };
 /// Longer than the longest of them.
 const SIEGE: Duration = Duration::from_secs(90);

@@ -10,7 +10,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
 use super::frames::{self, DATA, END_HEADERS, END_STREAM, HEADERS, PING};
-use super::{LARGE_KEY, Limits, PATIENCE, Server};
+use super::{LARGE_BYTES, LARGE_KEY, Limits, PATIENCE, Server};
 use crate::exchange::now;
 
 /// The receive window of clients that do not read.
@@ -44,11 +44,27 @@ pub enum Slow {
     Http2Pings,
     /// It has no window for its large answer, over HTTP/2.
     Http2Deaf,
+    /// It has no window for as many large answers as it may ask for at once.
+    Http2DeafToMany,
+    /// It sends half of a large body.
+    HalfBody,
+    /// It sends parts of as many bodies as it may at once, over HTTP/2.
+    Http2Bodies,
+    /// It begins as many requests as it may at once, with heads that are larger than they look, and ends
+    /// none. It has no token.
+    Http2Heads,
 }
+
+/// How long requests that nobody wants are waited for, before the connection is idle.
+const UNWANTED_TIME: Duration = Duration::from_secs(2);
+/// Requests of a connection of HTTP/2 at once.
+const STREAMS: u32 = 100;
+/// What is sent of each of many bodies.
+const PART_BYTES: usize = 600;
 
 impl Slow {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::Silent,
         Self::Head,
         Self::Preface,
@@ -59,6 +75,10 @@ impl Slow {
         Self::Http2Idle,
         Self::Http2Pings,
         Self::Http2Deaf,
+        Self::Http2DeafToMany,
+        Self::HalfBody,
+        Self::Http2Bodies,
+        Self::Http2Heads,
     ];
 
     /// After how long the server is to close.
@@ -66,8 +86,11 @@ impl Slow {
     pub fn limit(self, limits: &Limits) -> Duration {
         match self {
             Self::Silent | Self::Head | Self::Preface => limits.header,
-            Self::Body => limits.body,
-            Self::Reader | Self::Deaf | Self::Http2Deaf => limits.answer,
+            Self::Body | Self::HalfBody => limits.body,
+            // The bodies are refused, then their rests are waited for, then nothing is under way.
+            Self::Http2Bodies => limits.body + UNWANTED_TIME + limits.idle,
+            Self::Http2Heads => UNWANTED_TIME + limits.idle,
+            Self::Reader | Self::Deaf | Self::Http2Deaf | Self::Http2DeafToMany => limits.answer,
             Self::Idle | Self::Http2Idle | Self::Http2Pings => limits.idle,
         }
     }
@@ -88,17 +111,24 @@ impl Slow {
             Self::Reader | Self::Deaf => (post("/api/v1.kv.get", get.len()) + &get).into_bytes(),
             Self::Idle => b"GET /livez HTTP/1.1\r\nhost: larder\r\n\r\n".to_vec(),
             Self::Http2Idle | Self::Http2Pings => frames::opening(65_535),
-            Self::Http2Deaf => [
-                frames::opening(0),
-                frames::frame(
-                    HEADERS,
-                    END_HEADERS,
-                    1,
-                    &frames::head(0x83, "/api/v1.kv.get", token),
-                ),
-                frames::frame(DATA, END_STREAM, 1, get.as_bytes()),
-            ]
-            .concat(),
+            Self::HalfBody => {
+                let half = [b'v'; LARGE_BYTES / 2];
+                [post("/api/v1.kv.set", LARGE_BYTES).as_bytes(), &half].concat()
+            }
+            Self::Http2Deaf => {
+                many(0, 1, |stream| ask(stream, "/api/v1.kv.get", get.as_bytes(), token))
+            }
+            Self::Http2DeafToMany => {
+                many(0, STREAMS, |stream| ask(stream, "/api/v1.kv.get", get.as_bytes(), token))
+            }
+            Self::Http2Bodies => many(65_535, STREAMS, |stream| {
+                let head = frames::head(0x83, "/api/v1.kv.set", token);
+                let head = frames::frame(HEADERS, END_HEADERS, stream, &head);
+                [head, frames::frame(DATA, 0, stream, &[b'v'; PART_BYTES])].concat()
+            }),
+            Self::Http2Heads => many(65_535, STREAMS, |stream| {
+                frames::frame(HEADERS, END_HEADERS, stream, &frames::references("/livez", 90))
+            }),
         }
     }
 
@@ -170,6 +200,18 @@ impl Slow {
         let _ = timeout(self.limit(limits) + limits.grace + PATIENCE, ended).await;
         begun.elapsed()
     }
+}
+
+/// The frames of so many requests at once, on a connection with a window of so many bytes for each answer.
+fn many(window: u32, count: u32, request: impl Fn(u32) -> Vec<u8>) -> Vec<u8> {
+    let requests = (0..count).map(|number| request(2 * number + 1));
+    [frames::opening(window)].into_iter().chain(requests).flatten().collect()
+}
+
+/// A whole request.
+fn ask(stream: u32, path: &str, body: &[u8], token: &str) -> Vec<u8> {
+    let head = frames::frame(HEADERS, END_HEADERS, stream, &frames::head(0x83, path, token));
+    [head, frames::frame(DATA, END_STREAM, stream, body)].concat()
 }
 
 /// Reads and forgets until there is nothing more to come.
