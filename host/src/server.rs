@@ -131,8 +131,9 @@ impl Server {
             .map(|mount| guest_config(mount, config.compiler.as_deref()))
             .collect::<Result<Vec<_>, _>>()?;
         let memory = config.mounts.iter().map(|mount| mount.limits.memory_bytes_max).max();
+        let health = config.mounts.iter().filter(|mount| !mount.health.is_empty()).count();
         let options = EngineOptions {
-            calls_max: config.http.calls_max + HEALTH_CALLS_MAX,
+            calls_max: config.http.calls_max + HEALTH_CALLS_MAX * health,
             workers: config.workers.count,
             memory_bytes_max: memory.unwrap_or(0),
         };
@@ -141,7 +142,8 @@ impl Server {
         let routes = config.mounts.into_iter().zip(runtime.guests()).map(|(mount, guest)| {
             let Mount { prefix, auth, health, operations, calls_max, .. } = mount;
             let (calls, guest) = (calls_max.map(Semaphore::new), Arc::clone(guest));
-            Route { prefix, auth, health, operations, calls, guest }
+            let health_calls = Semaphore::new(HEALTH_CALLS_MAX);
+            Route { prefix, auth, health, health_calls, operations, calls, guest }
         });
         Ok(Self {
             routes: routes.collect(),

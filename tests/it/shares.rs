@@ -38,6 +38,30 @@ async fn calls_beyond_a_mount_s_own_are_503_at_once_and_others_have_theirs() {
     assert!(text(&client, "/test/echo").await.contains("method"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_hangs_on_its_health_path_is_in_nobody_else_s_way() {
+    const HEALTH_CALLS: usize = 16;
+    let component = guest_file("larder_test_guest");
+    let mount = |name: &str| {
+        format!(
+            "[[mount]]\nname = '{name}'\nprefix = '/{name}'\ncomponent = {component:?}\nauth = 'none'\nhealth = ['/{name}/sleep', '/{name}/calls']\n"
+        )
+    };
+    let larder = Larder::start_with(Options::config(mount("hangs") + &mount("other")));
+    let client = Client::new(larder.address());
+    let hanging: Vec<_> = (0..HEALTH_CALLS)
+        .map(|_| tokio::spawn(async move { client.get("/hangs/sleep").await.status }))
+        .collect();
+    larder.until_logged("sleeping", HEALTH_CALLS).await;
+    for path in ["/api/v1.health.ping", "/api/v1.health.ready", "/other/calls"] {
+        assert_eq!(client.get(path).await.status, 200, "{path}");
+    }
+    let refused = client.get("/hangs/calls").await;
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+    assert!(hanging.iter().all(|call| !call.is_finished()));
+    hanging.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
 /// The processor time that endless loops on one worker thread get within their deadline of two
 /// seconds, in milliseconds.
 async fn loops_use_ms(lines: &str) -> u64 {

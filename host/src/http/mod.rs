@@ -67,6 +67,8 @@ pub struct Route {
     pub auth: Auth,
     /// Paths that are served under overload too.
     pub health: Vec<String>,
+    /// Calls that may run at once on those paths.
+    pub health_calls: Semaphore,
     /// Paths that are counted apart.
     pub operations: Vec<String>,
     /// Calls that may run or wait at once, if that is less than all of the server's.
@@ -100,7 +102,7 @@ pub struct HttpLimits {
     pub answers_bytes_max: usize,
 }
 
-/// Calls for health are few and short, and must not wait behind others.
+/// Calls for health of a mount are few and short, and must not wait behind others.
 pub const HEALTH_CALLS_MAX: usize = 16;
 /// What a header takes besides its text.
 const HEADER_BYTES: usize = 128;
@@ -116,7 +118,6 @@ pub struct Gate {
     limits: HttpLimits,
     calls: Semaphore,
     calls_waiting: AtomicUsize,
-    health: Semaphore,
     bodies: Arc<Room>,
     answers: Arc<Room>,
     operator: Operator,
@@ -144,7 +145,6 @@ impl Gate {
             authenticator,
             calls: Semaphore::new(limits.calls_max),
             calls_waiting: AtomicUsize::new(0),
-            health: Semaphore::new(HEALTH_CALLS_MAX),
             bodies: room(limits.bodies_bytes_max),
             answers: room(limits.answers_bytes_max),
             limits,
@@ -172,7 +172,8 @@ impl Gate {
         health: bool,
     ) -> Result<(Place<'a>, bool), Refusal> {
         if health {
-            let permit = self.health.try_acquire();
+            // Of the mount's own: a guest that hangs on its paths takes none of another's.
+            let permit = route.health_calls.try_acquire();
             let overloaded = |_| Refusal::overloaded(Reason::HealthCalls);
             return Ok((Place { call: permit.map_err(overloaded)?, own: None }, false));
         }

@@ -9,7 +9,7 @@ use super::rooms;
 
 /// A call's place.
 pub struct Place<'a> {
-    /// Among all of the server, or among those for health.
+    /// Among all of the server, or among those for its mount's health.
     pub call: SemaphorePermit<'a>,
     /// Among those of its mount, if they are limited.
     pub own: Option<SemaphorePermit<'a>>,
@@ -47,9 +47,10 @@ impl Kept {
 impl Drop for Kept {
     fn drop(&mut self) {
         let gate = &*self.gate;
-        let calls = if self.health { &gate.health } else { &gate.calls };
+        let route = &gate.routes[self.route];
+        let calls = if self.health { &route.health_calls } else { &gate.calls };
         calls.add_permits(1);
-        if let Some(calls) = gate.routes[self.route].calls.as_ref()
+        if let Some(calls) = route.calls.as_ref()
             && self.own
         {
             calls.add_permits(1);
