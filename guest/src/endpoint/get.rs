@@ -90,7 +90,7 @@ pub fn encode(
 }
 
 /// Encodes an answer around a value that the host holds: as MessagePack it never enters this
-/// memory, as JSON it does a piece at a time.
+/// memory, as JSON it does a piece at a time, and so does the text leave it.
 fn encode_large(
     expiry: Option<u64>,
     version: u64,
@@ -98,18 +98,20 @@ fn encode_large(
     encoding: Encoding,
 ) -> Vec<Content> {
     let length = value.length();
-    let mut parts = Vec::new();
+    let mut parts = Vec::with_capacity(3 + (length / JSON_CHUNK_BYTES) as usize);
     match encoding {
         Encoding::Json => {
             let (mut head, mut tail) = (Vec::new(), Vec::new());
             json_head(&mut head, expiry);
             head.push(b'[');
             parts.push(Content::Bytes(head));
+            // Made before the pieces, each of which is then the newest when it is given back.
+            let mut text = Vec::with_capacity(4 * length.min(JSON_CHUNK_BYTES) as usize);
             for offset in (0..length).step_by(JSON_CHUNK_BYTES as usize) {
                 let chunk = value.read(offset, JSON_CHUNK_BYTES);
-                let mut text = Vec::with_capacity(4 * chunk.len());
+                text.clear();
                 json_bytes(&mut text, &chunk, offset == 0);
-                parts.push(Content::Bytes(text));
+                parts.push(Content::Blob(Blob::new(&text)));
             }
             tail.push(b']');
             json_tail(&mut tail, version);
