@@ -62,6 +62,8 @@ pub struct Config {
     pub shutdown_delay: Duration,
     /// Limits of the request path.
     pub http: HttpLimits,
+    /// Memory of guests, over all calls and idle instances.
+    pub guests_bytes_max: usize,
     /// Whether metrics can be read.
     pub metrics: bool,
     /// Limits of the store.
@@ -130,6 +132,7 @@ impl Config {
             workers,
             shutdown_delay: Duration::from_millis(shutdown_delay),
             http,
+            guests_bytes_max: usize::try_from(sizes.guests).unwrap_or(usize::MAX),
             metrics: given.metrics.unwrap_or(true),
             storage: storage::Options {
                 bytes_max: sizes.storage,
@@ -192,7 +195,9 @@ impl Config {
                 memory_of = %of,
                 bodies_bytes_max = self.http.bodies_bytes_max,
                 answers_bytes_max = self.http.answers_bytes_max,
-                "room for large bodies and answers: by default an eighth of this memory each"
+                guests_bytes_max = self.guests_bytes_max,
+                "room by default: of this memory an eighth for large bodies, as much for large answers, and a \
+                 quarter for guests"
             );
         }
     }

@@ -136,6 +136,7 @@ impl Server {
             calls_max: config.http.calls_max + HEALTH_CALLS_MAX * health,
             workers: config.workers.count,
             memory_bytes_max: memory.unwrap_or(0),
+            guests_bytes_max: config.guests_bytes_max,
         };
         let cache_dir = config.data.join("cache");
         let runtime = Runtime::load(&options, &cache_dir, guests, storage.clone())?;
@@ -218,6 +219,7 @@ impl Server {
             clock,
             Arc::clone(&serving),
             workers.connections_max,
+            Arc::clone(runtime.memory()),
             Exposure::at(address.ip(), metrics),
         );
         let gate = Arc::new(Gate::new(routes, authenticator, limits, operator));

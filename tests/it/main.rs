@@ -15,6 +15,7 @@ mod guests;
 mod hostile;
 mod limits;
 mod logs;
+mod memory;
 mod official_rust_client;
 mod operator;
 mod places;

@@ -30,6 +30,11 @@ fn what_cannot_be_is_refused_with_its_key() {
         ("body_bytes_max = 99999999999", "body_bytes_max"),
         ("storage_bytes_max = 1", "storage_bytes_max"),
         ("bodies_bytes_max = 8000000", "one body, body_bytes_max = 8388608"),
+        ("guests_bytes_max = 71303167", "guests_bytes_max = 71303167: less than 71303168"),
+        (
+            "guests_bytes_max = 80000000\n[[mount]]\nprefix = '/x'\ncomponent = 'c'\nmemory_bytes_max = 80000001",
+            "one call below \"/x\", mount.memory_bytes_max = 80000001",
+        ),
         ("answers_bytes_max = 33554432", "answers_bytes_max = 33554432: less than 33558528"),
         (
             "body_bytes_max = 2000000\nstorage_bytes_max = 1048576",

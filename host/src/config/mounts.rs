@@ -106,7 +106,7 @@ pub struct FileMount {
     #[serde(default)]
     pub(super) operations: Vec<String>,
     call_ms_max: Option<u64>,
-    memory_bytes_max: Option<usize>,
+    pub(super) memory_bytes_max: Option<usize>,
     host_calls_max: Option<u32>,
     host_bytes_max: Option<usize>,
     pub(super) answer_bytes_max: Option<usize>,
@@ -144,9 +144,10 @@ impl Server {
     /// The limits of a mount that says nothing of them.
     fn limits(&self) -> Limits {
         let limits = Limits::default();
-        // What has no room is never sent.
+        // What has no room is never sent, and what there is never room for cannot be had.
         let answer_bytes_max = limits.answer_bytes_max.min(bytes(self.sizes.answers));
-        Limits { answer_bytes_max, ..limits }
+        let memory_bytes_max = limits.memory_bytes_max.min(bytes(self.sizes.guests));
+        Limits { answer_bytes_max, memory_bytes_max, ..limits }
     }
 }
 

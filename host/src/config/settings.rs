@@ -79,6 +79,10 @@ pub struct Settings {
     /// times body_bytes_max in JSON [default: as for bodies]
     #[arg(long, value_name = "BYTES")]
     pub answers_bytes_max: Option<usize>,
+    /// Memory of guests, over all calls and idle instances [default: a quarter of the memory that there is, or
+    /// that the cgroup may take: at least one call of the API with the longest body, at most 8589934592]
+    #[arg(long, value_name = "BYTES")]
+    pub guests_bytes_max: Option<usize>,
     /// How long a shutdown goes on serving, new connections too, while /readyz tells that it is not ready;
     /// for balancers that need a while to see it. Only then what runs is finished [default: 0]
     #[arg(long, value_name = "MS")]
@@ -134,6 +138,7 @@ impl Settings {
             bodies_bytes_max,
             answer_ms_max,
             answers_bytes_max,
+            guests_bytes_max,
             shutdown_delay_ms,
             drain_ms_max,
             metrics,

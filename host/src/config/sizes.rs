@@ -1,5 +1,5 @@
-//! Sizes that depend on each other: bodies, answers, and the room that all of them share. What nobody set
-//! follows what somebody did; what somebody set and cannot be is refused.
+//! Sizes that depend on each other: bodies, answers, calls of guests, and the room that all of each share.
+//! What nobody set follows what somebody did; what somebody set and cannot be is refused.
 
 use super::memory::MemoryLimit;
 use super::mounts::FileMount;
@@ -13,7 +13,14 @@ const BODY_BYTES_MAX: u64 = storage::VALUE_BYTES_MAX as u64;
 /// Room for bodies and for answers by default: this part of the memory each, up to so much.
 const MEMORY_PART: u64 = 8;
 const ROOM_BYTES: u64 = 512 << 20;
-/// The most that all bodies or answers may take together.
+/// Room for guests by default: this part of the memory, up to so much.
+const GUESTS_MEMORY_PART: u64 = 4;
+const GUESTS_BYTES: u64 = 8 << 30;
+/// What a call of the API takes of it at most, for each byte of the longest body and besides: in JSON the
+/// guest holds text and value, and the host a copy of either on its way.
+const CALL_BYTES_A_BYTE: u64 = 8;
+const CALL_BYTES_BESIDES: u64 = 4 << 20;
+/// The most that all bodies, answers or calls may take together.
 pub const ROOM_BYTES_MAX: u64 = 1 << 40;
 /// Each byte of a value may take so many in an answer of the API, as a number in JSON; and what else may
 /// be in one.
@@ -32,6 +39,8 @@ pub struct Sizes {
     pub api_answer: u64,
     /// Room for answers.
     pub answers: u64,
+    /// Room for guests.
+    pub guests: u64,
     /// Room for data, where it is limited.
     pub storage: Option<u64>,
 }
@@ -52,11 +61,15 @@ impl Sizes {
             ));
         }
         let room = memory.map_or(ROOM_BYTES, |memory| ROOM_BYTES.min(memory.bytes / MEMORY_PART));
+        let guests_room = memory
+            .map_or(GUESTS_BYTES, |memory| GUESTS_BYTES.min(memory.bytes / GUESTS_MEMORY_PART));
         let (answer, of) = largest_answer(given, body);
+        let (call, of_call) = largest_call(given, body);
         let whose = format!("one body, body_bytes_max = {body}");
         let bodies = part("bodies_bytes_max", given.bodies_bytes_max, room, body, &whose)?;
         let answers = part("answers_bytes_max", given.answers_bytes_max, room, answer, &of)?;
-        Ok(Self { body, bodies, api_answer: api_answer(body), answers, storage })
+        let guests = part("guests_bytes_max", given.guests_bytes_max, guests_room, call, &of_call)?;
+        Ok(Self { body, bodies, api_answer: api_answer(body), answers, guests, storage })
     }
 }
 
@@ -104,12 +117,31 @@ fn largest_answer(given: &Settings, body: u64) -> (u64, String) {
         )),
     };
     let least = (body, format!("an answer as long as a body, body_bytes_max = {body}"));
-    given
-        .mount
-        .iter()
-        .filter_map(of_mount)
-        .chain(of_api)
-        .fold(least, |most, one| if one.0 > most.0 { one } else { most })
+    largest(least, given.mount.iter().filter_map(of_mount).chain(of_api))
+}
+
+/// The largest call that must be possible, in bytes of memory, and whose it is, in the same way.
+fn largest_call(given: &Settings, body: u64) -> (u64, String) {
+    let of_mount = |mount: &FileMount| {
+        let bytes = mount.memory_bytes_max? as u64;
+        let prefix = &mount.prefix;
+        Some((bytes, format!("one call below {prefix:?}, mount.memory_bytes_max = {bytes}")))
+    };
+    let of_api = match given.mount.iter().find(|mount| mount.prefix == "/api") {
+        Some(mount) if !mount.is_builtin() || mount.memory_bytes_max.is_some() => None,
+        _ => Some((
+            body * CALL_BYTES_A_BYTE + CALL_BYTES_BESIDES,
+            format!(
+                "one call of the API, {CALL_BYTES_A_BYTE} times body_bytes_max = {body} and more"
+            ),
+        )),
+    };
+    let least = (CALL_BYTES_BESIDES, "one call of a small guest".to_owned());
+    largest(least, given.mount.iter().filter_map(of_mount).chain(of_api))
+}
+
+fn largest(least: (u64, String), others: impl Iterator<Item = (u64, String)>) -> (u64, String) {
+    others.fold(least, |most, one| if one.0 > most.0 { one } else { most })
 }
 
 #[cfg(test)]
@@ -138,6 +170,19 @@ mod tests {
     }
 
     #[test]
+    fn guests_have_a_quarter_of_the_memory_but_hold_one_call_and_no_more_than_needed() {
+        for (memory, guests) in [(64, 68), (256, 68), (1024, 256), (65536, 8192)] {
+            assert_eq!(sizes("", memory).unwrap().guests, guests * MIB, "{memory}");
+        }
+        let mount = "[[mount]]\nprefix = '/x'\ncomponent = 'c'\nmemory_bytes_max = 1000000000";
+        assert_eq!(sizes(mount, 256).unwrap().guests, 1_000_000_000);
+        let narrow = format!("guests_bytes_max = 999999999\n{mount}");
+        let error = sizes(&narrow, 256).unwrap_err();
+        assert!(error.contains("\"/x\", mount.memory_bytes_max = 1000000000"), "{error}");
+        assert_eq!(sizes("guests_bytes_max = 71303168", 1).unwrap().guests, 68 * MIB);
+    }
+
+    #[test]
     fn what_nobody_set_follows_what_somebody_did() {
         let large = sizes("body_bytes_max = 67108864", 256).unwrap();
         assert_eq!((large.bodies, large.answers), (64 * MIB, large.api_answer));
@@ -156,6 +201,7 @@ mod tests {
         for (text, key) in [
             ("bodies_bytes_max = 8388607", "bodies_bytes_max"),
             ("answers_bytes_max = 33558527", "answers_bytes_max"),
+            ("guests_bytes_max = 71303167", "guests_bytes_max"),
             ("storage_bytes_max = 1048576\nbody_bytes_max = 1048577", "storage_bytes_max"),
         ] {
             for memory in [64, 65536] {

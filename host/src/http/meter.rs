@@ -41,7 +41,7 @@ pub fn status_names() -> impl Iterator<Item = String> {
 pub const OUTCOMES: [&str; CLASSES.len()] = CLASSES;
 
 /// How calls of a guest turn out.
-pub const CALL_OUTCOMES: [&str; 9] = [
+pub const CALL_OUTCOMES: [&str; 10] = [
     "answered",
     "deadline",
     "trap",
@@ -49,6 +49,7 @@ pub const CALL_OUTCOMES: [&str; 9] = [
     "host_calls_max",
     "host_bytes_max",
     "answer_bytes_max",
+    "guests_bytes_max",
     "other-limit",
     "aborted",
 ];
@@ -81,6 +82,7 @@ fn call_outcome(result: &Result<Answer, CallError>) -> usize {
     let name = match result {
         Ok(_) => return CALL_ANSWERED,
         Err(CallError::Deadline) => "deadline",
+        Err(CallError::NoRoom { .. }) => "guests_bytes_max",
         Err(CallError::Trap(_)) => "trap",
         Err(CallError::Invalid(_)) => "invalid-answer",
         Err(CallError::Limit(limit)) if CALL_OUTCOMES.contains(&limit.0) => limit.0,

@@ -427,6 +427,7 @@ impl Gate {
 fn failed(error: &CallError) -> Refusal {
     match error {
         CallError::Deadline => Refusal::deadline(),
+        CallError::NoRoom { has_written } => Refusal::no_guest_room(*has_written),
         CallError::Limit(_) | CallError::Trap(_) | CallError::Invalid(_) => Refusal::internal(),
     }
 }

@@ -16,7 +16,7 @@ use super::{Gate, page, tokens};
 use crate::clock::{Clock, Millis};
 use crate::deadline::within;
 use crate::metrics;
-use crate::runtime::Head;
+use crate::runtime::{GuestMemory, Head};
 use crate::storage::{Contents, Storage};
 use crate::workers::Serving;
 
@@ -64,6 +64,8 @@ pub struct Operator {
     pub serving: Arc<Serving>,
     /// Most connections at once.
     pub connections_max: usize,
+    /// What guests take of the memory.
+    pub guests: Arc<GuestMemory>,
     /// Who may read the metrics.
     pub exposure: Exposure,
     looks: Arc<Semaphore>,
@@ -77,10 +79,11 @@ impl Operator {
         clock: Clock,
         serving: Arc<Serving>,
         connections_max: usize,
+        guests: Arc<GuestMemory>,
         exposure: Exposure,
     ) -> Self {
         let (started, looks) = (clock.now(), Arc::new(Semaphore::new(LOOKS_MAX)));
-        Self { storage, clock, started, serving, connections_max, exposure, looks }
+        Self { storage, clock, started, serving, connections_max, guests, exposure, looks }
     }
 
     /// Whether requests can be served, writes among them; an error says why not.

@@ -191,6 +191,11 @@ fn calls(page: &mut Page, gate: &Gate, meters: &Meters) {
     for (_, (names, route)) in guests() {
         family.value(&[("guest", &names.guest)], route.guest.instances_made());
     }
+    let memory = &gate.operator.guests;
+    let help = "Bytes that calls and idle instances of all guests take, or have reserved.";
+    page.gauge("larder_guests_bytes", help, memory.used_bytes());
+    let help = "Bytes that they may take.";
+    page.gauge("larder_guests_bytes_max", help, memory.bytes_max());
 }
 
 fn writes(page: &mut Page, activity: &storage::Activity) {

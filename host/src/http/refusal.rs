@@ -34,7 +34,11 @@ pub enum Reason {
     HealthCalls,
     /// It waited in vain for room for its body.
     BodyRoom,
-    /// There was no room for its answer; the only one after a guest was called.
+    /// There was no room for the memory that its call took; the guest may have begun.
+    GuestRoom,
+    /// The same after the guest had written.
+    LateGuestRoom,
+    /// There was no room for its answer, after a guest was called.
     AnswerRoom,
     /// Its body did not arrive in time.
     BodyTimeout,
@@ -44,7 +48,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, with their names.
-    pub const ALL: [(Self, &'static str); 12] = [
+    pub const ALL: [(Self, &'static str); 14] = [
         (Self::AuthRequired, "auth-required"),
         (Self::InvalidToken, "invalid-token"),
         (Self::InvalidHead, "invalid-head"),
@@ -54,6 +58,8 @@ impl Reason {
         (Self::MountCalls, "mount-calls"),
         (Self::HealthCalls, "health-calls"),
         (Self::BodyRoom, "body-room"),
+        (Self::GuestRoom, "guest-room"),
+        (Self::LateGuestRoom, "late-guest-room"),
         (Self::AnswerRoom, "answer-room"),
         (Self::BodyTimeout, "body-timeout"),
         (Self::BodyCutShort, "body-cut-short"),
@@ -168,6 +174,22 @@ impl Refusal {
         Self { reason: Some(Reason::AnswerRoom), ..refusal }
     }
 
+    /// All calls together use what they may of memory. One that has written already must not be made
+    /// again for the asking.
+    pub fn no_guest_room(has_written: bool) -> Self {
+        let (reason, detail) = if has_written {
+            let detail =
+                "There is no room for the handler's memory now; what it wrote before stays.";
+            (Reason::LateGuestRoom, detail)
+        } else {
+            let detail =
+                "There is no room for the handler's memory now, and it wrote nothing; try again.";
+            (Reason::GuestRoom, detail)
+        };
+        let refusal = Self::server(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
+        Self { reason: Some(reason), ..refusal }
+    }
+
     /// The guest missed its deadline.
     pub fn deadline() -> Self {
         let detail = "The handler took too long; whether it had an effect is unknown.";
@@ -222,7 +244,9 @@ impl Refusal {
                 Some((WWW_AUTHENTICATE, CHALLENGE_REJECTED))
             }
             (StatusCode::UNAUTHORIZED, _) => Some((WWW_AUTHENTICATE, CHALLENGE)),
-            (StatusCode::SERVICE_UNAVAILABLE, Some(Reason::AnswerRoom)) => None,
+            (StatusCode::SERVICE_UNAVAILABLE, Some(Reason::AnswerRoom | Reason::LateGuestRoom)) => {
+                None
+            }
             (StatusCode::SERVICE_UNAVAILABLE, _) => Some((RETRY_AFTER, "1")),
             _ => None,
         }

@@ -8,6 +8,7 @@ use wasmtime::component::ResourceTable;
 
 use super::bindings::larder::guest::blobs::ContentResult;
 use super::bindings::larder::guest::requests::Response;
+use super::guest_memory::NoRoom;
 use super::limits::LimitReached;
 
 /// Longest account of a trap: it holds names that a stranger's component gives.
@@ -46,6 +47,12 @@ pub enum CallError {
     /// The guest ran into a limit.
     #[error("{0}")]
     Limit(LimitReached),
+    /// All calls together used what they may of memory.
+    #[error("{NoRoom}")]
+    NoRoom {
+        /// Whether the call had written before.
+        has_written: bool,
+    },
     /// The guest trapped, or could not be instantiated.
     #[error("the guest trapped: {0}")]
     Trap(String),
@@ -56,6 +63,9 @@ pub enum CallError {
 
 impl From<wasmtime::Error> for CallError {
     fn from(error: wasmtime::Error) -> Self {
+        if error.is::<NoRoom>() {
+            return CallError::NoRoom { has_written: false };
+        }
         match error.downcast::<LimitReached>() {
             Ok(limit) => CallError::Limit(limit),
             Err(error) => {
@@ -63,6 +73,23 @@ impl From<wasmtime::Error> for CallError {
                 account.truncate(account.floor_char_boundary(TRAP_BYTES_MAX));
                 CallError::Trap(account)
             }
+        }
+    }
+}
+
+impl From<NoRoom> for CallError {
+    fn from(NoRoom: NoRoom) -> Self {
+        CallError::NoRoom { has_written: false }
+    }
+}
+
+impl CallError {
+    /// The same of a call that has written before.
+    #[must_use]
+    pub(super) fn after_write(self) -> Self {
+        match self {
+            CallError::NoRoom { .. } => CallError::NoRoom { has_written: true },
+            other => other,
         }
     }
 }
@@ -83,7 +110,7 @@ pub fn lift(
         let bytes = match part {
             ContentResult::Bytes(bytes) => Bytes::from(bytes),
             ContentResult::Blob(blob) => {
-                table.delete(blob).map_err(|error| CallError::Trap(error.to_string()))?.0
+                table.delete(blob).map_err(|error| CallError::Trap(error.to_string()))?.bytes
             }
         };
         let left = bytes_left.checked_sub(bytes.len());

@@ -41,6 +41,12 @@ pub enum Priority {
     Idle,
 }
 
+/// The pools of instances of a worker: its own, and one for each thread beside it.
+pub fn pools_a_worker(guests: &[Arc<Guest>]) -> usize {
+    let beside = |priority| guests.iter().any(|guest| guest.priority == priority);
+    1 + usize::from(beside(Priority::Low)) + usize::from(beside(Priority::Idle))
+}
+
 /// What a call holds of the server for as long as it runs.
 pub type Held = Box<dyn Any + Send>;
 

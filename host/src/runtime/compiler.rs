@@ -178,7 +178,12 @@ mod tests {
 
     #[test]
     fn what_is_compiled_apart_fits_the_engine_that_runs_it() {
-        let options = engine::EngineOptions { calls_max: 2, workers: 1, memory_bytes_max: 1 << 20 };
+        let options = engine::EngineOptions {
+            calls_max: 2,
+            workers: 1,
+            memory_bytes_max: 1 << 20,
+            guests_bytes_max: 1 << 20,
+        };
         let running = engine::build(&options, 1).unwrap();
         let wasm = b"\0asm\x0d\0\x01\0";
         let code = engine::build_compiler().unwrap().precompile_component(wasm).unwrap();

@@ -145,7 +145,7 @@ impl Host for State {
         memo: Vec<u8>,
     ) -> wasmtime::Result<Result<(), Error>> {
         self.enter()?;
-        let value = self.table.get(&value)?.0.clone();
+        let value = self.table.get(&value)?.bytes.clone();
         let operation = self.set_operation(&namespace, &key, value, options);
         self.defer(operation, memo)
     }

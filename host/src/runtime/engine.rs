@@ -18,6 +18,8 @@ const MEMORIES_PER_COMPONENT_MAX: u32 = 2;
 /// space, of which there is only so much.
 const IDLE_MAX: usize = 2048;
 const IDLE_MAX_A_POOL: usize = 128;
+/// Idle instances, over all workers and guests, take at most this part of what guests may take together.
+const IDLE_MEMORY_PART: usize = 8;
 /// A guest has idle instances in the express lane and in the other.
 const LANES: usize = 2;
 const TABLE_ELEMENTS_MAX: usize = 20_000;
@@ -29,7 +31,8 @@ const MEMORY_KEPT_BYTES: usize = 256 << 10;
 const WARM_SLOTS_MAX: u32 = 32;
 const STACK_BYTES: usize = 512 << 10;
 const STACK_KEPT_BYTES: usize = 64 << 10;
-const WASM_STACK_BYTES_MAX: usize = 256 << 10;
+/// What a guest's functions take of a stack at most.
+pub const WASM_STACK_BYTES_MAX: usize = 256 << 10;
 
 /// How much the engine makes room for.
 #[derive(Clone, Debug)]
@@ -40,6 +43,8 @@ pub struct EngineOptions {
     pub workers: usize,
     /// Largest linear memory of any guest, in bytes.
     pub memory_bytes_max: usize,
+    /// Bytes that all guests may take together.
+    pub guests_bytes_max: usize,
 }
 
 impl EngineOptions {
@@ -47,6 +52,11 @@ impl EngineOptions {
     pub fn idle_max(&self, reused: usize) -> usize {
         let share = IDLE_MAX / (self.workers * reused * LANES).max(1);
         share.clamp(1, IDLE_MAX_A_POOL.min(self.calls_max))
+    }
+
+    /// Bytes that the idle instances of one of `pools` may take.
+    pub fn idle_bytes_max(&self, pools: usize) -> usize {
+        self.guests_bytes_max / IDLE_MEMORY_PART / pools.max(1)
     }
 
     /// Slots for instances: the running ones, and the idle ones of `reused` guests on every
@@ -194,7 +204,9 @@ mod tests {
     fn slots_hold_all_calls_and_all_idle_instances_on_machines_of_any_size() {
         for workers in [1, 2, 64, 1024] {
             for reused in [0, 1, 10] {
-                let options = EngineOptions { calls_max: 1000, workers, memory_bytes_max: 1 << 20 };
+                let (memory_bytes_max, guests_bytes_max) = (1 << 20, 1 << 30);
+                let options =
+                    EngineOptions { calls_max: 1000, workers, memory_bytes_max, guests_bytes_max };
                 let idle = options.idle_max(reused);
                 assert!((1..=IDLE_MAX_A_POOL).contains(&idle));
                 let slots = options.slots(reused) as usize;

@@ -1,8 +1,8 @@
 //! Instances, and calls in them: takes one from the thread's pool or makes one, runs one call
 //! under its deadline, and keeps or drops it. A trap, a missed deadline or a caller that goes away
-//! drops it.
+//! drops it. Idle instances go when there is no room for one that is wanted.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use wasmtime::{Store, UpdateDeadline};
@@ -12,6 +12,7 @@ use super::answer::{Answer, CallError, lift};
 use super::aside::{Aside, Held};
 use super::bindings::larder::guest::requests as wit;
 use super::deferred::{Settled, Write};
+use super::engine::WASM_STACK_BYTES_MAX;
 use super::express::{self, Avoided};
 use super::requests::Request;
 use super::share::Share;
@@ -31,6 +32,22 @@ struct Instance<D> {
     store: Store<State>,
     doors: D,
     calls: u32,
+}
+
+impl<D> Instance<D> {
+    /// What it takes of the memory that guests have together.
+    fn bytes(&self) -> usize {
+        self.store.data().memory.charged_bytes()
+    }
+}
+
+/// What idle instances of a thread may be.
+#[derive(Clone, Copy, Debug)]
+pub struct IdleMax {
+    /// How many of each guest, in each lane.
+    pub instances: usize,
+    /// Bytes of all of them.
+    pub bytes: usize,
 }
 
 /// What a guest is called for.
@@ -73,20 +90,21 @@ struct Idle {
 /// The idle instances of one thread.
 pub struct Pool {
     idle: Vec<Idle>,
-    idle_max: usize,
+    idle_bytes: Cell<usize>,
+    idle_max: IdleMax,
     storage: Storage,
     aside: Aside,
 }
 
 impl Pool {
     /// An empty pool, and those of the threads beside this one that guests need.
-    pub(super) fn of_worker(guests: &[Arc<Guest>], idle_max: usize, storage: &Storage) -> Self {
+    pub(super) fn of_worker(guests: &[Arc<Guest>], idle_max: IdleMax, storage: &Storage) -> Self {
         let (of_them, storage) = (guests.to_vec(), storage.clone());
         let pool = move || Self::new(&of_them, idle_max, storage.clone());
         Self { aside: Aside::start(guests, pool.clone()), ..pool() }
     }
 
-    fn new(guests: &[Arc<Guest>], idle_max: usize, storage: Storage) -> Self {
+    fn new(guests: &[Arc<Guest>], idle_max: IdleMax, storage: Storage) -> Self {
         let clock = Clock::system();
         let idle = |guest: &Arc<Guest>| Idle {
             express: RefCell::default(),
@@ -96,7 +114,7 @@ impl Pool {
             made: guest.instances.join(Counter::default()),
         };
         let idle = guests.iter().map(idle).collect();
-        Self { idle, idle_max, storage, aside: Aside::default() }
+        Self { idle, idle_bytes: Cell::new(0), idle_max, storage, aside: Aside::default() }
     }
 
     /// Has `guest` answer one request, on this thread.
@@ -126,7 +144,8 @@ impl Pool {
             End::Deferred(write) => write,
         };
         let errand = Errand::Complete(write.settle(&self.storage).await);
-        match self.run_errand(guest, request, &errand).await? {
+        let completed = self.run_errand(guest, request, &errand).await;
+        match completed.map_err(CallError::after_write)? {
             End::Answer(answer) => Ok(answer),
             End::Deferred(_) => Err(CallError::Trap("it deferred a second write".to_owned())),
         }
@@ -144,6 +163,11 @@ impl Pool {
         if !avoided.count(path) {
             match self.run_express(guest, request, errand) {
                 Ok(end) => return Ok(end),
+                Err(error @ CallError::NoRoom { .. }) => {
+                    if !self.drop_idle() {
+                        return Err(error);
+                    }
+                }
                 // It has had no effect, and finds in the other lane what it lacked here.
                 Err(_) => avoided.insert(path),
             }
@@ -159,15 +183,14 @@ impl Pool {
         errand: &Errand,
     ) -> Result<End, CallError> {
         let idle = &self.idle[guest.index].express;
-        let taken = idle.borrow_mut().pop();
-        let mut instance = match taken {
+        let mut instance = match self.take(idle) {
             Some(instance) => instance,
             None => self.instantiate_express(guest)?,
         };
         let Instance { store, doors, .. } = &mut instance;
         store.set_epoch_deadline(1);
         let response = doors.call(&guest.express, store, request, errand)?;
-        let end = end(store, guest, response)?;
+        let end = end_of_call(store, guest, response)?;
         self.keep(idle, guest, instance);
         Ok(end)
     }
@@ -179,16 +202,21 @@ impl Pool {
         errand: &Errand,
     ) -> Result<End, CallError> {
         let idle = &self.idle[guest.index].usual;
-        let taken = idle.borrow_mut().pop();
-        let mut instance = match taken {
+        let mut instance = match self.take(idle) {
             Some(instance) => instance,
-            None => self.instantiate(guest).await?,
+            None => match self.instantiate(guest).await {
+                Err(CallError::NoRoom { .. }) if self.drop_idle() => self.instantiate(guest).await,
+                instance => instance,
+            }?,
         };
         let Instance { store, doors, .. } = &mut instance;
         // Counted from now: an idle instance's deadline has long passed.
         store.set_epoch_deadline(1);
-        let response = doors.call(&guest.usual, store, request, errand).await?;
-        let end = end(store, guest, response)?;
+        let response = doors.call(&guest.usual, store, request, errand).await;
+        let end = response.map_err(CallError::from);
+        let end = end.and_then(|response| end_of_call(store, guest, response));
+        let has_written = store.data().has_written;
+        let end = end.map_err(|error| if has_written { error.after_write() } else { error })?;
         self.keep(idle, guest, instance);
         Ok(end)
     }
@@ -220,6 +248,8 @@ impl Pool {
 
     async fn instantiate(&self, guest: &Arc<Guest>) -> Result<Instance<usual::Doors>, CallError> {
         let mut store = self.store(guest);
+        // Which it keeps also between its calls.
+        store.data_mut().memory.charge_stack(WASM_STACK_BYTES_MAX)?;
         // Every tick the guest gives way to the thread's other tasks, its own deadline among them.
         // Tokio's own way to yield also looks at the sockets before it comes back.
         store.epoch_deadline_callback(|store| {
@@ -233,102 +263,53 @@ impl Pool {
         Ok(Instance { store, doors, calls: 0 })
     }
 
+    /// An idle instance.
+    fn take<D>(&self, idle: &RefCell<Vec<Instance<D>>>) -> Option<Instance<D>> {
+        let instance = idle.borrow_mut().pop()?;
+        self.idle_bytes.set(self.idle_bytes.get() - instance.bytes());
+        Some(instance)
+    }
+
     /// Keeps an instance that answered well, if it may serve again and left nothing behind.
     fn keep<D>(&self, idle: &RefCell<Vec<Instance<D>>>, guest: &Guest, mut instance: Instance<D>) {
         instance.calls += 1;
         let state = instance.store.data();
         let mut idle = idle.borrow_mut();
+        let idle_bytes = self.idle_bytes.get() + instance.bytes();
         if instance.calls < guest.limits.instance_calls_max
             && state.memory.used_bytes() <= IDLE_MEMORY_BYTES_MAX
             && state.table.is_empty()
-            && idle.len() < self.idle_max
+            && idle.len() < self.idle_max.instances
+            && idle_bytes <= self.idle_max.bytes
         {
+            self.idle_bytes.set(idle_bytes);
             idle.push(instance);
         }
+    }
+
+    /// Drops all idle instances of this thread, and says whether there was one.
+    fn drop_idle(&self) -> bool {
+        for Idle { express, usual, .. } in &self.idle {
+            express.borrow_mut().clear();
+            usual.borrow_mut().clear();
+        }
+        self.idle_bytes.take() > 0
     }
 }
 
 /// Ends a call: what it deferred, or else the guest's answer, checked.
-fn end(store: &mut Store<State>, guest: &Guest, response: wit::Response) -> Result<End, CallError> {
+fn end_of_call(
+    store: &mut Store<State>,
+    guest: &Guest,
+    response: wit::Response,
+) -> Result<End, CallError> {
     let state = store.data_mut();
     if let Some(write) = state.take_deferred() {
         return Ok(End::Deferred(write));
     }
-    lift(response, &mut state.table, guest.limits.answer_bytes_max).map(End::Answer)
+    let answer_bytes_max = guest.limits.answer_bytes_max;
+    lift(response, &mut state.table, answer_bytes_max).map(End::Answer)
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-    use std::sync::Barrier;
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::thread;
-
-    use bytes::Bytes;
-
-    use super::*;
-    use crate::runtime::{
-        Body, Caller, Compiler, EngineOptions, Grants, GuestConfig, Head, Limits, Priority, Runtime,
-    };
-    use crate::server::BUILTIN_API;
-    use crate::storage::{Options, Storage};
-
-    /// Enough for many ticks, wherever the threads run.
-    const CALLS: u32 = 3000;
-
-    fn runtime(dir: &tempfile::TempDir) -> Runtime {
-        let storage =
-            Storage::open(&dir.path().join("data"), Options::default(), Clock::system()).unwrap();
-        let options = EngineOptions { calls_max: 4, workers: 1, memory_bytes_max: 64 << 20 };
-        let guest = GuestConfig {
-            name: "api".to_owned(),
-            prefix: "/".to_owned(),
-            component: BUILTIN_API.into(),
-            compiler: Compiler::Here,
-            grants: Grants::default(),
-            limits: Limits { instance_calls_max: u32::MAX, ..Limits::default() },
-            priority: Priority::Usual,
-        };
-        Runtime::load(&options, &dir.path().join("cache"), vec![guest], storage).unwrap()
-    }
-
-    /// One for a path of its own: what was learnt of another does not count for it.
-    fn request(number: usize) -> Request {
-        let head = Head {
-            method: http::Method::GET,
-            uri: format!("/{number}").parse().unwrap(),
-            headers: http::HeaderMap::new(),
-        };
-        let body = Body::Complete(Bytes::new());
-        Request { head: Arc::new(head), caller: Caller::Anonymous, body }
-    }
-
-    #[test]
-    fn ticks_that_pass_while_a_call_computes_little_do_not_end_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let runtime = runtime(&dir);
-        let (pool, guest) = (runtime.pool(), &runtime.guests()[0]);
-        let engine = guest.usual.engine();
-        let (begun, stopped) = (Barrier::new(2), AtomicBool::new(false));
-        let threads = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let answers: Vec<_> = thread::scope(|scope| {
-            // As many in a call as if its thread had lost its core.
-            scope.spawn(|| {
-                begun.wait();
-                while !stopped.load(Ordering::Relaxed) {
-                    engine.increment_epoch();
-                }
-            });
-            begun.wait();
-            let call = |number| threads.block_on(pool.call(guest, request(number)));
-            let answers = (0..CALLS as usize).map(call).collect();
-            stopped.store(true, Ordering::Relaxed);
-            answers
-        });
-        assert!(answers.into_iter().all(|answer| answer.unwrap().status == 404));
-        // The first may compute longer, as may one or the other where the processor is slow.
-        let calls = pool.idle[0].express.borrow().last().map(|instance| instance.calls);
-        assert!(calls > Some(CALLS / 2), "{calls:?} of {CALLS} calls ended where they began");
-    }
-}
+mod tests;

@@ -11,6 +11,7 @@ use super::bindings::larder::guest::kv::{Behavior, Deletion, Entry, Host, SetOpt
 use super::bindings::larder::guest::types::ErrorResult as Error;
 use super::blobs::Blob;
 use super::grants::Access;
+use super::guest_memory::Charge;
 use super::state::State;
 use crate::storage::{self, Operation, Outcome, RecordKey, Ticket, Ttl, Version};
 
@@ -44,10 +45,11 @@ impl State {
 
     /// Queues one operation. The future that waits for its commit borrows nothing of the state.
     pub(super) fn queue(
-        &self,
+        &mut self,
         operation: Result<Operation, Error>,
     ) -> impl Future<Output = Result<Outcome, Error>> + Send + use<> {
         let ticket = operation.and_then(|operation| Ok(self.storage.submit(vec![operation])?));
+        self.has_written |= ticket.is_ok();
         async { committed(ticket?).await }
     }
 
@@ -65,9 +67,11 @@ impl State {
         let found = self.storage.get(key, |entry| {
             let length = entry.value.len();
             let value = if length <= INLINE_BYTES_MAX {
-                Value::Inline(entry.value.to_vec())
+                Ok(Value::Inline(entry.value.to_vec()))
             } else {
-                Value::ByReference(Bytes::copy_from_slice(entry.value))
+                // By reference it takes the host's memory, if not the guest's.
+                let copy = |charge| (Bytes::copy_from_slice(entry.value), charge);
+                self.charge(length).map(copy).map(Value::ByReference)
             };
             (value, length, entry.version.0, entry.expiry.map(|expiry| expiry.0))
         });
@@ -75,11 +79,12 @@ impl State {
             Err(error) => Err(error.into()),
             Ok(None) => Ok(None),
             Ok(Some((value, length, version, expiry))) => {
-                // By reference it takes the host's memory, if not the guest's.
                 self.budget.spend_bytes(length)?;
-                let value = match value {
+                let value = match value? {
                     Value::Inline(bytes) => ContentResult::Bytes(bytes),
-                    Value::ByReference(bytes) => ContentResult::Blob(self.table.push(Blob(bytes))?),
+                    Value::ByReference((bytes, charge)) => {
+                        ContentResult::Blob(self.table.push(Blob::charged(bytes, charge))?)
+                    }
                 };
                 Ok(Some(Entry { value, version, expiry }))
             }
@@ -95,7 +100,7 @@ pub(super) async fn committed(ticket: Ticket) -> Result<Outcome, Error> {
 /// A value on its way out of a read transaction.
 enum Value {
     Inline(Vec<u8>),
-    ByReference(Bytes),
+    ByReference((Bytes, Charge)),
 }
 
 /// The writer answers each operation in kind; anything else is a fault of ours.
@@ -148,7 +153,7 @@ impl Host for State {
         options: SetOptions,
     ) -> wasmtime::Result<Result<u64, Error>> {
         self.enter()?;
-        let value = self.table.get(&value)?.0.clone();
+        let value = self.table.get(&value)?.bytes.clone();
         let operation = self.set_operation(&namespace, &key, value, options);
         Ok(self.queue(operation).await.and_then(written))
     }

@@ -1,11 +1,13 @@
-//! What a guest may use up: memory over all it allocates, and a budget of host calls and bytes a
-//! request. Knows no guest and no import.
+//! What a guest may use up: memory over all it allocates, of its own limit and of what all guests have
+//! together, and a budget of host calls and bytes a request. Knows no guest and no import.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
 
+use super::guest_memory::{Charge, GuestMemory, NoRoom};
 use super::share::PERCENT_ALL;
 
 /// Bytes that a table element costs.
@@ -84,17 +86,19 @@ impl Budget {
     }
 }
 
-/// Counts all memories and tables of a store together; wasmtime's own limits count each apart.
+/// Counts all memories and tables of a store together; wasmtime's own limits count each apart. What
+/// they take is charged to what all guests have together, until the store is gone.
 #[derive(Debug)]
 pub struct MemoryMeter {
     used_bytes: usize,
     bytes_max: usize,
+    charge: Charge,
 }
 
 impl MemoryMeter {
-    /// A meter that allows `bytes_max`.
-    pub fn new(bytes_max: usize) -> Self {
-        Self { used_bytes: 0, bytes_max }
+    /// A meter that allows `bytes_max`, as far as there is room in `memory`.
+    pub fn new(bytes_max: usize, memory: &Arc<GuestMemory>) -> Self {
+        Self { used_bytes: 0, bytes_max, charge: Charge::nothing(memory) }
     }
 
     /// Bytes in use.
@@ -102,13 +106,31 @@ impl MemoryMeter {
         self.used_bytes
     }
 
-    fn grow(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> bool {
-        let used = self.used_bytes.saturating_add(desired.saturating_sub(current));
+    /// Bytes that the store is charged for.
+    pub fn charged_bytes(&self) -> usize {
+        self.charge.bytes()
+    }
+
+    /// Charges the stack that the store's calls run on, which is no part of its own limit.
+    pub fn charge_stack(&mut self, bytes: usize) -> Result<(), NoRoom> {
+        self.charge.grow(bytes)
+    }
+
+    /// Whether its own limit allows it; an error, which ends the call, when the room of all does not.
+    fn grow(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> Result<bool, NoRoom> {
+        let more = desired.saturating_sub(current);
+        let used = self.used_bytes.saturating_add(more);
         let fits = used <= self.bytes_max && maximum.is_none_or(|maximum| desired <= maximum);
         if fits {
+            self.charge.grow(more)?;
             self.used_bytes = used;
         }
-        fits
+        Ok(fits)
     }
 }
 
@@ -119,7 +141,7 @@ impl ResourceLimiter for MemoryMeter {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(self.grow(current, desired, maximum))
+        Ok(self.grow(current, desired, maximum)?)
     }
 
     fn table_growing(
@@ -129,7 +151,7 @@ impl ResourceLimiter for MemoryMeter {
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         let bytes = |elements: usize| elements.saturating_mul(TABLE_ELEMENT_BYTES);
-        Ok(self.grow(bytes(current), bytes(desired), maximum.map(bytes)))
+        Ok(self.grow(bytes(current), bytes(desired), maximum.map(bytes))?)
     }
 }
 
@@ -139,12 +161,30 @@ mod tests {
 
     #[test]
     fn memories_and_tables_count_together() {
-        let mut meter = MemoryMeter::new(100);
+        let mut meter = MemoryMeter::new(100, &Arc::new(GuestMemory::new(1000)));
         assert!(meter.memory_growing(0, 60, None).unwrap());
         assert!(meter.table_growing(0, 5, None).unwrap());
         assert!(!meter.table_growing(0, 1, None).unwrap());
         assert!(!meter.memory_growing(60, 61, None).unwrap());
         assert_eq!(meter.used_bytes(), 100);
+    }
+
+    #[test]
+    fn beyond_the_room_of_all_a_call_ends_and_what_it_had_is_given_back() {
+        let memory = Arc::new(GuestMemory::new(100));
+        let [mut first, mut second] = [(); 2].map(|()| MemoryMeter::new(80, &memory));
+        assert!(first.memory_growing(0, 60, None).unwrap());
+        assert!(!second.memory_growing(0, 81, None).unwrap());
+        for _ in 0..2 {
+            let error = second.memory_growing(0, 41, None).unwrap_err();
+            assert_eq!(error.downcast_ref(), Some(&NoRoom));
+        }
+        assert!(second.table_growing(0, 5, None).unwrap());
+        assert_eq!((second.used_bytes(), memory.used_bytes()), (40, 100));
+        drop(first);
+        assert!(second.memory_growing(0, 40, None).unwrap());
+        drop(second);
+        assert_eq!(memory.used_bytes(), 0);
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod deferred;
 mod engine;
 mod express;
 mod grants;
+mod guest_memory;
 mod instance;
 mod kv;
 mod limits;
@@ -36,6 +37,7 @@ pub use self::compiler::{COMMAND as COMPILE_COMMAND, Compiler, run as compile};
 pub use self::component::{COMPONENT_BYTES_MAX, LoadError};
 pub use self::engine::EngineOptions;
 pub use self::grants::{Access, Grants};
+pub use self::guest_memory::GuestMemory;
 pub use self::instance::Pool;
 pub use self::limits::Limits;
 pub use self::principal::{Principal, Role, Scope};
@@ -45,6 +47,7 @@ pub use self::share::PERCENT_ALL;
 use self::cache::Cache;
 use self::component::Loader;
 use self::engine::{Pace, Ticker};
+use self::instance::IdleMax;
 use crate::metrics::{Counter, PerThread};
 use crate::storage::Storage;
 
@@ -75,6 +78,7 @@ pub struct Guest {
     grants: Grants,
     limits: Limits,
     priority: Priority,
+    memory: Arc<GuestMemory>,
     pace: Arc<Pace>,
     usual: usual::Linked,
     express: express::Linked,
@@ -105,7 +109,8 @@ impl Guest {
 pub struct Runtime {
     guests: Vec<Arc<Guest>>,
     storage: Storage,
-    idle_max: usize,
+    memory: Arc<GuestMemory>,
+    idle_max: IdleMax,
     _ticker: Ticker,
 }
 
@@ -123,12 +128,14 @@ impl Runtime {
         let pace = ticker.pace();
         let cache = Cache::open(PathBuf::from(cache_dir), &engine);
         let loader = Loader::new(engine, cache).map_err(LoadError::Engine)?;
+        let memory = Arc::new(GuestMemory::new(options.guests_bytes_max));
         let load = |(index, config): (usize, GuestConfig)| {
             let (usual, express) =
                 loader.load(&config.name, &config.component, &config.compiler)?;
             let GuestConfig { name, prefix, grants, limits, priority, .. } = config;
             let name = name.into();
-            let (pace, instances) = (Arc::clone(&pace), PerThread::default());
+            let (memory, pace) = (Arc::clone(&memory), Arc::clone(&pace));
+            let instances = PerThread::default();
             Ok(Arc::new(Guest {
                 index,
                 name,
@@ -136,21 +143,32 @@ impl Runtime {
                 grants,
                 limits,
                 priority,
+                memory,
                 pace,
                 usual,
                 express,
                 instances,
             }))
         };
-        let guests = guests.into_iter().enumerate().map(load).collect::<Result<_, _>>()?;
+        let guests: Vec<Arc<Guest>> =
+            guests.into_iter().enumerate().map(load).collect::<Result<_, _>>()?;
         loader.forget_others();
-        Ok(Self { guests, storage, idle_max: options.idle_max(reused), _ticker: ticker })
+        let pools = options.workers * aside::pools_a_worker(&guests);
+        let idle_max =
+            IdleMax { instances: options.idle_max(reused), bytes: options.idle_bytes_max(pools) };
+        Ok(Self { guests, storage, memory, idle_max, _ticker: ticker })
     }
 
     /// The guests, in the order in which they were given.
     #[must_use]
     pub fn guests(&self) -> &[Arc<Guest>] {
         &self.guests
+    }
+
+    /// What guests take of the host's memory.
+    #[must_use]
+    pub fn memory(&self) -> &Arc<GuestMemory> {
+        &self.memory
     }
 
     /// A pool of instances for one worker thread, with the threads beside it that guests need.

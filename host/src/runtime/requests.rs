@@ -88,7 +88,7 @@ impl Request {
                 wit::Body::Complete(ContentParam::Bytes(bytes))
             }
             Body::Complete(bytes) => {
-                wit::Body::Complete(ContentParam::Blob(table.push(Blob(bytes.clone()))?))
+                wit::Body::Complete(ContentParam::Blob(table.push(Blob::of_body(bytes.clone()))?))
             }
             Body::TooLarge(limit) => wit::Body::TooLarge(*limit),
             Body::Unread => wit::Body::Unread,

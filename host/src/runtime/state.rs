@@ -11,6 +11,7 @@ use super::bindings::larder::guest::types::{self, ErrorResult as GuestError};
 use super::deferred::Deferral;
 use super::express::Hold;
 use super::grants::Access;
+use super::guest_memory::{Charge, NoRoom};
 use super::limits::{Budget, LimitReached, Limits, MemoryMeter};
 use super::principal::Scope;
 use super::requests::{Caller, Head, Request};
@@ -53,6 +54,8 @@ pub struct State {
     pub deferral: Deferral,
     /// How long the call has held its thread.
     pub hold: Hold,
+    /// Whether the call has queued a write, which takes effect however it ends.
+    pub has_written: bool,
     log_bytes_left: Arc<AtomicUsize>,
     wasi: Option<WasiCtx>,
 }
@@ -61,7 +64,7 @@ impl State {
     /// The state of a new instance.
     pub fn new(guest: Arc<Guest>, storage: Storage) -> Self {
         Self {
-            memory: MemoryMeter::new(guest.limits.memory_bytes_max),
+            memory: MemoryMeter::new(guest.limits.memory_bytes_max, &guest.memory),
             budget: Budget::new(&guest.limits),
             table: new_table(),
             head: None,
@@ -69,6 +72,7 @@ impl State {
             caller: Caller::Rejected,
             deferral: Deferral::Closed,
             hold: Hold::default(),
+            has_written: false,
             log_bytes_left: Arc::new(AtomicUsize::new(wasi::LOG_BYTES_MAX)),
             wasi: None,
             guest,
@@ -81,6 +85,7 @@ impl State {
     pub fn begin(&mut self, request: &Request, left: Option<Allowance>) {
         self.deferral = if left.is_none() { Deferral::Open } else { Deferral::Closed };
         self.hold = Hold::default();
+        self.has_written = false;
         let left = left.unwrap_or_else(|| Allowance::whole(&self.guest.limits));
         self.budget = left.budget;
         self.log_bytes_left.store(left.log_bytes, Ordering::Relaxed);
@@ -97,6 +102,11 @@ impl State {
     /// Spends one host call.
     pub fn enter(&mut self) -> Result<(), LimitReached> {
         self.budget.spend_call()
+    }
+
+    /// Charges bytes that the host holds for the call.
+    pub fn charge(&self, bytes: usize) -> Result<Charge, NoRoom> {
+        Charge::new(&self.guest.memory, bytes)
     }
 
     /// Resolves a key for `access`. A missing right is told before anything else, so that nobody

@@ -26,7 +26,7 @@ const MS_MAX: u64 = 366 * 24 * 60 * 60 * 1000;
 type Number = (&'static str, u64, u64, u64, fn(&Config) -> u64);
 
 /// All of them, as README.md and `larder serve --help` tell them.
-const NUMBERS: [Number; 15] = [
+const NUMBERS: [Number; 16] = [
     ("workers", 1, 1024, 0, |config| config.workers.count as u64),
     ("connections_max", 1, 1 << 20, 10_000, |config| config.workers.connections_max as u64),
     ("calls_max", 1, 16 << 10, 1024, |config| config.http.calls_max as u64),
@@ -38,6 +38,7 @@ const NUMBERS: [Number; 15] = [
     ("bodies_bytes_max", 1, 1 << 40, 512 << 20, |config| config.http.bodies_bytes_max as u64),
     ("answer_ms_max", 1, MS_MAX, 60_000, |config| ms(config.workers.connection.answer_time_max)),
     ("answers_bytes_max", 1, 1 << 40, 512 << 20, |config| config.http.answers_bytes_max as u64),
+    ("guests_bytes_max", 1, 1 << 40, 8 << 30, |config| config.guests_bytes_max as u64),
     ("shutdown_delay_ms", 0, MS_MAX, 0, |config| ms(config.shutdown_delay)),
     ("drain_ms_max", 1, MS_MAX, 10_000, |config| ms(config.workers.drain_time_max)),
     ("storage_bytes_max", 1 << 20, 1 << 46, 0, |config| config.storage.bytes_max.unwrap_or(0)),
@@ -235,8 +236,11 @@ fn is_plain_and_valid(table: &Table) -> bool {
     let body = number("body_bytes_max").unwrap_or(storage.min(8 << 20));
     let room = |name| number(name).unwrap_or(512 << 20);
     let answer = body.saturating_mul(4).saturating_add(4 << 10);
-    let fits =
-        body <= storage && body <= room("bodies_bytes_max") && answer <= room("answers_bytes_max");
+    let call = body.saturating_mul(8).saturating_add(4 << 20);
+    let fits = body <= storage
+        && body <= room("bodies_bytes_max")
+        && answer <= room("answers_bytes_max")
+        && number("guests_bytes_max").is_none_or(|guests| call <= guests);
     let known = |(name, value): (&String, &Value)| {
         let Some((_, least, most, ..)) = NUMBERS.iter().find(|number| number.0 == *name) else {
             return false;

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod later;
+mod memory;
 
 mod bindings {
     #![allow(missing_docs, clippy::all, reason = "generated code; documented in wit/")]
@@ -74,6 +75,8 @@ impl incoming_handler::Guest for TestGuest {
             "large" => large(&request),
             "panic" => panic!("asked to"),
             "memory" => eat_memory(),
+            "hold" => memory::hold(&request),
+            "write-and-take" => memory::write_and_take(&request),
             "recursion" => text(recurse(1).to_string()),
             "host-calls" => host_calls(),
             "blobs" => hoard_blobs(),
