@@ -51,7 +51,8 @@ async fn calls_that_together_want_more_memory_than_there_is_are_503_until_there_
     small_ones().await;
     let before = in_use(&client).await;
     let call = holding(&larder, "bytes=20000000").await;
-    for bytes in [20_000_000, 25_000_000] {
+    // One that fits the guest but not the host besides, and one that does not fit the guest.
+    for bytes in [12_000_000, 25_000_000] {
         let path = format!("/test/large?{bytes}");
         let refused = client.send("GET", &path, &[BEARER], "").await;
         assert_eq!((refused.status, refused.code().as_str()), (503, "unavailable"));
@@ -74,6 +75,8 @@ async fn calls_that_together_want_more_memory_than_there_is_are_503_until_there_
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_host_holds_for_a_call_counts_as_its_guest_s_memory() {
     const BYTES: usize = 900_000;
+    /// In which a guest's memory grows.
+    const PAGE_BYTES: f64 = 65_536.0;
     let larder = small();
     let client = Client::new(larder.address());
     let set = json!({"namespace": "own", "key": "large", "value": "v".repeat(BYTES)});
@@ -89,6 +92,10 @@ async fn what_the_host_holds_for_a_call_counts_as_its_guest_s_memory() {
     assert_eq!(by_reference, BYTES as f64);
     let in_the_guest = taken("bytes=900000").await;
     assert_eq!(taken("blob=900000").await - in_the_guest, BYTES as f64);
+    assert_eq!(taken("deferred=900000").await - in_the_guest, BYTES as f64);
+    // The value, and on its way into the guest's own memory a copy of it.
+    let copied = taken("read=large").await - in_the_guest - BYTES as f64;
+    assert!((BYTES as f64 - PAGE_BYTES..BYTES as f64 + PAGE_BYTES).contains(&copied), "{copied}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

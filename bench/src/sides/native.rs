@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use larder::http::Calls;
-use larder::runtime::{Answer, Body, CallError, Caller, Guest, Held, Request};
+use larder::runtime::{Answer, Body, CallError, Caller, Charges, Guest, Held, Request};
 use larder::storage::{self, Error, Operation, Outcome, RecordKey, Storage, Ttl, Version};
 use larder_api::bindings::larder::guest::kv;
 use larder_api::endpoint::{get, set};
@@ -112,7 +112,7 @@ impl Native {
 fn reply(status: StatusCode, body: Vec<u8>, encoding: Encoding) -> Answer {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(encoding.content_type()));
-    Answer { status, headers, body: vec![body.into()] }
+    Answer { status, headers, body: vec![body.into()], charges: Charges::default() }
 }
 
 fn with_version(mut answer: Answer, version: Version) -> Answer {

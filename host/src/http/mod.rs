@@ -209,10 +209,12 @@ impl Gate {
     /// waited would be held all the same, and clients that do not read could hold up everybody.
     fn reply(
         &self,
-        answer: Answer,
+        mut answer: Answer,
         is_http2: bool,
         parties: &dyn Fn() -> Parties,
     ) -> Result<http::Response<Reply>, Refusal> {
+        // Given back when there is room of its own.
+        let _charges = std::mem::take(&mut answer.charges);
         let response = reply(answer);
         let bytes = response.body().bytes_left();
         // Over HTTP/2 a connection has many at a time.

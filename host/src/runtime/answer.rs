@@ -1,6 +1,8 @@
 //! What comes back from a guest: its answer, checked, or why there is none. Knows `http`'s types;
 //! what a failed call looks like to the caller is for the server to say.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -8,7 +10,9 @@ use wasmtime::component::ResourceTable;
 
 use super::bindings::larder::guest::blobs::ContentResult;
 use super::bindings::larder::guest::requests::Response;
-use super::guest_memory::NoRoom;
+use super::blobs::Blob;
+use super::guest_memory::{Charge, Charges, GuestMemory, NoRoom};
+use super::kv::INLINE_BYTES_MAX;
 use super::limits::LimitReached;
 
 /// Longest account of a trap: it holds names that a stranger's component gives.
@@ -36,6 +40,8 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The parts of the body.
     pub body: Vec<Bytes>,
+    /// What the body is charged by, until it has room elsewhere.
+    pub charges: Charges,
 }
 
 /// Why a call has no answer.
@@ -94,23 +100,33 @@ impl CallError {
     }
 }
 
-/// Turns a guest's response into an answer, taking the bytes of blobs out of `table`.
+/// Turns a guest's response into an answer, taking the bytes of blobs out of `table`, and charging those
+/// that came out of the guest when they are many.
 pub fn lift(
     response: Response,
     table: &mut ResourceTable,
     bytes_max: usize,
+    memory: &Arc<GuestMemory>,
 ) -> Result<Answer, CallError> {
     let status = StatusCode::from_u16(response.status).ok();
     let status = status.filter(|status| (200..600).contains(&status.as_u16()));
     let status = status.ok_or(CallError::Invalid("the status must be 200 to 599"))?;
     let headers = lift_headers(response.headers)?;
     let mut body = Vec::with_capacity(response.body.len());
-    let mut bytes_left = bytes_max;
+    let (mut bytes_left, mut copied) = (bytes_max, 0);
+    let mut charges = Charges::default();
     for part in response.body {
         let bytes = match part {
-            ContentResult::Bytes(bytes) => Bytes::from(bytes),
+            ContentResult::Bytes(bytes) => {
+                copied += bytes.len();
+                Bytes::from(bytes)
+            }
             ContentResult::Blob(blob) => {
-                table.delete(blob).map_err(|error| CallError::Trap(error.to_string()))?.bytes
+                let blob = table.delete(blob);
+                let Blob { bytes, charge } =
+                    blob.map_err(|error| CallError::Trap(error.to_string()))?;
+                charge.into_iter().for_each(|charge| charges.push(charge));
+                bytes
             }
         };
         let left = bytes_left.checked_sub(bytes.len());
@@ -119,7 +135,10 @@ pub fn lift(
             body.push(bytes);
         }
     }
-    Ok(Answer { status, headers, body })
+    if copied > INLINE_BYTES_MAX {
+        charges.push(Arc::new(Charge::new(memory, copied)?));
+    }
+    Ok(Answer { status, headers, body, charges })
 }
 
 fn lift_headers(headers: Vec<(String, String)>) -> Result<HeaderMap, CallError> {
@@ -155,7 +174,7 @@ mod tests {
     }
 
     fn lifted(response: Response) -> Result<Answer, CallError> {
-        lift(response, &mut ResourceTable::new(), 10)
+        lift(response, &mut ResourceTable::new(), 10, &Arc::new(GuestMemory::new(0)))
     }
 
     #[test]
@@ -186,5 +205,30 @@ mod tests {
         };
         assert!(lifted(body(10)).is_ok());
         assert!(matches!(lifted(body(11)), Err(CallError::Limit(_))));
+    }
+
+    #[test]
+    fn a_large_body_is_charged_until_its_answer_is_gone_and_a_blob_s_part_with_it() {
+        const LARGE: usize = 100_000;
+        let memory = Arc::new(GuestMemory::new(2 * LARGE));
+        let lifted = |table: &mut ResourceTable| {
+            let blob = Charge::new(&memory, LARGE).unwrap();
+            let blob = Blob::charged(vec![0; LARGE].into(), blob);
+            let body = vec![
+                ContentResult::Blob(table.push(blob).unwrap()),
+                ContentResult::Bytes(vec![0; LARGE]),
+            ];
+            lift(Response { body, ..response(200, &[]) }, table, 2 * LARGE, &memory)
+        };
+        let mut table = ResourceTable::new();
+        let answer = lifted(&mut table).unwrap();
+        assert_eq!((memory.used_bytes(), table.is_empty()), (2 * LARGE, true));
+        drop(answer);
+        let other = Charge::new(&memory, 1).unwrap();
+        let refused = lifted(&mut table).unwrap_err();
+        assert!(matches!(refused, CallError::NoRoom { has_written: false }));
+        assert!(matches!(refused.after_write(), CallError::NoRoom { has_written: true }));
+        drop(other);
+        assert_eq!(memory.used_bytes(), 0);
     }
 }

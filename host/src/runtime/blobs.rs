@@ -61,6 +61,7 @@ impl HostBlob for State {
         self.enter()?;
         let part = self.table.get(&blob)?.part(offset, length);
         self.budget.spend_bytes(part.len())?;
+        self.charge_copy(part.len())?;
         Ok(part.to_vec())
     }
 

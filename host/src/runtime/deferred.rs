@@ -1,13 +1,16 @@
 //! The import `deferred`: a write that a call ends with. Owns what is kept of the call until the
 //! write's outcome is known; no instance is held meanwhile.
 
+use std::sync::Arc;
+
 use wasmtime::component::Resource;
 
 use super::bindings::larder::guest::deferred::{Host, Outcome as Told};
 use super::bindings::larder::guest::kv::SetOptions;
 use super::bindings::larder::guest::types::{ErrorParam, ErrorResult as Error};
 use super::blobs::Blob;
-use super::kv::{committed, deleted, written};
+use super::guest_memory::Charge;
+use super::kv::{INLINE_BYTES_MAX, committed, deleted, written};
 use super::state::{Allowance, State};
 use crate::storage::{Operation, Outcome, Storage};
 
@@ -19,6 +22,7 @@ pub struct Write {
     operations: Vec<Operation>,
     memo: Vec<u8>,
     left: Allowance,
+    charge: Option<Arc<Charge>>,
 }
 
 /// Whether a call may defer a write.
@@ -29,8 +33,9 @@ pub enum Deferral {
     Closed,
     /// It may.
     Open,
-    /// It has: this operation, as the queue takes it, with this memo.
-    Done(Vec<Operation>, Vec<u8>),
+    /// It has: this operation, as the queue takes it, with this memo; and what a large value is charged
+    /// by until it is queued.
+    Done(Vec<Operation>, Vec<u8>, Option<Arc<Charge>>),
 }
 
 /// A write whose outcome is known, and what goes on with it.
@@ -46,9 +51,11 @@ pub struct Settled {
 impl Write {
     /// Queues the write and waits for its commit.
     pub async fn settle(self, storage: &Storage) -> Settled {
-        let Self { operations, memo, left } = self;
+        let Self { operations, memo, left, charge } = self;
         let is_set = matches!(operations[..], [Operation::Set { .. }]);
-        let outcome = match storage.submit(operations) {
+        let submitted = storage.submit(operations);
+        drop(charge);
+        let outcome = match submitted {
             Ok(ticket) => committed(ticket).await,
             Err(error) => Err(error.into()),
         };
@@ -97,6 +104,7 @@ impl State {
         &mut self,
         operation: Result<Operation, Error>,
         memo: Vec<u8>,
+        charge: Option<Arc<Charge>>,
     ) -> wasmtime::Result<Result<(), Error>> {
         self.budget.spend_bytes(memo.len())?;
         if memo.len() > MEMO_BYTES_MAX {
@@ -108,14 +116,16 @@ impl State {
             Deferral::Closed => wasmtime::bail!("what follows a write may not defer another"),
         }
         Ok(operation.map(|operation| {
-            self.deferral = Deferral::Done(vec![operation], memo);
+            self.deferral = Deferral::Done(vec![operation], memo, charge);
         }))
     }
 
     /// The write that the call at hand has ended with, if it has.
     pub fn take_deferred(&mut self) -> Option<Write> {
         match std::mem::take(&mut self.deferral) {
-            Deferral::Done(operations, memo) => Some(Write { operations, memo, left: self.left() }),
+            Deferral::Done(operations, memo, charge) => {
+                Some(Write { operations, memo, left: self.left(), charge })
+            }
             Deferral::Open | Deferral::Closed => None,
         }
     }
@@ -132,8 +142,10 @@ impl Host for State {
     ) -> wasmtime::Result<Result<(), Error>> {
         self.enter()?;
         self.budget.spend_bytes(value.len())?;
+        let is_large = value.len() > INLINE_BYTES_MAX;
+        let charge = is_large.then(|| self.charge(value.len()).map(Arc::new)).transpose()?;
         let operation = self.set_operation(&namespace, &key, value.into(), options);
-        self.defer(operation, memo)
+        self.defer(operation, memo, charge)
     }
 
     fn set_blob(
@@ -145,9 +157,10 @@ impl Host for State {
         memo: Vec<u8>,
     ) -> wasmtime::Result<Result<(), Error>> {
         self.enter()?;
-        let value = self.table.get(&value)?.bytes.clone();
-        let operation = self.set_operation(&namespace, &key, value, options);
-        self.defer(operation, memo)
+        let Blob { bytes, charge } = self.table.get(&value)?;
+        let (bytes, charge) = (bytes.clone(), charge.clone());
+        let operation = self.set_operation(&namespace, &key, bytes, options);
+        self.defer(operation, memo, charge)
     }
 
     fn delete(
@@ -159,6 +172,6 @@ impl Host for State {
     ) -> wasmtime::Result<Result<(), Error>> {
         self.enter()?;
         let operation = self.delete_operation(&namespace, &key, version);
-        self.defer(operation, memo)
+        self.defer(operation, memo, None)
     }
 }

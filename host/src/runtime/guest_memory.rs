@@ -99,6 +99,17 @@ impl Drop for Charge {
     }
 }
 
+/// Charges that parts of something have in common with others, or for themselves.
+#[derive(Debug, Default)]
+pub struct Charges(Vec<Arc<Charge>>);
+
+impl Charges {
+    /// Takes one in.
+    pub fn push(&mut self, charge: Arc<Charge>) {
+        self.0.push(charge);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +125,18 @@ mod tests {
         drop(first);
         assert_eq!(memory.used_bytes(), 0);
         assert!(Charge::new(&memory, 101).is_err());
+    }
+
+    #[test]
+    fn what_several_share_is_given_back_with_the_last_of_them() {
+        let memory = Arc::new(GuestMemory::new(100));
+        let charge = Arc::new(Charge::new(&memory, 100).unwrap());
+        let mut charges = Charges::default();
+        charges.push(Arc::clone(&charge));
+        charges.push(charge);
+        assert!(Charge::new(&memory, 1).is_err());
+        drop(charges);
+        assert!(Charge::new(&memory, 100).is_ok());
     }
 
     #[test]

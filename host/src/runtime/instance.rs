@@ -304,11 +304,12 @@ fn end_of_call(
     response: wit::Response,
 ) -> Result<End, CallError> {
     let state = store.data_mut();
+    state.end_copy();
     if let Some(write) = state.take_deferred() {
         return Ok(End::Deferred(write));
     }
     let answer_bytes_max = guest.limits.answer_bytes_max;
-    lift(response, &mut state.table, answer_bytes_max).map(End::Answer)
+    lift(response, &mut state.table, answer_bytes_max, &guest.memory).map(End::Answer)
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ pub use self::compiler::{COMMAND as COMPILE_COMMAND, Compiler, run as compile};
 pub use self::component::{COMPONENT_BYTES_MAX, LoadError};
 pub use self::engine::EngineOptions;
 pub use self::grants::{Access, Grants};
-pub use self::guest_memory::GuestMemory;
+pub use self::guest_memory::{Charges, GuestMemory};
 pub use self::instance::Pool;
 pub use self::limits::Limits;
 pub use self::principal::{Principal, Role, Scope};

@@ -12,6 +12,7 @@ use super::deferred::Deferral;
 use super::express::Hold;
 use super::grants::Access;
 use super::guest_memory::{Charge, NoRoom};
+use super::kv::INLINE_BYTES_MAX;
 use super::limits::{Budget, LimitReached, Limits, MemoryMeter};
 use super::principal::Scope;
 use super::requests::{Caller, Head, Request};
@@ -56,6 +57,8 @@ pub struct State {
     pub hold: Hold,
     /// Whether the call has queued a write, which takes effect however it ends.
     pub has_written: bool,
+    /// What the newest large copy on its way into the guest is charged by.
+    copy: Option<Charge>,
     log_bytes_left: Arc<AtomicUsize>,
     wasi: Option<WasiCtx>,
 }
@@ -73,6 +76,7 @@ impl State {
             deferral: Deferral::Closed,
             hold: Hold::default(),
             has_written: false,
+            copy: None,
             log_bytes_left: Arc::new(AtomicUsize::new(wasi::LOG_BYTES_MAX)),
             wasi: None,
             guest,
@@ -107,6 +111,21 @@ impl State {
     /// Charges bytes that the host holds for the call.
     pub fn charge(&self, bytes: usize) -> Result<Charge, NoRoom> {
         Charge::new(&self.guest.memory, bytes)
+    }
+
+    /// Charges bytes on their way into the guest, when they are many, until the next such copy or the
+    /// call's end.
+    pub fn charge_copy(&mut self, bytes: usize) -> Result<(), NoRoom> {
+        self.end_copy();
+        if bytes > INLINE_BYTES_MAX {
+            self.copy = Some(self.charge(bytes)?);
+        }
+        Ok(())
+    }
+
+    /// Gives back what the last such copy was charged.
+    pub fn end_copy(&mut self) {
+        self.copy = None;
     }
 
     /// Resolves a key for `access`. A missing right is told before anything else, so that nobody
