@@ -15,7 +15,9 @@ use rustix::process::Signal;
 use serde_json::json;
 use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How often it is looked whether a proxy listens, and how many times.
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+const LOOKS_MAX: u32 = 2000;
 const SET: &str = "/api/v1.kv.set";
 const GET: &str = "/api/v1.kv.get";
 const HTTP11: Protocol = Protocol::Http1(http::Version::HTTP_11);
@@ -82,11 +84,12 @@ impl Proxy {
             .spawn()
             .unwrap();
         let proxy = Self { child, dir, fronts };
-        let begun = std::time::Instant::now();
+        let mut looks = 0;
         for (name, address, _) in &proxy.fronts {
             while std::net::TcpStream::connect(address).is_err() {
-                assert!(begun.elapsed() < PATIENCE, "{program} does not listen for {name}");
-                std::thread::sleep(Duration::from_millis(10));
+                looks += 1;
+                assert!(looks < LOOKS_MAX, "{program} does not listen for {name}");
+                std::thread::sleep(LOOK_INTERVAL);
             }
         }
         proxy
@@ -130,13 +133,13 @@ impl Proxy {
         let [one, two] = free();
         let servers = |protocol: &str| {
             let server = |(number, address): (usize, &SocketAddr)| {
-                format!("  server s{number} {address} check inter 100 fall 1 rise 1 {protocol}\n")
+                format!("  server s{number} {address} check inter 200 fall 1 rise 1 {protocol}\n")
             };
             servers.iter().enumerate().map(server).collect::<String>()
         };
         let config = format!(
             "global\n  maxconn 500\n\
-             defaults\n  mode http\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\n  \
+             defaults\n  mode http\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\n  timeout check 10s\n  \
              option httpchk GET /readyz\n  option redispatch\n\
              listen one\n  bind {one}\n{}listen two\n  bind {two}\n{}",
             servers(""),

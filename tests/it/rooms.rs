@@ -181,7 +181,7 @@ async fn memory_of_heads_and_unfinished_requests_is_bounded() {
     // room to wait in, which is 16 MiB.
     for (method, fields, kib_max) in [
         (GET, 470, 1024 * CONNECTIONS),
-        (POST, 95, 1536 * CONNECTIONS),
+        (POST, 95, (32 << 10) + 1536 * CONNECTIONS),
         (GET, 95, (32 << 10) + 1536 * CONNECTIONS),
     ] {
         held.clear();

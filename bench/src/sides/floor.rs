@@ -48,7 +48,7 @@ impl Handler for Floor {
 /// Receives a request's body as the server does it, and forgets it.
 async fn receive(request: http::Request<Incoming>, room: &Arc<Room>, connection: u64) {
     let parties = || [Some(Party::Connection(connection)), None, None];
-    let mut claim = Claim::new(room, &parties);
+    let mut claim = Claim::new(room, &parties, 0);
     // Whatever is wrong with it, the constant is answered.
     let _ = Arriving::new(request.into_body())
         .receive((BODY_BYTES_MAX, BODY_TIME_MAX), &mut claim)

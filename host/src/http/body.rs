@@ -93,6 +93,10 @@ enum Next {
 pub struct Arriving {
     incoming: Incoming,
     is_over: bool,
+    /// Whether it was asked for: then what is missing is not waited for again.
+    is_asked_for: bool,
+    /// What it takes once its request was answered.
+    _share: Option<Share>,
 }
 
 impl Arriving {
@@ -100,7 +104,7 @@ impl Arriving {
     #[must_use]
     pub fn new(incoming: Incoming) -> Self {
         let is_over = incoming.is_end_stream();
-        Self { incoming, is_over }
+        Self { incoming, is_over, is_asked_for: false, _share: None }
     }
 
     /// Bytes that it has at least.
@@ -119,6 +123,7 @@ impl Arriving {
         if self.announced() > limit {
             return Ok(Received::TooLarge);
         }
+        self.is_asked_for = true;
         let (before, mut gathered) = (claim.bytes(), Gathered::default());
         let prompt = PROMPT_TIME.min(time_max);
         let promptly = within(prompt, self.gather(&mut gathered, (before, limit), claim)).await;
@@ -200,7 +205,8 @@ impl Arriving {
     /// client only sends when it is told to, which `waits` says, and one for which there is no room to wait
     /// in.
     pub async fn discard_little(&mut self, waits: bool, claim: &mut Claim<'_>) {
-        if self.is_over || waits || self.announced() > DISCARD_BYTES_MAX {
+        let is_left = self.is_asked_for || waits || self.announced() > DISCARD_BYTES_MAX;
+        if self.is_over || is_left {
             return;
         }
         let promptly = within(PROMPT_TIME, self.discard(DISCARD_BYTES_MAX)).await;
@@ -219,6 +225,12 @@ impl Arriving {
     #[must_use]
     pub fn rest(self) -> Option<Self> {
         (!self.is_over).then_some(self)
+    }
+
+    /// The same with room of its own.
+    #[must_use]
+    pub fn held_by(self, share: Share) -> Self {
+        Self { _share: Some(share), ..self }
     }
 
     /// Reads on after the request was answered, over HTTP/2, until the body ends, or goes beyond what anybody

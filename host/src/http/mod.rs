@@ -9,6 +9,7 @@ pub mod connection;
 mod failures;
 mod frames;
 mod heads;
+mod intake;
 mod meter;
 mod operator;
 mod page;
@@ -26,25 +27,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, EXPECT, HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, EXPECT, HeaderValue};
 use http::{Method, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
-use self::body::{Arriving, Received, Reply};
+use self::body::{Arriving, Reply};
 pub use self::calls::Calls;
-use self::connection::SMALL_ANSWER_BYTES;
 use self::failures::Failures;
+use self::intake::{Origin, has_content};
 use self::meter::{Counting, GuestNames, Meter};
 pub use self::operator::{Exposure, Operator};
 use self::place::{Kept, Place};
 use self::refusal::{Reason, Refusal};
-use self::rooms::{Claim, Parties, Party, Room, SMALL_BYTES};
+use self::rooms::{Claim, Room};
 use crate::auth::Authenticator;
 use crate::config::{HOST_PATHS, is_under};
 use crate::deadline::within;
 use crate::metrics::{Own, PerThread};
-use crate::runtime::{Answer, Body, CallError, Caller, Guest, Head, Principal, Request};
+use crate::runtime::{CallError, Caller, Guest, Head, Request};
 use crate::workers::Handler;
 
 /// How a mount wants callers to be judged.
@@ -104,11 +105,8 @@ pub struct HttpLimits {
 
 /// Calls for health of a mount are few and short, and must not wait behind others.
 pub const HEALTH_CALLS_MAX: usize = 16;
-/// What a header takes besides its text.
-const HEADER_BYTES: usize = 128;
-/// What a request takes besides while it waits for its client, over HTTP/2, where a connection has many at
-/// a time.
-const STREAM_BYTES: u64 = 12 << 10;
+/// What a room has beside its size for heads, so that a body of that size fits.
+const HEADS_BYTES: u64 = 128 << 10;
 
 /// What all workers share.
 pub struct Gate {
@@ -139,14 +137,14 @@ impl Gate {
         routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
         let names = GuestNames::all(&routes, &operator::PATHS);
         let failures = routes.iter().map(|_| Arc::default()).collect();
-        let room = |bytes: usize| Arc::new(Room::new(bytes as u64, limits.call_wait_max));
+        let room = |bytes: u64| Arc::new(Room::new(bytes, limits.call_wait_max));
         Self {
             routes,
             authenticator,
             calls: Semaphore::new(limits.calls_max),
             calls_waiting: AtomicUsize::new(0),
-            bodies: room(limits.bodies_bytes_max),
-            answers: room(limits.answers_bytes_max),
+            bodies: room(limits.bodies_bytes_max as u64 + HEADS_BYTES),
+            answers: room(limits.answers_bytes_max as u64),
             limits,
             operator,
             names,
@@ -193,46 +191,6 @@ impl Gate {
             _ => Err(Refusal::overloaded(Reason::CallWait)),
         }
     }
-
-    /// Whose a request's memory is. A mount's share is judged only beside another's.
-    fn parties(&self, connection: u64, place: usize, caller: Option<&Principal>) -> Parties {
-        let mount = (self.routes.len() > 1).then_some(Party::Mount(place));
-        let caller = match caller {
-            Some(caller) => Some(Party::Principal(Arc::clone(&caller.name))),
-            None if self.routes[place].auth == Auth::None => None,
-            None => Some(Party::Strangers),
-        };
-        [Some(Party::Connection(connection)), mount, caller]
-    }
-
-    /// What a guest answered, in room of its own when it is large. Nothing waits for that room: what
-    /// waited would be held all the same, and clients that do not read could hold up everybody.
-    fn reply(
-        &self,
-        mut answer: Answer,
-        is_http2: bool,
-        parties: &dyn Fn() -> Parties,
-    ) -> Result<http::Response<Reply>, Refusal> {
-        // Given back when there is room of its own.
-        let _charges = std::mem::take(&mut answer.charges);
-        let response = reply(answer);
-        let bytes = response.body().bytes_left();
-        // Over HTTP/2 a connection has many at a time.
-        if bytes <= if is_http2 { SMALL_BYTES } else { SMALL_ANSWER_BYTES } {
-            return Ok(response);
-        }
-        match self.answers.take(bytes, parties()) {
-            Ok(room) => Ok(response.map(|reply| reply.in_room(room))),
-            Err(_) => Err(Refusal::no_answer_room()),
-        }
-    }
-}
-
-/// The memory that a head takes.
-fn head_bytes(head: &Head) -> u64 {
-    let text = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
-    let headers: usize = head.headers.iter().map(text).sum();
-    (head.uri.path().len() + headers + HEADER_BYTES * head.headers.len()) as u64
 }
 
 /// Counts a waiting request down, also when it is given up.
@@ -289,9 +247,9 @@ impl<C: Calls> Handler for Worker<C> {
         let place = gate.place(path);
         let names = (place, &gate.names[place]);
         let counting = meter.begin(&gate.operator.clock, names, &head.method, path);
-        let from = From { connection, is_http2: version == Version::HTTP_2 };
+        let origin = Origin { connection, is_http2: version == Version::HTTP_2 };
         let (answered, counting) = match judged {
-            Ok(()) => self.dispatch(from, place, &head, &mut arriving, counting).await,
+            Ok(()) => self.dispatch(origin, place, &head, &mut arriving, counting).await,
             Err(refusal) => (Err(refusal), counting),
         };
         let is_refused = answered.is_err();
@@ -304,25 +262,12 @@ impl<C: Calls> Handler for Worker<C> {
         let waits = head.headers.contains_key(EXPECT);
         // Memory that the client could make us keep by sending no more.
         drop(head);
-        if !arriving.is_over() && !(is_refused && from.is_http2) {
-            gate.finish(from, &mut arriving, waits).await;
-        }
         let response = if is_head { without_body(response) } else { response };
-        response.map(|reply| reply.leaving(arriving.rest()))
-    }
-}
-
-/// Where a request comes from.
-#[derive(Clone, Copy)]
-struct From {
-    connection: u64,
-    is_http2: bool,
-}
-
-impl From {
-    /// What a request takes besides its head and body while it waits for its client.
-    fn bytes(self) -> u64 {
-        if self.is_http2 { STREAM_BYTES } else { 0 }
+        if arriving.is_over() {
+            return response;
+        }
+        let rest = gate.finish(origin, arriving, is_refused, waits).await;
+        response.map(|reply| reply.leaving(rest))
     }
 }
 
@@ -330,7 +275,7 @@ impl<C: Calls> Worker<C> {
     /// Has whoever is there answer: a mount's guest, or the host.
     async fn dispatch<'a>(
         &self,
-        from: From,
+        origin: Origin,
         place: usize,
         head: &Arc<Head>,
         arriving: &mut Arriving,
@@ -338,9 +283,9 @@ impl<C: Calls> Worker<C> {
     ) -> (Result<http::Response<Reply>, Refusal>, Counting<'a>) {
         let gate = &*self.gate;
         let answered = if place < gate.routes.len() {
-            self.call(from, place, head, arriving, &mut counting).await
+            self.call(origin, place, head, arriving, &mut counting).await
         } else if let Some(id) = tokens::id_of(head.uri.path()) {
-            tokens::answer(gate, head, id, (from, arriving), &mut counting).await
+            tokens::answer(gate, head, id, (origin, arriving), &mut counting).await
         } else {
             counting.arrive();
             operator::answer(gate, head).await
@@ -350,7 +295,7 @@ impl<C: Calls> Worker<C> {
 
     async fn call(
         &self,
-        from: From,
+        origin: Origin,
         place: usize,
         head: &Arc<Head>,
         arriving: &mut Arriving,
@@ -365,8 +310,8 @@ impl<C: Calls> Worker<C> {
         if route.auth == Auth::Required && principal.is_none() {
             return Err(Refusal::unauthorized(&caller));
         }
-        let parties = || gate.parties(from.connection, place, principal.as_deref());
-        let mut claim = Claim::new(&gate.bodies, &parties, from.bytes());
+        let parties = || gate.parties(origin, place, principal.as_deref());
+        let mut claim = Claim::new(&gate.bodies, &parties, origin.waiting_bytes());
         let may_send = principal.is_some() || route.auth == Auth::None;
         let most = (may_send, gate.limits.body_bytes_max);
         let body = gate.receive(head, arriving, most, &mut claim).await?;
@@ -389,39 +334,7 @@ impl<C: Calls> Worker<C> {
             gate.failures[place].tell(guest, &error, gate.operator.clock.monotonic());
             failed(&error)
         })?;
-        gate.reply(answer, from.is_http2, &parties)
-    }
-}
-
-impl Gate {
-    /// Waits for the end of a body that nobody wants, if it is small and there is room to wait in.
-    async fn finish(&self, from: From, arriving: &mut Arriving, waits: bool) {
-        let strangers = || [Some(Party::Connection(from.connection)), None, Some(Party::Strangers)];
-        let mut claim = Claim::new(&self.bodies, &strangers, from.bytes());
-        arriving.discard_little(waits, &mut claim).await;
-    }
-
-    /// Receives a request's body, if the caller may send one, into room that head and body share.
-    async fn receive(
-        &self,
-        head: &Head,
-        arriving: &mut Arriving,
-        (may_send, limit): (bool, u64),
-        claim: &mut Claim<'_>,
-    ) -> Result<Body, Refusal> {
-        let no_room = || Refusal::overloaded(Reason::BodyRoom);
-        claim.grow_to(head_bytes(head)).await.map_err(|_| no_room())?;
-        if !may_send {
-            arriving.discard_little(head.headers.contains_key(EXPECT), claim).await;
-            return Ok(Body::Unread);
-        }
-        match arriving.receive((limit, self.limits.body_time_max), claim).await {
-            Err(_) => Err(Refusal::body_cut_short()),
-            Ok(Received::Complete(bytes)) => Ok(Body::Complete(bytes)),
-            Ok(Received::TooLarge) => Ok(Body::TooLarge(limit)),
-            Ok(Received::NoRoom) => Err(no_room()),
-            Ok(Received::TooSlow) => Err(Refusal::body_too_slow()),
-        }
+        gate.reply(answer, origin.is_http2, &parties)
     }
 }
 
@@ -432,20 +345,6 @@ fn failed(error: &CallError) -> Refusal {
         CallError::NoRoom { has_written } => Refusal::no_guest_room(*has_written),
         CallError::Limit(_) | CallError::Trap(_) | CallError::Invalid(_) => Refusal::internal(),
     }
-}
-
-fn reply(answer: Answer) -> http::Response<Reply> {
-    let body = if has_content(answer.status) { answer.body } else { Vec::new() };
-    let mut response = http::Response::new(Reply::new(body));
-    *response.status_mut() = answer.status;
-    *response.headers_mut() = answer.headers;
-    response
-}
-
-/// Whether answers of this status have content. HTTP/2 has no way to send what does not belong there.
-fn has_content(status: StatusCode) -> bool {
-    let without = [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED];
-    !without.contains(&status)
 }
 
 fn empty(status: StatusCode) -> http::Response<Reply> {

@@ -9,10 +9,11 @@ use larder_wire::Encoding;
 use serde_json::{Value, json};
 
 use super::body::{Arriving, Reply};
+use super::intake::Origin;
 use super::meter::Counting;
 use super::refusal::Refusal;
 use super::rooms::{Claim, Party};
-use super::{From, Gate, empty};
+use super::{Gate, empty};
 use crate::auth::{NewToken, TokenError};
 use crate::runtime::{Body, Caller, Head, Role};
 
@@ -32,16 +33,13 @@ pub async fn answer(
     gate: &Gate,
     head: &Head,
     id: &str,
-    (from, arriving): (From, &mut Arriving),
+    (origin, arriving): (Origin, &mut Arriving),
     counting: &mut Counting<'_>,
 ) -> Result<http::Response<Reply>, Refusal> {
     let name = admit(gate, &head.headers)?;
-    let parties = || [Some(Party::Connection(from.connection)), None, None];
-    let mut claim = Claim::new(&gate.bodies, &parties);
-    let body = match gate
-        .receive((from, head), arriving, (true, BODY_BYTES_MAX), &mut claim)
-        .await?
-    {
+    let parties = || [Some(Party::Connection(origin.connection)), None, None];
+    let mut claim = Claim::new(&gate.bodies, &parties, origin.waiting_bytes());
+    let body = match gate.receive(head, arriving, (true, BODY_BYTES_MAX), &mut claim).await? {
         Body::Complete(bytes) => bytes,
         Body::TooLarge(_) | Body::Unread => return Err(Refusal::body_too_large(BODY_BYTES_MAX)),
     };

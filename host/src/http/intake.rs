@@ -1,0 +1,150 @@
+//! What requests and answers take of the rooms: receives bodies into one, and gives answers a place in the
+//! other. Owns whose memory is whose; how it is shared out is `rooms`', how bytes arrive `body`'s.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use http::header::{EXPECT, HeaderName, HeaderValue};
+
+use super::body::{Arriving, Received, Reply};
+use super::connection::SMALL_ANSWER_BYTES;
+use super::refusal::{Reason, Refusal};
+use super::rooms::{Claim, Parties, Party};
+use super::{Auth, Gate};
+use crate::runtime::{Answer, Body, Head, Principal};
+
+/// What a header takes besides its text.
+const HEADER_BYTES: usize = 128;
+/// What a request takes besides while it waits for its client, over HTTP/2, where a connection has many at
+/// a time.
+const STREAM_BYTES: u64 = 12 << 10;
+/// What its stream takes when it has been answered and its body goes on.
+const REST_BYTES: u64 = 8 << 10;
+/// Answers up to this size have no place of their own over HTTP/2.
+const SMALL_STREAM_ANSWER_BYTES: u64 = 4 << 10;
+
+/// Where a request comes from.
+#[derive(Clone, Copy)]
+pub struct Origin {
+    /// The number of its connection.
+    pub connection: u64,
+    /// Whether that may have many at a time.
+    pub is_http2: bool,
+}
+
+impl Origin {
+    /// What a request takes besides its head and body while it waits for its client.
+    pub fn waiting_bytes(self) -> u64 {
+        if self.is_http2 { STREAM_BYTES } else { 0 }
+    }
+
+    fn strangers(self) -> Parties {
+        [Some(Party::Connection(self.connection)), None, Some(Party::Strangers)]
+    }
+}
+
+impl Gate {
+    /// Whose a request's memory is. A mount's share is judged only beside another's.
+    pub(super) fn parties(
+        &self,
+        origin: Origin,
+        place: usize,
+        caller: Option<&Principal>,
+    ) -> Parties {
+        let mount = (self.routes.len() > 1).then_some(Party::Mount(place));
+        let caller = match caller {
+            Some(caller) => Some(Party::Principal(Arc::clone(&caller.name))),
+            None if self.routes[place].auth == Auth::None => None,
+            None => Some(Party::Strangers),
+        };
+        [Some(Party::Connection(origin.connection)), mount, caller]
+    }
+
+    /// Receives a request's body, if the caller may send one, into room that head and body share.
+    pub(super) async fn receive(
+        &self,
+        head: &Head,
+        arriving: &mut Arriving,
+        (may_send, limit): (bool, u64),
+        claim: &mut Claim<'_>,
+    ) -> Result<Body, Refusal> {
+        let no_room = || Refusal::overloaded(Reason::BodyRoom);
+        claim.grow_to(head_bytes(head)).await.map_err(|_| no_room())?;
+        if !may_send {
+            arriving.discard_little(head.headers.contains_key(EXPECT), claim).await;
+            return Ok(Body::Unread);
+        }
+        match arriving.receive((limit, self.limits.body_time_max), claim).await {
+            Err(_) => Err(Refusal::body_cut_short()),
+            Ok(Received::Complete(bytes)) => Ok(Body::Complete(bytes)),
+            Ok(Received::TooLarge) => Ok(Body::TooLarge(limit)),
+            Ok(Received::NoRoom) => Err(no_room()),
+            Ok(Received::TooSlow) => Err(Refusal::body_too_slow()),
+        }
+    }
+
+    /// What a guest answered, in room of its own when it is large. Nothing waits for that room: what
+    /// waited would be held all the same, and clients that do not read could hold up everybody.
+    pub(super) fn reply(
+        &self,
+        mut answer: Answer,
+        is_http2: bool,
+        parties: &dyn Fn() -> Parties,
+    ) -> Result<http::Response<Reply>, Refusal> {
+        // Given back when there is room of its own.
+        let _charges = std::mem::take(&mut answer.charges);
+        let response = reply(answer);
+        let bytes = response.body().bytes_left();
+        if bytes <= if is_http2 { SMALL_STREAM_ANSWER_BYTES } else { SMALL_ANSWER_BYTES } {
+            return Ok(response);
+        }
+        match self.answers.take(bytes, parties()) {
+            Ok(room) => Ok(response.map(|reply| reply.in_room(room))),
+            Err(_) => Err(Refusal::no_answer_room()),
+        }
+    }
+
+    /// Waits for the end of a body that nobody wants, if it is small and there is room to wait in; what is
+    /// left of it when the answer goes out. A refusal does not wait over HTTP/2, where nothing of the
+    /// connection depends on it.
+    pub(super) async fn finish(
+        &self,
+        origin: Origin,
+        mut arriving: Arriving,
+        is_refused: bool,
+        waits: bool,
+    ) -> Option<Arriving> {
+        let strangers = || origin.strangers();
+        if !is_refused || !origin.is_http2 {
+            let mut claim = Claim::new(&self.bodies, &strangers, origin.waiting_bytes());
+            arriving.discard_little(waits, &mut claim).await;
+        }
+        let rest = arriving.rest()?;
+        if !origin.is_http2 {
+            return Some(rest);
+        }
+        // Without room the stream is reset when it has been answered.
+        Some(rest.held_by(self.bodies.take(REST_BYTES, strangers()).ok()?))
+    }
+}
+
+/// The memory that a head takes.
+fn head_bytes(head: &Head) -> u64 {
+    let text = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
+    let headers: usize = head.headers.iter().map(text).sum();
+    (head.uri.path().len() + headers + HEADER_BYTES * head.headers.len()) as u64
+}
+
+fn reply(answer: Answer) -> http::Response<Reply> {
+    let body = if has_content(answer.status) { answer.body } else { Vec::new() };
+    let mut response = http::Response::new(Reply::new(body));
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = answer.headers;
+    response
+}
+
+/// Whether answers of this status have content. HTTP/2 has no way to send what does not belong there.
+pub fn has_content(status: StatusCode) -> bool {
+    let without = [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED];
+    !without.contains(&status)
+}
