@@ -44,7 +44,7 @@ pub fn opening(window: u32) -> Vec<u8> {
     [PREFACE, &frame(SETTINGS, 0, 0, &window_setting)].concat()
 }
 
-/// The head of a request, without any table: `0x83` is POST, `0x82` GET.
+/// The head of a request that wants MessagePack, without any table: `0x83` is POST, `0x82` GET.
 #[must_use]
 pub fn head(method: u8, path: &str, token: &str) -> Vec<u8> {
     // Indices of names in HPACK's static table, each beyond the four bits of the first byte.
@@ -54,6 +54,7 @@ pub fn head(method: u8, path: &str, token: &str) -> Vec<u8> {
     literal(&mut block, &[0x01], "larder");
     literal(&mut block, &[0x0f, 23 - 15], &authorization);
     literal(&mut block, &[0x0f, 31 - 15], "application/json");
+    literal(&mut block, &[0x0f, 19 - 15], "application/msgpack");
     block
 }
 

@@ -39,6 +39,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 /// Memory that a connection may take on the average, besides what large answers take together.
 const CONNECTION_KIB: u64 = 128;
+/// What one may take besides that has as many streams of HTTP/2 as it may.
+const STREAMS_KIB: u64 = 1280;
 /// Memory that the server may keep when all are gone, of what it took meanwhile, and in any case.
 const KEPT_SHARE: f64 = 0.25;
 const KEPT_KIB: u64 = 64 << 10;
@@ -226,7 +228,9 @@ impl Memory {
     /// What it was.
     pub fn judge(&self, connections: usize, limits: &Limits) -> Result<(), String> {
         let rooms = limits.answers_kib + limits.bodies_kib;
-        let bound = self.before + CONNECTION_KIB * connections as u64 + rooms;
+        let many = (connections * Slow::OF_MANY_STREAMS).div_ceil(Slow::ALL.len()) as u64;
+        let connections = CONNECTION_KIB * connections as u64 + STREAMS_KIB * many;
+        let bound = self.before + connections + rooms;
         if self.most > bound {
             return Err(format!("the memory grew beyond {bound} KiB: {self:?}"));
         }

@@ -81,6 +81,9 @@ impl Slow {
         Self::Http2Heads,
     ];
 
+    /// How many of them have as many streams as they may.
+    pub const OF_MANY_STREAMS: usize = 3;
+
     /// After how long the server is to close.
     #[must_use]
     pub fn limit(self, limits: &Limits) -> Duration {
