@@ -114,7 +114,7 @@ impl Config {
     fn of_settings(given: Settings, memory: Option<MemoryLimit>) -> Result<Self, ConfigError> {
         let sizes = Sizes::resolve(&given, memory.as_ref())?;
         let http = http_limits(&given, sizes)?;
-        let workers = workers(&given)?;
+        let workers = workers(&given, sizes)?;
         let listen = given.listen.unwrap_or(([127, 0, 0, 1], 8624).into());
         let tls = tls_files(given.tls_certificate, given.tls_key)?;
         check_exposure(listen, &tls, given.plain_http.unwrap_or(false))?;
@@ -196,8 +196,9 @@ impl Config {
                 bodies_bytes_max = self.http.bodies_bytes_max,
                 answers_bytes_max = self.http.answers_bytes_max,
                 guests_bytes_max = self.guests_bytes_max,
+                connections_max = self.workers.connections_max,
                 "room by default: of this memory an eighth for large bodies, as much for large answers, and a \
-                 quarter for guests"
+                 quarter for guests; a connection for each 512 KiB"
             );
         }
     }
@@ -217,15 +218,16 @@ fn http_limits(given: &Settings, sizes: Sizes) -> Result<HttpLimits, ConfigError
     })
 }
 
-fn workers(given: &Settings) -> Result<Workers, ConfigError> {
+fn workers(given: &Settings, sizes: Sizes) -> Result<Workers, ConfigError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(Workers {
         count: count("workers", given.workers, cores, 1024)?,
-        connections_max: count("connections_max", given.connections_max, 10_000, 1 << 20)?,
+        connections_max: usize::try_from(sizes.connections).unwrap_or(usize::MAX),
         connection: ConnectionLimits {
             header_time_max: duration("header_ms_max", given.header_ms_max, 10_000)?,
             idle_time_max: duration("idle_ms_max", given.idle_ms_max, 75_000)?,
             answer_time_max: duration("answer_ms_max", given.answer_ms_max, 60_000)?,
+            streams_max: u32::try_from(sizes.streams).unwrap_or(u32::MAX),
         },
         tls: None,
         drain_time_max: duration("drain_ms_max", given.drain_ms_max, 10_000)?,

@@ -355,8 +355,22 @@ fn bare_command(dir: &Path, program: &Path) -> Command {
     command
 }
 
+/// Names a control group that every server under test is put into.
+const GROUP: &str = "TESTS_CONTROL_GROUP";
+
+/// What becomes the server, if it is not started at once.
+fn wrapper(options: &Options) -> Vec<String> {
+    match std::env::var(GROUP) {
+        Ok(group) if options.wrapper.is_empty() => {
+            let script = format!("echo $$ > {group}/cgroup.procs && exec \"$0\" \"$@\"");
+            ["sh", "-c", &script].map(str::to_owned).into()
+        }
+        _ => options.wrapper.clone(),
+    }
+}
+
 fn command(dir: &Path, options: &Options) -> Command {
-    let mut command = match options.wrapper.split_first() {
+    let mut command = match wrapper(options).split_first() {
         None => bare_command(dir, &program()),
         Some((wrapper, arguments)) => {
             let mut command = bare_command(dir, Path::new(wrapper));

@@ -47,7 +47,7 @@ pub struct Settings {
     /// Worker threads [default: one a core]
     #[arg(long, value_name = "N")]
     pub workers: Option<usize>,
-    /// Connections at once; the longest idle makes room for a new one [default: 10000]
+    /// Connections at once; the longest idle makes room for a new one [default: one for each 512 KiB of the memory, up to 10000]
     #[arg(long, value_name = "N")]
     pub connections_max: Option<usize>,
     /// Calls of guests at once [default: 1024]

@@ -20,6 +20,15 @@ const GUESTS_BYTES: u64 = 8 << 30;
 /// guest holds text and value, and the host a copy of either on its way.
 const CALL_BYTES_A_BYTE: u64 = 8;
 const CALL_BYTES_BESIDES: u64 = 4 << 20;
+/// Connections by default: one for so many bytes of the memory, up to so many; and at all.
+const CONNECTION_MEMORY_BYTES: u64 = 512 << 10;
+const CONNECTIONS: u64 = 10_000;
+const CONNECTIONS_MAX: u64 = 1 << 20;
+/// Requests of one at a time, over HTTP/2: as many as let those of all connections take a part of the
+/// memory, and within these.
+const STREAMS: std::ops::RangeInclusive<u64> = 16..=100;
+/// What a request takes whose answer nobody reads.
+const STREAM_BYTES: u64 = 4 << 10;
 /// The most that all bodies, answers or calls may take together.
 pub const ROOM_BYTES_MAX: u64 = 1 << 40;
 /// Each byte of a value may take so many in an answer of the API, as a number in JSON; and what else may
@@ -41,6 +50,10 @@ pub struct Sizes {
     pub answers: u64,
     /// Room for guests.
     pub guests: u64,
+    /// Connections at once.
+    pub connections: u64,
+    /// Requests of a connection of HTTP/2 at once.
+    pub streams: u64,
     /// Room for data, where it is limited.
     pub storage: Option<u64>,
 }
@@ -69,8 +82,25 @@ impl Sizes {
         let bodies = part("bodies_bytes_max", given.bodies_bytes_max, room, body, &whose)?;
         let answers = part("answers_bytes_max", given.answers_bytes_max, room, answer, &of)?;
         let guests = part("guests_bytes_max", given.guests_bytes_max, guests_room, call, &of_call)?;
-        Ok(Self { body, bodies, api_answer: api_answer(body), answers, guests, storage })
+        let (connections, streams) = connections(given.connections_max, memory)?;
+        let api_answer = api_answer(body);
+        Ok(Self { body, bodies, api_answer, answers, guests, connections, streams, storage })
     }
+}
+
+/// Connections at once, and requests of each.
+fn connections(
+    given: Option<usize>,
+    memory: Option<&MemoryLimit>,
+) -> Result<(u64, u64), ConfigError> {
+    let memory = memory.map_or(u64::MAX, |memory| memory.bytes);
+    let connections = given.map_or_else(
+        || (memory / CONNECTION_MEMORY_BYTES).clamp(1, CONNECTIONS),
+        |given| given as u64,
+    );
+    check("connections_max", connections, 1..=CONNECTIONS_MAX)?;
+    let streams = memory / MEMORY_PART / connections / STREAM_BYTES;
+    Ok((connections, streams.clamp(*STREAMS.start(), *STREAMS.end())))
 }
 
 /// A room that was given, or by default `room`, in which one of `one` bytes must find a place.
@@ -180,6 +210,20 @@ mod tests {
         let error = sizes(&narrow, 256).unwrap_err();
         assert!(error.contains("\"/x\", mount.memory_bytes_max = 1000000000"), "{error}");
         assert_eq!(sizes("guests_bytes_max = 71303168", 1).unwrap().guests, 68 * MIB);
+    }
+
+    #[test]
+    fn connections_and_their_requests_follow_the_memory() {
+        for (memory, connections, streams) in
+            [(64, 128, 16), (256, 512, 16), (1024, 2048, 16), (24 << 10, 10_000, 78)]
+        {
+            let sizes = sizes("", memory).unwrap();
+            assert_eq!((sizes.connections, sizes.streams), (connections, streams), "{memory}");
+        }
+        let few = sizes("connections_max = 100", 256).unwrap();
+        assert_eq!((few.connections, few.streams), (100, 81));
+        assert_eq!(sizes("connections_max = 10", 256).unwrap().streams, 100);
+        assert!(sizes("connections_max = 0", 256).unwrap_err().starts_with("connections_max = 0"));
     }
 
     #[test]

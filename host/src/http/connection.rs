@@ -30,7 +30,6 @@ use crate::workers::Handler;
 const HEADERS_MAX: usize = 100;
 const HEADER_BYTES_MAX: usize = 16 << 10;
 const READ_BUFFER_BYTES_MAX: usize = 64 << 10;
-const STREAMS_MAX: u32 = 100;
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 /// Streams that a client has reset before they were looked at.
@@ -58,6 +57,8 @@ pub struct ConnectionLimits {
     pub idle_time_max: Duration,
     /// For an answer, until the client has taken all of it.
     pub answer_time_max: Duration,
+    /// Requests at once, over HTTP/2.
+    pub streams_max: u32,
 }
 
 /// Serves a connection until it ends, or until `shutdown` turns true and what runs is finished.
@@ -143,7 +144,8 @@ async fn serve_http2<H: Handler>(
     let traffic_seen = Rc::clone(&traffic);
     let watch = Watch { limits, traffic: traffic_seen, is_http2: true, may_rest: false };
     let service = service_fn(move |request| run(&traffic, true, handler.clone(), request));
-    let connection = Box::pin(http2_builder().serve_connection(TokioIo::new(io), service));
+    let connection =
+        Box::pin(http2_builder(limits.streams_max).serve_connection(TokioIo::new(io), service));
     drive(connection, |connection| connection.graceful_shutdown(), watch, shutdown).await;
 }
 
@@ -196,11 +198,11 @@ fn http1_builder() -> http1::Builder {
     builder
 }
 
-fn http2_builder() -> http2::Builder<LocalExecutor> {
+fn http2_builder(streams_max: u32) -> http2::Builder<LocalExecutor> {
     let mut builder = http2::Builder::new(LocalExecutor);
     builder
         .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS_MAX)
+        .max_concurrent_streams(streams_max)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_header_list_size(HEADER_BYTES_MAX as u32)
@@ -312,7 +314,7 @@ impl Watch {
     /// answered and answers taken; bytes that a client can have sent to it without asking for anything,
     /// as HTTP/2's pings, do not.
     async fn expired(&mut self) -> Expired {
-        let ConnectionLimits { header_time_max, idle_time_max, answer_time_max } = self.limits;
+        let ConnectionLimits { header_time_max, idle_time_max, answer_time_max, .. } = self.limits;
         let mut idle_since = Instant::now();
         // What has arrived before is the beginning of a head.
         let is_head = self.traffic.is_partial() && !self.is_http2;

@@ -249,7 +249,8 @@ impl<C: Calls> Handler for Worker<C> {
         let counting = meter.begin(&gate.operator.clock, names, &head.method, path);
         let origin = Origin { connection, is_http2: version == Version::HTTP_2 };
         let (answered, counting) = match judged {
-            Ok(()) => self.dispatch(origin, place, &head, &mut arriving, counting).await,
+            // Boxed, so that what waits for its client afterwards is small.
+            Ok(()) => Box::pin(self.dispatch(origin, place, &head, &mut arriving, counting)).await,
             Err(refusal) => (Err(refusal), counting),
         };
         let is_refused = answered.is_err();
