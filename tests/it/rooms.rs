@@ -112,7 +112,8 @@ async fn two_hundred_half_bodies_do_not_wait_for_each_other_and_the_oldest_is_st
 #[tokio::test]
 async fn one_connection_leaves_room_for_the_answers_of_others() {
     const VALUE_BYTES: usize = 1_000_000;
-    let flags = ["--answers-bytes-max", "40000000"];
+    // So few connections that each may have 100 requests at a time, whatever the machine.
+    let flags = ["--answers-bytes-max", "40000000", "--connections-max", "100"];
     let larder = Larder::start_with(Options::flags(&flags));
     assert_eq!(set(&larder, VALUE_BYTES).await, 200);
     // Answers without a window to send them in.
@@ -174,7 +175,8 @@ async fn memory_of_heads_and_unfinished_requests_is_bounded() {
     const CONNECTIONS: u64 = 40;
     const POST: u8 = 0x83;
     const GET: u8 = 0x82;
-    let larder = Larder::start_with(Options::flags(&["--bodies-bytes-max", "67108864"]));
+    let flags = ["--bodies-bytes-max", "67108864", "--connections-max", "100"];
+    let larder = Larder::start_with(Options::flags(&flags));
     let before = resident_kib(larder.id());
     let mut held = Vec::new();
     // Refused for their number; refused for their method; answered when they end, or when there is no

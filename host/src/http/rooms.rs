@@ -514,7 +514,7 @@ mod tests {
             more.await
         };
         assert_eq!(more, Ok(()));
-        drop(oldest);
+        drop((oldest, middle));
         assert_eq!(room.used(), 0);
     }
 
