@@ -6,9 +6,8 @@
 //! a room that is otherwise empty, a mount or a principal three quarters. One claim alone may have all that
 //! is free. Among bodies that still grow the youngest gives way, so that the oldest is always completed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::pending;
-use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,6 +19,9 @@ use tokio::time::{Instant, timeout_at};
 /// the others of its kind, which have a quarter of the room's size beside it.
 pub const SMALL_BYTES: u64 = 16 << 10;
 const SMALL_PART: u64 = 4;
+/// Claims that may wait at a time, and how many of them look again when something was given back.
+const WAITING_MAX: usize = 1024;
+const WOKEN: usize = 8;
 /// How many times what is free a mount or a principal may have, and which part of it strangers may.
 const KNOWN_WEIGHT: u64 = 3;
 const STRANGERS_PART: u64 = 4;
@@ -62,26 +64,34 @@ pub struct Room {
     wait_max: Duration,
     small: AtomicU64,
     shares: Mutex<Shares>,
-    /// Tells those who wait that something was given back, or that somebody gives way.
-    changed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Shares {
     used: u64,
-    by_party: HashMap<Party, u64>,
+    by_party: HashMap<Party, Held>,
     /// Claims that still grow, by age.
     growing: BTreeMap<u64, Growing>,
+    /// Those of them that wait, and those that wait for the room itself.
+    waiting: BTreeSet<u64>,
+    waiting_for_room: BTreeSet<u64>,
     claims: u64,
+}
+
+/// What a party has.
+#[derive(Debug, Default)]
+struct Held {
+    bytes: u64,
+    /// Its claims that still grow, and those of them that wait for what it has itself.
+    growing: BTreeSet<u64>,
+    waiting: BTreeSet<u64>,
 }
 
 #[derive(Debug)]
 struct Growing {
-    parties: Parties,
-    /// It waits for room.
-    waits: bool,
-    /// It has to give way; whoever grows it hears of that here.
+    /// It has to give way.
     gives_way: bool,
+    /// Has whoever grows it look again.
     told: Arc<Notify>,
 }
 
@@ -97,8 +107,7 @@ impl Room {
     /// Room for `bytes_max`, in which a claim that grows waits for up to `wait_max`.
     #[must_use]
     pub fn new(bytes_max: u64, wait_max: Duration) -> Self {
-        let (small, shares) = (AtomicU64::new(0), Mutex::default());
-        Self { bytes_max, wait_max, small, shares, changed: Notify::new() }
+        Self { bytes_max, wait_max, small: AtomicU64::new(0), shares: Mutex::default() }
     }
 
     /// Bytes that it has.
@@ -153,7 +162,7 @@ impl Shares {
             return Some(Obstacle::Room);
         }
         let is_too_much = |party: &&Party| {
-            let has = self.by_party.get(party).copied().unwrap_or(0);
+            let has = self.by_party.get(party).map_or(0, |has| has.bytes);
             has > held && has + more > party.bytes_max(free)
         };
         parties.iter().flatten().find(is_too_much).cloned().map(Obstacle::Party)
@@ -162,47 +171,100 @@ impl Shares {
     fn add(&mut self, bytes: u64, parties: &Parties) {
         self.used += bytes;
         for party in parties.iter().flatten() {
-            match self.by_party.get_mut(party) {
-                Some(has) => *has += bytes,
-                None => {
-                    self.by_party.insert(party.clone(), bytes);
-                }
-            }
+            self.party(party).bytes += bytes;
         }
     }
 
     fn remove(&mut self, bytes: u64, parties: &Parties) {
         self.used -= bytes;
         for party in parties.iter().flatten() {
-            if let Some(has) = self.by_party.get_mut(party) {
-                *has -= bytes;
-                if *has == 0 {
-                    self.by_party.remove(party);
-                }
-            }
+            self.party(party).bytes -= bytes;
+            self.forget(party);
+        }
+        if bytes > 0 {
+            self.wake();
         }
     }
 
-    /// Has a growing claim wait for what is in its way. Of those that it stops the oldest makes the
-    /// youngest give way, one at a time.
-    fn wait(&mut self, number: u64, obstacle: &Obstacle) {
-        let stopped = |growing: &Growing| match obstacle {
-            Obstacle::Room => true,
-            Obstacle::Party(party) => growing.parties.iter().flatten().any(|own| own == party),
+    fn party(&mut self, party: &Party) -> &mut Held {
+        self.by_party.entry(party.clone()).or_default()
+    }
+
+    fn forget(&mut self, party: &Party) {
+        let is_gone = |held: &Held| held.bytes == 0 && held.growing.is_empty();
+        if self.by_party.get(party).is_some_and(is_gone) {
+            self.by_party.remove(party);
+        }
+    }
+
+    /// Takes in a claim that grows.
+    fn begin(&mut self, parties: &Parties, told: &Arc<Notify>) -> u64 {
+        let number = self.claims;
+        self.claims += 1;
+        self.growing.insert(number, Growing { gives_way: false, told: Arc::clone(told) });
+        for party in parties.iter().flatten() {
+            self.party(party).growing.insert(number);
+        }
+        number
+    }
+
+    /// It grows no more.
+    fn end(&mut self, number: u64, parties: &Parties) {
+        self.stop_waiting(number, parties);
+        self.growing.remove(&number);
+        for party in parties.iter().flatten() {
+            self.party(party).growing.remove(&number);
+            self.forget(party);
+        }
+    }
+
+    /// Has a growing claim wait for what is in its way, unless too many do. Of those that it stops the
+    /// oldest makes the youngest give way, one at a time.
+    fn wait(&mut self, number: u64, obstacle: &Obstacle) -> Result<(), Full> {
+        if self.waiting.len() >= WAITING_MAX {
+            return Err(Full);
+        }
+        self.waiting.insert(number);
+        let (waiting, youngest) = match obstacle {
+            Obstacle::Room => {
+                let youngest = self.growing.keys().next_back().copied();
+                (&mut self.waiting_for_room, youngest)
+            }
+            Obstacle::Party(party) => {
+                let held = self.by_party.entry(party.clone()).or_default();
+                (&mut held.waiting, held.growing.last().copied())
+            }
         };
-        if let Some(own) = self.growing.get_mut(&number) {
-            own.waits = true;
-        }
-        let mut before = self.growing.range(..number).map(|(_, growing)| growing);
-        if before.any(|growing| growing.waits && stopped(growing)) {
-            return;
-        }
-        let mut after = self.growing.range_mut(number + 1..).map(|(_, growing)| growing);
-        if let Some(youngest) = after.rfind(|growing| stopped(growing))
-            && !youngest.gives_way
+        waiting.insert(number);
+        let is_oldest = waiting.first() == Some(&number);
+        let youngest = youngest.filter(|youngest| is_oldest && *youngest > number);
+        if let Some(growing) = youngest.and_then(|youngest| self.growing.get_mut(&youngest))
+            && !growing.gives_way
         {
-            youngest.gives_way = true;
-            youngest.told.notify_one();
+            growing.gives_way = true;
+            growing.told.notify_one();
+        }
+        Ok(())
+    }
+
+    fn stop_waiting(&mut self, number: u64, parties: &Parties) -> bool {
+        if !self.waiting.remove(&number) {
+            return false;
+        }
+        self.waiting_for_room.remove(&number);
+        for party in parties.iter().flatten() {
+            self.party(party).waiting.remove(&number);
+        }
+        true
+    }
+
+    /// Has the oldest that wait look again. The others do so when these have grown, or when their time is
+    /// over.
+    fn wake(&self) {
+        for number in self.waiting.iter().take(WOKEN) {
+            if let Some(growing) = self.growing.get(number) {
+                growing.told.notify_one();
+            }
         }
     }
 }
@@ -219,13 +281,7 @@ pub struct Share {
 impl Share {
     fn growing(room: &Arc<Room>, parties: Parties) -> Self {
         let told = Arc::new(Notify::new());
-        let mut shares = room.lock();
-        let number = shares.claims;
-        shares.claims += 1;
-        let (own, seen) = (parties.clone(), Arc::clone(&told));
-        let growing = Growing { parties: own, waits: false, gives_way: false, told: seen };
-        shares.growing.insert(number, growing);
-        drop(shares);
+        let number = room.lock().begin(&parties, &told);
         Self { room: Arc::clone(room), parties, bytes: 0, growing: Some((number, told)) }
     }
 
@@ -233,56 +289,59 @@ impl Share {
     async fn grow(&mut self, more: u64) -> Result<(), Full> {
         let mut until = None;
         loop {
-            let room = Arc::clone(&self.room);
-            let mut changed = pin!(room.changed.notified());
-            // From here on nothing that is given back is missed.
-            changed.as_mut().enable();
             if self.try_grow(more)? {
                 return Ok(());
             }
-            let until = *until.get_or_insert_with(|| Instant::now() + room.wait_max);
-            let told = self.gives_way();
-            let waited = tokio::select! {
-                waited = timeout_at(until, changed) => waited,
-                () = told => return Err(Full),
-            };
-            if waited.is_err() && !self.is_oldest() {
-                return Err(Full);
+            let until = *until.get_or_insert_with(|| Instant::now() + self.room.wait_max);
+            let is_late = timeout_at(until, self.told()).await.is_err();
+            if is_late && !self.is_oldest() {
+                // What was given back meanwhile may have been told to others.
+                return if self.try_grow(more)? { Ok(()) } else { Err(Full) };
+            }
+            if is_late {
+                self.told().await;
             }
         }
     }
 
-    /// Takes more if there is room; an error when this claim has to give way.
+    /// Takes more if there is room; an error when this claim has to give way, or too many wait.
     fn try_grow(&mut self, more: u64) -> Result<bool, Full> {
+        let Some((number, _)) = self.growing else { return Err(Full) };
         let mut shares = self.room.lock();
-        let number = self.growing.as_ref().map(|(number, _)| *number);
-        let own = number.and_then(|number| shares.growing.get_mut(&number));
-        if let Some(own) = own {
-            own.waits = false;
-            if own.gives_way {
-                return Err(Full);
-            }
+        let has_waited = shares.stop_waiting(number, &self.parties);
+        if shares.growing.get(&number).is_none_or(|own| own.gives_way) {
+            return Err(Full);
         }
-        let obstacle = shares.obstacle(self.room.bytes_max, self.bytes, more, &self.parties);
-        match (obstacle, number) {
-            (None, _) => {
+        match shares.obstacle(self.room.bytes_max, self.bytes, more, &self.parties) {
+            None => {
                 shares.add(more, &self.parties);
                 self.bytes += more;
+                if has_waited {
+                    shares.wake();
+                }
                 Ok(true)
             }
-            (Some(obstacle), Some(number)) => {
-                shares.wait(number, &obstacle);
-                Ok(false)
-            }
-            (Some(_), None) => Err(Full),
+            Some(obstacle) => shares.wait(number, &obstacle).map(|()| false),
+        }
+    }
+
+    /// Returns when it is to look again.
+    async fn told(&self) {
+        match &self.growing {
+            Some((_, told)) => told.notified().await,
+            None => pending().await,
         }
     }
 
     /// Returns when this claim has to give way.
     async fn gives_way(&self) {
-        match &self.growing {
-            Some((_, told)) => told.notified().await,
-            None => pending().await,
+        loop {
+            self.told().await;
+            let shares = self.room.lock();
+            let own = self.growing.as_ref().and_then(|(number, _)| shares.growing.get(number));
+            if own.is_some_and(|own| own.gives_way) {
+                return;
+            }
         }
     }
 
@@ -293,24 +352,15 @@ impl Share {
 
     fn settle(&mut self) {
         if let Some((number, _)) = self.growing.take() {
-            self.room.lock().growing.remove(&number);
-            self.room.changed.notify_waiters();
+            self.room.lock().end(number, &self.parties);
         }
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        let mut shares = self.room.lock();
-        if let Some((number, _)) = &self.growing {
-            shares.growing.remove(number);
-        }
-        shares.remove(self.bytes, &self.parties);
-        let somebody_waits = !shares.growing.is_empty();
-        drop(shares);
-        if somebody_waits {
-            self.room.changed.notify_waiters();
-        }
+        self.settle();
+        self.room.lock().remove(self.bytes, &self.parties);
     }
 }
 
@@ -423,116 +473,4 @@ impl Drop for Kept {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::future::Future;
-    use std::pin::Pin;
-    use std::task::{Context, Poll, Waker};
-
-    use super::*;
-
-    const MIB: u64 = 1 << 20;
-    const NOT_LONG: Duration = Duration::from_millis(10);
-
-    fn room(mib: u64) -> Arc<Room> {
-        Arc::new(Room::new(mib * MIB, NOT_LONG))
-    }
-
-    fn of(connection: u64, principal: &str) -> Parties {
-        [Some(Party::Connection(connection)), None, Some(Party::Principal(principal.into()))]
-    }
-
-    /// Whether it is over at once, and how.
-    fn at_once<F: Future>(future: Pin<&mut F>) -> Option<F::Output> {
-        match future.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(output) => Some(output),
-            Poll::Pending => None,
-        }
-    }
-
-    #[test]
-    fn a_party_has_a_part_of_what_is_free_and_one_alone_all_of_it() {
-        let room = room(64);
-        let takes = |connection: &dyn Fn(u64) -> u64, name: &str| {
-            let shares = (0..).map_while(|n| room.take(MIB, of(connection(n), name)).ok());
-            shares.collect::<Vec<_>>()
-        };
-        let first = takes(&|_| 1, "a");
-        assert_eq!(first.len(), 32);
-        // The same principal over connections of its own, up to three quarters with the first.
-        let second = takes(&|n| 10 + n, "a");
-        assert_eq!(second.len(), 16);
-        // Whoever else comes finds something.
-        let third = takes(&|n| 1000 + n, "b");
-        assert_eq!(third.len(), 12);
-        drop((first, second, third));
-        assert_eq!(room.used(), 0);
-        let all = room.take(64 * MIB, of(1, "a")).unwrap();
-        assert_eq!(room.take(1, of(2, "b")).unwrap_err(), Full);
-        drop(all);
-        assert!(room.lock().by_party.is_empty());
-    }
-
-    #[test]
-    fn small_claims_have_a_quarter_beside_the_room_and_no_party() {
-        let room = room(1);
-        let parties = || unreachable!("small claims have none");
-        let claims: Vec<_> = std::iter::from_fn(|| {
-            let mut claim = Claim::new(&room, &parties, 0);
-            let grown = at_once(pin!(claim.grow_to(SMALL_BYTES))).unwrap();
-            grown.ok().map(|()| claim)
-        })
-        .collect();
-        assert_eq!(claims.len() as u64 * SMALL_BYTES, MIB / SMALL_PART);
-        let kept: Vec<_> = claims.into_iter().map(Claim::keep).collect();
-        assert_eq!(room.used(), MIB / SMALL_PART);
-        drop(kept);
-        assert_eq!(room.used(), 0);
-    }
-
-    #[tokio::test]
-    async fn when_half_bodies_fill_the_room_the_youngest_gives_way_and_the_oldest_is_completed() {
-        let room = room(100);
-        let parties: Vec<_> = (0..3).map(|number| move || of(number, "p")).collect();
-        let mut claims = Vec::new();
-        for (number, parties) in parties.iter().enumerate() {
-            let mut claim = Claim::new(&room, parties, 0);
-            claim.grow_to((20 + 5 * number as u64) * MIB).await.unwrap();
-            claims.push(claim);
-        }
-        let [mut oldest, mut middle, youngest] = <[_; 3]>::try_from(claims).ok().unwrap();
-        let more = {
-            let mut more = Box::pin(oldest.grow_to(60 * MIB));
-            assert_eq!(at_once(more.as_mut()), None);
-            assert_eq!(at_once(pin!(middle.gives_way())), None);
-            // The one in the middle waits behind the oldest, and makes nobody give way.
-            let mut behind = Box::pin(middle.grow_to(30 * MIB));
-            assert_eq!(at_once(behind.as_mut()), None);
-            drop(behind);
-            youngest.gives_way().await;
-            assert_eq!(at_once(more.as_mut()), None);
-            drop(youngest);
-            more.await
-        };
-        assert_eq!(more, Ok(()));
-        drop((oldest, middle));
-        assert_eq!(room.used(), 0);
-    }
-
-    #[tokio::test]
-    async fn the_oldest_waits_for_what_is_in_use_and_others_for_a_while() {
-        let room = room(100);
-        let in_use = room.take(50 * MIB, of(7, "x")).unwrap();
-        let (first, second) = (|| of(1, "p"), || of(2, "q"));
-        let mut oldest = Claim::new(&room, &first, 0);
-        let mut younger = Claim::new(&room, &second, 0);
-        oldest.grow_to(20 * MIB).await.unwrap();
-        younger.grow_to(20 * MIB).await.unwrap();
-        assert_eq!(younger.grow_to(60 * MIB).await, Err(Full));
-        drop(younger);
-        let mut more = Box::pin(oldest.grow_to(60 * MIB));
-        // Longer than others wait.
-        assert!(tokio::time::timeout(3 * NOT_LONG, more.as_mut()).await.is_err());
-        drop(in_use);
-        assert_eq!(more.await, Ok(()));
-    }
-}
+mod tests;
