@@ -129,11 +129,17 @@ pub struct Rabble {
 }
 
 impl Rabble {
-    /// Has so many slow clients and one of each flood come, and come again when they were closed.
+    /// Has so many slow clients of these kinds and one of each flood come, and come again when they were
+    /// closed.
     ///
     /// # Errors
     /// When there are no threads.
-    pub fn start(server: &Server, slow: usize, limits: Limits) -> io::Result<Self> {
+    pub fn start(
+        server: &Server,
+        slow: usize,
+        kinds: &'static [Slow],
+        limits: Limits,
+    ) -> io::Result<Self> {
         raise_open_files();
         let (stop, stopped) = watch::channel(false);
         let (closings, open) = (Arc::<Mutex<Closings>>::default(), Arc::default());
@@ -142,7 +148,7 @@ impl Rabble {
         let thread = thread::spawn(move || {
             // What rude clients cost by themselves is not the server's. Without this they are harsher.
             let _ = give_way(Priority::Idle);
-            runtime.block_on(play(server, slow, limits, counts, stopped));
+            runtime.block_on(play(server, (slow, kinds), limits, counts, stopped));
         });
         Ok(Self { stop, thread, closings, open })
     }
@@ -167,7 +173,7 @@ type Counts = (Arc<Mutex<Closings>>, Arc<AtomicUsize>);
 
 async fn play(
     server: Server,
-    slow: usize,
+    (slow, kinds): (usize, &[Slow]),
     limits: Limits,
     (closings, open): Counts,
     mut stopped: watch::Receiver<bool>,
@@ -175,7 +181,7 @@ async fn play(
     let server = Arc::new(server);
     let mut clients = JoinSet::new();
     for number in 0..slow {
-        let kind = Slow::ALL[number % Slow::ALL.len()];
+        let kind = kinds[number % kinds.len()];
         let (server, closings, open) =
             (Arc::clone(&server), Arc::clone(&closings), Arc::clone(&open));
         clients.spawn(async move {
@@ -287,12 +293,12 @@ pub fn besiege(
     let process = Process(larder.process_id());
     put_large(server)?;
     // A server that has served as many before has what it keeps for the next ones.
-    let rabble = Rabble::start(server, slow, limits).map_err(told)?;
+    let rabble = Rabble::start(server, slow, &Slow::ALL, limits).map_err(told)?;
     let ((), warmed) = good::beside(server.address, &server.token, || thread::sleep(WARM_UP));
     let _ = rabble.stop();
     let before = settled(process, server).map_err(told)?;
     let (outcome, served) = good::beside(server.address, &server.token, || {
-        let rabble = Rabble::start(server, slow, limits).map_err(told)?;
+        let rabble = Rabble::start(server, slow, &Slow::ALL, limits).map_err(told)?;
         let (mut most, mut midst) = (before, Some(midst));
         let begun = crate::exchange::now();
         while begun.elapsed() < time {

@@ -9,6 +9,7 @@ use larder_bench::load::{Pace, Stream, Work, fill, run};
 use larder_bench::system::Process;
 use larder_tests::{Larder, Options};
 
+use super::slow::Slow;
 use super::{GRACE, Limits, Rabble, Server, besiege};
 use crate::rounds::{Tally, Trial};
 
@@ -65,7 +66,7 @@ impl Trial for Clients {
     }
 }
 
-/// The p99 of gets at a third of their peak, beside rude clients and without, as a ratio.
+/// The p99 of gets at a third of their peak, beside slow clients and without, as a ratio.
 fn ratio(larder: &Larder, server: &Server) -> Result<f64, String> {
     let told = |error: std::io::Error| error.to_string();
     let process = Process(larder.process_id());
@@ -81,7 +82,7 @@ fn ratio(larder: &Larder, server: &Server) -> Result<f64, String> {
     let mut ratios = Vec::new();
     for _ in 0..TURNS {
         let quiet = measured(&open)?;
-        let rabble = Rabble::start(server, SLOW, LIMITS).map_err(told)?;
+        let rabble = Rabble::start(server, SLOW, Slow::MEEK, LIMITS).map_err(told)?;
         thread::sleep(SETTLING);
         let there = rabble.open();
         let loud = measured(&open)?;

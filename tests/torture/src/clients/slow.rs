@@ -44,7 +44,7 @@ pub enum Slow {
     Http2Pings,
     /// It has no window for its large answer, over HTTP/2.
     Http2Deaf,
-    /// It has no window for as many large answers as it may ask for at once.
+    /// It has no window for many large answers.
     Http2DeafToMany,
     /// It sends half of a large body.
     HalfBody,
@@ -59,6 +59,8 @@ pub enum Slow {
 const UNWANTED_TIME: Duration = Duration::from_secs(2);
 /// Requests of a connection of HTTP/2 at once.
 const STREAMS: u32 = 100;
+/// Large answers that it asks for who is deaf to many.
+const ANSWERS: u32 = 8;
 /// What is sent of each of many bodies.
 const PART_BYTES: usize = 600;
 
@@ -83,6 +85,8 @@ impl Slow {
 
     /// How many of them have as many streams as they may.
     pub const OF_MANY_STREAMS: usize = 3;
+    /// Those that are slow and ask for little.
+    pub const MEEK: &'static [Self] = Self::ALL.split_at(10).0;
 
     /// After how long the server is to close.
     #[must_use]
@@ -122,7 +126,7 @@ impl Slow {
                 many(0, 1, |stream| ask(stream, "/api/v1.kv.get", get.as_bytes(), token))
             }
             Self::Http2DeafToMany => {
-                many(0, STREAMS, |stream| ask(stream, "/api/v1.kv.get", get.as_bytes(), token))
+                many(0, ANSWERS, |stream| ask(stream, "/api/v1.kv.get", get.as_bytes(), token))
             }
             Self::Http2Bodies => many(65_535, STREAMS, |stream| {
                 let head = frames::head(0x83, "/api/v1.kv.set", token);
