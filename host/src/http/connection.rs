@@ -34,10 +34,10 @@ const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 /// Streams that a client has reset before they were looked at.
 const RESETS_MAX: usize = 64;
-/// Frames for streams that were reset long ago, in a connection's life: those that were under way, and for
-/// each the memory of one that a client makes up. A refused body is read on so that honest clients come
-/// nowhere near.
-const LATE_FRAMES_MAX: usize = 16 << 10;
+/// Streams that h2 resets by itself, in a connection's life: for a fault of the client's, or because frames
+/// still come for what was reset long ago. Each fault takes work; a refused body is read on so that honest
+/// clients come nowhere near.
+const FAULTS_MAX: usize = 128;
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a connection is looked at. One that was idle from one look to the next gives back the
@@ -207,7 +207,7 @@ fn http2_builder(streams_max: u32) -> http2::Builder<LocalExecutor> {
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_header_list_size(HEADER_BYTES_MAX as u32)
         .max_pending_accept_reset_streams(RESETS_MAX)
-        .max_local_error_reset_streams(LATE_FRAMES_MAX)
+        .max_local_error_reset_streams(FAULTS_MAX)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
     builder
