@@ -168,12 +168,12 @@ pub struct NewTokenArgs {
 
 const AFTER_HELP: &str = "\
 /livez answers 200 while the process serves, /readyz 200 while it serves writes, else 503 and why;
-neither needs a token. /metrics is for Prometheus (see README.md).
+neither needs a token. /metrics is for Prometheus (see docs/operations.md).
 
 The admin token is LARDER_ADMIN_TOKEN, or `admin_token` in the file, or what stands in
 DATA/admin-token; when there is none, one is made and written there, readable by you alone.
 
-Guests are mounted by the configuration file (see README.md):
+Guests are mounted by the configuration file (see docs/mounts.md):
 
   [[mount]]
   prefix = \"/visits\"

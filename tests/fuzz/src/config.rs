@@ -25,7 +25,7 @@ const MS_MAX: u64 = 366 * 24 * 60 * 60 * 1000;
 /// A setting that is a number: its name, least, most, default, and where it went.
 type Number = (&'static str, u64, u64, u64, fn(&Config) -> u64);
 
-/// All of them, as README.md and `larder serve --help` tell them.
+/// All of them, as docs/settings.md and `larder serve --help` tell them.
 const NUMBERS: [Number; 16] = [
     ("workers", 1, 1024, 0, |config| config.workers.count as u64),
     ("connections_max", 1, 1 << 20, 10_000, |config| config.workers.connections_max as u64),
