@@ -52,18 +52,24 @@ impl Drop for Group {
     }
 }
 
+/// A server in a control group, with a value of 7 MB; None, and said so, where there can be no such group.
+async fn in_small_group(name: &str) -> Option<(Group, Larder)> {
+    let Some(group) = Group::new(name) else {
+        eprintln!("not tried: no control group can be made here");
+        return None;
+    };
+    let wrapper = group.wrapper();
+    let larder = Larder::start_with(Options { wrapper, ..Options::default() });
+    let set = json!({"key": "k", "value": "v".repeat(7_000_000)});
+    assert_eq!(Client::new(larder.address()).post(SET, &set).await.status, 200);
+    Some((group, larder))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_in_a_small_control_group_bears_many_who_take_no_answer() {
     const CLIENTS: usize = 40;
-    let Some(group) = Group::new("readers") else {
-        eprintln!("not tried: no control group can be made here");
-        return;
-    };
-    let wrapper = group.wrapper();
-    let mut larder = Larder::start_with(Options { wrapper, ..Options::default() });
+    let Some((group, mut larder)) = in_small_group("readers").await else { return };
     let client = Client::new(larder.address());
-    let set = json!({"key": "k", "value": "v".repeat(7_000_000)});
-    assert_eq!(client.post(SET, &set).await.status, 200);
     let get = format!(
         "POST {GET} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\naccept: application/msgpack\r\n\
          content-type: application/json\r\ncontent-length: 11\r\n\r\n{{\"key\":\"k\"}}"
@@ -89,15 +95,8 @@ async fn a_server_in_a_small_control_group_bears_many_who_take_no_answer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_in_a_small_control_group_bears_many_who_want_large_values_in_json() {
     const CLIENTS: usize = 16;
-    let Some(group) = Group::new("json") else {
-        eprintln!("not tried: no control group can be made here");
-        return;
-    };
-    let wrapper = group.wrapper();
-    let mut larder = Larder::start_with(Options { wrapper, ..Options::default() });
+    let Some((group, mut larder)) = in_small_group("json").await else { return };
     let client = Client::new(larder.address());
-    let set = json!({"key": "k", "value": "v".repeat(7_000_000)});
-    assert_eq!(client.post(SET, &set).await.status, 200);
     for _ in 0..3 {
         let gets: Vec<_> = (0..CLIENTS)
             .map(|_| tokio::spawn(async move { client.post(GET, &json!({"key": "k"})).await }))
