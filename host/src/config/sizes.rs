@@ -28,7 +28,7 @@ const CONNECTIONS_MAX: u64 = 1 << 20;
 /// memory, and within these.
 const STREAMS: std::ops::RangeInclusive<u64> = 16..=100;
 /// What a request takes whose answer nobody reads.
-const STREAM_BYTES: u64 = 4 << 10;
+const UNREAD_BYTES: u64 = 4 << 10;
 /// The most that all bodies, answers or calls may take together.
 pub const ROOM_BYTES_MAX: u64 = 1 << 40;
 /// Each byte of a value may take so many in an answer of the API, as a number in JSON; and what else may
@@ -99,7 +99,7 @@ fn connections(
         |given| given as u64,
     );
     check("connections_max", connections, 1..=CONNECTIONS_MAX)?;
-    let streams = memory / MEMORY_PART / connections / STREAM_BYTES;
+    let streams = memory / MEMORY_PART / connections / UNREAD_BYTES;
     Ok((connections, streams.clamp(*STREAMS.start(), *STREAMS.end())))
 }
 

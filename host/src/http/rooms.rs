@@ -231,7 +231,7 @@ impl Shares {
                 (&mut self.waiting_for_room, youngest)
             }
             Obstacle::Party(party) => {
-                let held = self.by_party.entry(party.clone()).or_default();
+                let held = self.party(party);
                 (&mut held.waiting, held.growing.last().copied())
             }
         };
@@ -359,8 +359,11 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.settle();
-        self.room.lock().remove(self.bytes, &self.parties);
+        let mut shares = self.room.lock();
+        if let Some((number, _)) = self.growing {
+            shares.end(number, &self.parties);
+        }
+        shares.remove(self.bytes, &self.parties);
     }
 }
 
