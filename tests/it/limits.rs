@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use larder_tests::{Client, Larder, Metrics, Options, TOKEN, guest_file};
+use larder_tests::{Client, Larder, Metrics, Options, TOKEN, guest_file, in_group};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
@@ -38,11 +38,6 @@ impl Group {
             Some(group)
         })
     }
-
-    /// What puts a server in it.
-    fn wrapper(&self) -> Vec<String> {
-        after(&format!("echo $$ > {}/cgroup.procs", self.0.display()))
-    }
 }
 
 impl Drop for Group {
@@ -58,7 +53,7 @@ async fn in_small_group(name: &str) -> Option<(Group, Larder)> {
         eprintln!("not tried: no control group can be made here");
         return None;
     };
-    let wrapper = group.wrapper();
+    let wrapper = in_group(&group.0);
     let larder = Larder::start_with(Options { wrapper, ..Options::default() });
     let set = json!({"key": "k", "value": "v".repeat(7_000_000)});
     assert_eq!(Client::new(larder.address()).post(SET, &set).await.status, 200);

@@ -358,13 +358,17 @@ fn bare_command(dir: &Path, program: &Path) -> Command {
 /// Names a control group that every server under test is put into.
 const GROUP: &str = "TESTS_CONTROL_GROUP";
 
+/// The wrapper that puts a server into this control group.
+#[must_use]
+pub fn in_group(group: &Path) -> Vec<String> {
+    let script = format!("echo $$ > {}/cgroup.procs && exec \"$0\" \"$@\"", group.display());
+    ["sh", "-c", &script].map(str::to_owned).into()
+}
+
 /// What becomes the server, if it is not started at once.
 fn wrapper(options: &Options) -> Vec<String> {
     match std::env::var(GROUP) {
-        Ok(group) if options.wrapper.is_empty() => {
-            let script = format!("echo $$ > {group}/cgroup.procs && exec \"$0\" \"$@\"");
-            ["sh", "-c", &script].map(str::to_owned).into()
-        }
+        Ok(group) if options.wrapper.is_empty() => in_group(Path::new(&group)),
         _ => options.wrapper.clone(),
     }
 }

@@ -8,5 +8,7 @@ mod metrics;
 
 pub use crate::cases::{Case, Variant, load_cases, run_scenario};
 pub use crate::client::{Client, Protocol, Reply, text};
-pub use crate::larder::{BEARER, Larder, Options, TOKEN, guest_file, program, test_guest};
+pub use crate::larder::{
+    BEARER, Larder, Options, TOKEN, guest_file, in_group, program, test_guest,
+};
 pub use crate::metrics::Metrics;
