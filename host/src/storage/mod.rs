@@ -5,24 +5,10 @@
 //! [`Operation`]s that go through a bounded queue to the one writer thread, which commits what is
 //! waiting as one group and answers only after the commit is on disk.
 
-mod apply;
-mod caretaker;
-mod directory;
-mod env;
 mod error;
-pub mod layout;
-mod namespaces;
+pub mod lmdb;
 mod options;
-mod periodic;
-mod queue;
-mod reader_table;
-mod readers;
-mod room;
-mod site;
-mod stats;
-mod sweeper;
 pub mod tools;
-mod writer;
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -33,20 +19,21 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use self::error::{Conflict, ConflictKind, Error, OpenError};
-pub use self::layout::{EXPIRY_MAX, NAME_BYTES_MAX, RecordKey, VALUE_BYTES_MAX};
-pub use self::namespaces::{NAMESPACES_MAX, Namespace};
+pub use self::lmdb::layout::{EXPIRY_MAX, NAME_BYTES_MAX, RecordKey, VALUE_BYTES_MAX};
+pub use self::lmdb::namespaces::{NAMESPACES_MAX, Namespace};
+pub use self::lmdb::queue::{Answer, Ticket};
+pub use self::lmdb::stats::{Activity, Contents};
 pub use self::options::Options;
-pub use self::queue::{Answer, Ticket};
-pub use self::stats::{Activity, Contents};
 
-use self::env::Database;
-use self::layout::Record;
-use self::namespaces::Namespaces;
-use self::periodic::Periodic;
-use self::queue::Asker;
-use self::room::Room;
-use self::site::Site;
-use self::writer::Writer;
+use self::lmdb::env::{self, Database};
+use self::lmdb::layout::{self, Record};
+use self::lmdb::namespaces::Namespaces;
+use self::lmdb::periodic::Periodic;
+use self::lmdb::preallocate::Room;
+use self::lmdb::queue::Asker;
+use self::lmdb::site::Site;
+use self::lmdb::writer::Writer;
+use self::lmdb::{caretaker, directory, sweeper};
 use crate::clock::{Clock, Millis};
 
 /// The namespace that exists from the start.

@@ -3,14 +3,14 @@
 
 use std::path::Path;
 
-use super::super::apply::{self, Draft, Failure};
-use super::super::env;
-use super::super::env::Database;
-use super::super::layout::{self, StateRow};
 use super::reader::Reader;
 use super::tokens::few_rows;
 use super::{ToolError, failed, owner};
 use crate::clock::{Clock, Millis};
+use crate::storage::lmdb::apply::{self, Draft, Failure};
+use crate::storage::lmdb::env;
+use crate::storage::lmdb::env::Database;
+use crate::storage::lmdb::layout::{self, StateRow};
 
 /// Index rows in one transaction.
 const ROWS_MAX: usize = 4096;

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::lines::{Item, Writer};
 use super::reader::{Reader, Trees};
 use super::{ToolError, failed};
-use crate::storage::layout::{self, NamespaceRow, Record, StateRow};
+use crate::storage::lmdb::layout::{self, NamespaceRow, Record, StateRow};
 
 /// What was exported.
 #[derive(Debug, Default)]

@@ -12,8 +12,8 @@ use super::incoming::Incoming;
 use super::lines::{Item, Reader};
 use super::{ToolError, jump};
 use crate::clock::{Clock, Millis};
-use crate::storage::env::Database;
-use crate::storage::layout::{self, NamespaceRow, Record, RecordKey, StateRow};
+use crate::storage::lmdb::env::Database;
+use crate::storage::lmdb::layout::{self, NamespaceRow, Record, RecordKey, StateRow};
 use crate::storage::{DEFAULT_NAMESPACE, NAMESPACES_MAX, NamespaceId, Options, Version};
 
 /// Bytes of lines in one transaction: bounds its dirty pages.

@@ -14,9 +14,10 @@ use rustix::process::{Resource, getrlimit};
 use super::check::{Findings, check_file};
 use super::{ToolError, at, failed, owner, sync};
 use crate::clock::Clock;
-use crate::storage::env::{self, Database, Found};
+use crate::storage::Options;
 use crate::storage::error::OpenError;
-use crate::storage::{Options, directory};
+use crate::storage::lmdb::directory;
+use crate::storage::lmdb::env::{self, Database, Found};
 
 /// Less room than this is none: LMDB writes many pages at a time.
 const LITTLE_BYTES: u64 = 2 << 20;

@@ -31,8 +31,8 @@ pub use self::publish::Unpublished;
 pub use self::restore::restore;
 pub use self::tokens::{TokenRows, is_served, open_alone, token_rows};
 use super::Version;
-use super::directory;
 use super::error::OpenError;
+use super::lmdb::directory;
 
 /// How far a restore or an import moves the version counter on, so that no version that was drawn
 /// after the backup is ever drawn again.
@@ -96,7 +96,7 @@ fn sync(path: &Path) -> Result<(), ToolError> {
 /// Moves a version counter on, for a store that goes on elsewhere.
 fn jump(version: Version) -> Result<Version, ToolError> {
     let jumped = version.0.saturating_add(VERSION_JUMP);
-    if jumped >= super::layout::VERSION_LIMIT {
+    if jumped >= super::lmdb::layout::VERSION_LIMIT {
         return Err(failed(format!(
             "the version counter stands at {version} and cannot be moved on"
         )));

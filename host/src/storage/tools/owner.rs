@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, chownat, fstat, open};
 use rustix::process::geteuid;
 
 use super::{ToolError, failed};
-use crate::storage::directory;
+use crate::storage::lmdb::directory;
 
 /// Who has the nearest directory that is there: the one that something is made in.
 pub fn of_nearest(dir: &Path) -> Option<(u32, u32)> {

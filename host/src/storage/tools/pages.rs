@@ -90,7 +90,7 @@ impl Pages {
     /// The fault of the meta pages, without which nothing can be read.
     pub fn open(file: File, txn: Option<u64>) -> Result<Self, String> {
         // No reading ahead: what comes so is held in large pieces, in which a server's later writes
-        // of single pages cost more (see `storage/room.rs`).
+        // of single pages cost more (see `storage/lmdb/preallocate.rs`).
         let _ = fadvise(&file, 0, None, Advice::Random);
         if read_cached(&file, &mut [0], 0).is_none() {
             // Nor are blocks read there: page by page would take long.

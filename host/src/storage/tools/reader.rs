@@ -10,9 +10,10 @@ use heed::types::Bytes;
 use heed::{CommitOrAbort, CompactionOption, EnvFlags, EnvOpenOptions, MdbError, RoTxn, WithTls};
 
 use super::{ToolError, at, existing, failed, owner};
-use crate::storage::env::{self, Tree};
+use crate::storage::Options;
 use crate::storage::error::OpenError;
-use crate::storage::{Options, directory};
+use crate::storage::lmdb::directory;
+use crate::storage::lmdb::env::{self, Tree};
 
 type Env = heed::Env<WithTls>;
 

@@ -13,7 +13,7 @@ use super::incoming::Incoming;
 use super::{ToolError, at, failed, jump};
 use crate::clock::Clock;
 use crate::storage::Options;
-use crate::storage::layout::{self, StateRow};
+use crate::storage::lmdb::layout::{self, StateRow};
 
 /// Restores the backup at `source` into `dir`. A backup that is not whole, or does not match its
 /// seal, is refused, and a restore that is interrupted leaves a directory that no server serves.

@@ -5,7 +5,8 @@ use std::path::Path;
 use super::reader::{self, Holder, Reader};
 use super::{ToolError, at, existing, owner};
 use crate::clock::Clock;
-use crate::storage::{Options, Storage, layout};
+use crate::storage::lmdb::layout;
+use crate::storage::{Options, Storage};
 
 /// Room for a few rows beside the data.
 const GROWTH_BYTES: u64 = 64 << 20;

@@ -11,13 +11,13 @@ use heed::types::Bytes;
 use heed::{CommitOrAbort, Env, EnvOpenOptions, WithTls};
 
 use super::directory::{self, Holds, data_file, io_error};
-use super::error::OpenError;
 use super::layout::{self, NamespaceRow, Record, StateRow};
 use super::namespaces::Namespace;
 use super::reader_table::ReaderTable;
 use super::readers::Readers;
-use super::{DEFAULT_NAMESPACE, NamespaceId, Options, Version};
 use crate::clock::Clock;
+use crate::storage::error::OpenError;
+use crate::storage::{DEFAULT_NAMESPACE, NamespaceId, Options, Version};
 
 /// A tree of bytes by bytes.
 pub type Tree = heed::Database<'static, Bytes, Bytes>;

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
-use super::error::Error;
 use super::site::Displaced;
 use super::stats::WriterStats;
-use super::{Operation, Outcome};
 use crate::clock::Clock;
+use crate::storage::error::Error;
+use crate::storage::{Operation, Outcome};
 
 /// The store takes no more writes.
 const STOPPED: Error = Error::Unavailable("the store is closed");

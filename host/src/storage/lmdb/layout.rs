@@ -5,8 +5,8 @@
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use super::{NamespaceId, Version};
 use crate::clock::Millis;
+use crate::storage::{NamespaceId, Version};
 
 /// The id of the namespace that exists from the start.
 pub const DEFAULT_ID: NamespaceId = NamespaceId(1);

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::process::geteuid;
 
-use super::error::OpenError;
+use crate::storage::error::OpenError;
 
 /// Folder in which a restore or an import makes the data.
 pub const INCOMING: &str = "incoming";

@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
-use super::NamespaceId;
 use crate::clock::Millis;
+use crate::storage::NamespaceId;
 
 /// Namespaces that there may be: all of them are in memory.
 pub const NAMESPACES_MAX: u64 = 100_000;

@@ -7,10 +7,11 @@ use std::time::Duration;
 use heed::DatabaseStat;
 
 use super::env::{Database, Tree};
-use super::error::Error;
+use super::layout;
 use super::queue::Answer;
-use super::{Inner, layout};
 use crate::metrics::{BATCHES, Counter, Distribution, Histogram, TIMES};
+use crate::storage::Inner;
+use crate::storage::error::Error;
 
 /// Pages at the file's start that describe the rest.
 const META_PAGES: u64 = 2;

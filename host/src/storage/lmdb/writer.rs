@@ -13,15 +13,15 @@ use heed::RwTxn;
 
 use super::apply::{self, Draft, Failure};
 use super::env::Database;
-use super::error::Error;
 use super::layout::{self, StateRow};
 use super::namespaces::Namespaces;
+use super::preallocate::{Growth, Room};
 use super::queue::{Answer, Asker, FAILED, IDLE, Job, Queue, Shared};
-use super::room::{Growth, Room};
 use super::site::{Displaced, Site};
 use super::stats::{self, WriteOutcome};
-use super::{Operation, Options};
 use crate::clock::{Clock, Millis};
+use crate::storage::error::Error;
+use crate::storage::{Operation, Options};
 
 /// Most lists in one commit: bounds how long the first of a group waits.
 const GROUP_LISTS_MAX: usize = 1024;

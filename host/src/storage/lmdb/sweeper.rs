@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use super::env::Database;
-use super::error::Error;
 use super::layout;
 use super::periodic::{Periodic, Stop};
 use super::queue::Queue;
 use crate::clock::Clock;
+use crate::storage::error::Error;
 
 /// Index rows a commit: small, so that writes hardly wait for a sweep.
 const ROWS_MAX: usize = 512;

@@ -5,14 +5,14 @@
 use heed::RwTxn;
 
 use super::env::{Database, Tree};
-use super::error::{Conflict, ConflictKind, Error};
 use super::layout::{
     self, NAME_BYTES_MAX, NamespaceRow, Record, RecordKey, StateRow, VERSION_LIMIT,
 };
 use super::namespaces::{NAMESPACES_MAX, Namespace};
-use super::room::Growth;
-use super::{Behavior, NamespaceId, Operation, Outcome, Version, is_expired};
+use super::preallocate::Growth;
 use crate::clock::Millis;
+use crate::storage::error::{Conflict, ConflictKind, Error};
+use crate::storage::{Behavior, NamespaceId, Operation, Outcome, Version, is_expired};
 
 /// Bytes of expired records that a sweep reads in one transaction, so that writes do not wait for
 /// a disk full of large ones.
