@@ -440,7 +440,7 @@ fn pages_that_are_freed_are_told_and_used_again() {
 
 #[test]
 fn time_that_is_set_back_goes_on_from_the_clock_and_brings_nothing_back() {
-    use larder::storage::tools::{SetBack, Times, set_back, times};
+    use larder::tools::data::{SetBack, Times, set_back, times};
     const YEARS: u64 = 10 * 366 * 24 * 60 * 60 * 1000;
     let bed = Bed::new();
     let clock = || Clock::driven(&bed.driver);

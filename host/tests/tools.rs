@@ -5,8 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use larder::clock::{Clock, DrivenClock, Millis};
-use larder::storage::tools::{self, ToolError, text::Line};
 use larder::storage::{NAMESPACES_MAX, Options, Storage};
+use larder::tools::data::text::Line;
+use larder::tools::data::{self, ToolError};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use xxhash_rust::xxh3::xxh3_64;
@@ -48,17 +49,17 @@ fn assert_newer<T>(outcome: Result<T, impl std::fmt::Display>, path: &Path) {
 fn a_newer_format_is_refused_by_all_with_both_numbers_and_nothing_is_changed() {
     let (dir, data) = store();
     let (file, sound) = (data.join("data.mdb"), dir.path().join("sound"));
-    tools::backup(&data, &sound).unwrap();
+    data::backup(&data, &sound).unwrap();
     let mut bytes = fs::read(&file).unwrap();
     of_newer_format(&mut bytes);
     fs::write(&file, &bytes).unwrap();
-    assert_newer(tools::check(&data), &file);
-    assert_newer(tools::backup(&data, &dir.path().join("made")), &data);
-    assert_newer(tools::export(&data, &mut Vec::new(), true), &data);
-    assert_newer(tools::token_rows(&data), &data);
-    assert_newer(tools::open_alone(&data, clock()), &data);
-    assert_newer(tools::times(&data, &clock()), &data);
-    assert_newer(tools::set_back(&data, &clock()), &data);
+    assert_newer(data::check(&data), &file);
+    assert_newer(data::backup(&data, &dir.path().join("made")), &data);
+    assert_newer(data::export(&data, &mut Vec::new(), true), &data);
+    assert_newer(data::token_rows(&data), &data);
+    assert_newer(data::open_alone(&data, clock()), &data);
+    assert_newer(data::times(&data, &clock()), &data);
+    assert_newer(data::set_back(&data, &clock()), &data);
     assert_newer(Storage::open(&data, Options::default(), clock()), &data);
     assert!(!dir.path().join("made").exists());
     assert!(fs::read(&file).unwrap() == bytes);
@@ -82,9 +83,9 @@ fn a_newer_format_is_refused_by_all_with_both_numbers_and_nothing_is_changed() {
     let newer = dir.path().join("newer");
     fs::write(&newer, [backup, seal].concat()).unwrap();
     let new = dir.path().join("new");
-    assert_newer(tools::restore(&newer, &new, &clock()), &newer);
+    assert_newer(data::restore(&newer, &new, &clock()), &newer);
     assert!(!new.join("data.mdb").exists());
-    tools::restore(&sound, &dir.path().join("other"), &clock()).unwrap();
+    data::restore(&sound, &dir.path().join("other"), &clock()).unwrap();
 }
 
 /// An export of these lines between a first and a last one that fit.
@@ -99,10 +100,10 @@ fn export(version: u64, lines: &[Line<'_>]) -> Vec<u8> {
     text
 }
 
-fn import(text: &[u8]) -> Result<tools::Imported, ToolError> {
+fn import(text: &[u8]) -> Result<data::Imported, ToolError> {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    let imported = tools::import(&mut &*text, &data, &clock());
+    let imported = data::import(&mut &*text, &data, &clock());
     assert_eq!(imported.is_ok(), data.join("data.mdb").exists());
     imported
 }
@@ -159,7 +160,7 @@ fn more_namespaces_than_a_server_takes_are_refused_by_the_line_of_the_first() {
 fn versions_that_run_out_are_refused_by_the_line() {
     const LAST: u64 = (1 << 53) - 1;
     let entries = [namespace("default".to_owned()), entry("k"), entry("l")];
-    let begin = LAST - tools::VERSION_JUMP;
+    let begin = LAST - data::VERSION_JUMP;
     import(&export(begin - 2, &entries)).unwrap();
     let error = import(&export(begin - 1, &entries)).unwrap_err().to_string();
     assert_eq!(error, "line 4: no version is left for it; nothing was imported");

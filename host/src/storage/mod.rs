@@ -5,10 +5,9 @@
 //! [`Operation`]s that go through a bounded queue to the one writer thread, which commits what is
 //! waiting as one group and answers only after the commit is on disk.
 
-mod error;
+pub mod error;
 pub mod lmdb;
 mod options;
-pub mod tools;
 
 use std::fmt;
 use std::num::NonZeroU64;

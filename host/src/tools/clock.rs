@@ -1,4 +1,4 @@
-//! `larder clock`: what it prints. What the data's time is and how it is set back is `storage::tools`'.
+//! `larder clock`: what it prints. What the data's time is and how it is set back is `data`'s.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -7,19 +7,19 @@ use std::time::Duration;
 
 use humantime::format_duration;
 
+use super::data::{self, Times};
 use super::instant;
 use crate::clock::Clock;
-use crate::storage::tools::{self, Times};
 
 /// Tells how the times stand, and sets the data's back if asked to.
 pub fn run(dir: &Path, set_back: bool) -> Result<(), Box<dyn Error>> {
     let mut out = io::stdout().lock();
     let clock = Clock::system();
     if !set_back {
-        writeln!(out, "{}", told(&tools::times(dir, &clock)?))?;
+        writeln!(out, "{}", told(&data::times(dir, &clock)?))?;
         return Ok(());
     }
-    let done = tools::set_back(dir, &clock)?;
+    let done = data::set_back(dir, &clock)?;
     let times = told(&done.before);
     let outcome = if done.before.seen > done.before.clock {
         format!(

@@ -1,7 +1,8 @@
 //! The commands that work on a data directory from outside of a server: what they print and how
-//! they exit. What they do is `storage::tools`' and `auth`'s.
+//! they exit. What they do is `data`'s and `auth`'s.
 
 mod clock;
+pub mod data;
 mod token;
 
 use std::error::Error;
@@ -14,6 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use humantime::format_rfc3339_seconds;
 
+use self::data::{Findings, Unpublished};
 use crate::cli::Command;
 use crate::clock::Clock;
 use crate::config::{self, ConfigError, DataArgs};
@@ -21,7 +23,6 @@ use crate::console::say;
 use crate::faults;
 use crate::program;
 use crate::storage;
-use crate::storage::tools::{self, Findings, Unpublished};
 
 /// Set for the process that does the reading for `check`.
 const CHECKER: &str = "LARDER_CHECKER";
@@ -40,14 +41,14 @@ pub fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Check(data) => return check(&data_dir(data)?),
         Command::Backup { file, data } => {
             refuse_stream(&file)?;
-            let made = tools::backup(&data_dir(data)?, &file)?;
+            let made = data::backup(&data_dir(data)?, &file)?;
             let what = format!("{}, {} bytes", held(&made.findings), made.bytes);
             done(&file, "is made, whole and on disk", &what)?;
         }
         Command::Restore { file, data } => {
             refuse_stream(&file)?;
             let dir = data_dir(data)?;
-            let findings = tools::restore(&file, &dir, &Clock::system())?;
+            let findings = data::restore(&file, &dir, &Clock::system())?;
             done(&dir, RESTORED, &held(&findings))?;
         }
         Command::Export { file, skip_damaged, data } => {
@@ -56,10 +57,10 @@ pub fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Import { file, data } => {
             let dir = data_dir(data)?;
             let imported = if file == Path::new(STANDARD) {
-                tools::import(&mut io::stdin().lock(), &dir, &Clock::system())
+                data::import(&mut io::stdin().lock(), &dir, &Clock::system())
             } else {
                 let opened = File::open(&file).map_err(|error| named(&file, &error))?;
-                tools::import(&mut BufReader::new(opened), &dir, &Clock::system())
+                data::import(&mut BufReader::new(opened), &dir, &Clock::system())
             }?;
             let expired = match imported.expired {
                 0 => String::new(),
@@ -126,7 +127,7 @@ fn check(dir: &Path) -> Result<ExitCode, Box<dyn Error>> {
 }
 
 fn check_here(dir: &Path) -> Result<ExitCode, Box<dyn Error>> {
-    let findings = tools::check(dir)?;
+    let findings = data::check(dir)?;
     let mut out = io::stdout().lock();
     for fault in findings.faults.told() {
         writeln!(out, "{fault}")?;
@@ -147,11 +148,11 @@ fn check_here(dir: &Path) -> Result<ExitCode, Box<dyn Error>> {
 fn export(dir: &Path, file: &Path, skip_damaged: bool) -> Result<ExitCode, Box<dyn Error>> {
     let exported = if file == Path::new(STANDARD) {
         let mut out = BufWriter::with_capacity(OUT_BYTES, io::stdout().lock());
-        tools::export(dir, &mut out, skip_damaged)?
+        data::export(dir, &mut out, skip_damaged)?
     } else {
         let mut made = Unpublished::begin(file)?;
         let mut out = BufWriter::with_capacity(OUT_BYTES, made.file());
-        let exported = tools::export(dir, &mut out, skip_damaged)?;
+        let exported = data::export(dir, &mut out, skip_damaged)?;
         drop(out);
         made.publish()?;
         exported

@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::data::{self, TokenRows, ToolError};
 use super::{data_dir, instant};
 use crate::auth::{self, Listed, NewToken, Tokens};
 use crate::cli::{NewTokenArgs, TokenCommand};
@@ -15,7 +16,6 @@ use crate::clock::Clock;
 use crate::console::say;
 use crate::control::{self, Answer, Request};
 use crate::storage::OpenError;
-use crate::storage::tools::{self, TokenRows, ToolError};
 
 /// Runs a command about tokens.
 pub fn run(command: TokenCommand) -> Result<(), Box<dyn Error>> {
@@ -65,8 +65,8 @@ fn unshown(dir: &Path, id: String, error: &io::Error) -> String {
 /// Has the server do it that has the directory; without one it is done here.
 fn ask(dir: &Path, request: Request) -> Result<Answer, Box<dyn Error>> {
     // Also judges the format, which the server that runs may be the only one to know.
-    let TokenRows { rows, damaged } = tools::token_rows(dir)?;
-    if tools::is_served(dir)? {
+    let TokenRows { rows, damaged } = data::token_rows(dir)?;
+    if data::is_served(dir)? {
         return ask_server(dir, &request);
     }
     if matches!(request, Request::ListTokens) {
@@ -76,7 +76,7 @@ fn ask(dir: &Path, request: Request) -> Result<Answer, Box<dyn Error>> {
         return Ok(Answer::Tokens(auth::listed(&rows)));
     }
     let clock = Clock::system();
-    match tools::open_alone(dir, clock.clone()) {
+    match data::open_alone(dir, clock.clone()) {
         Ok(storage) => {
             let tokens = Tokens::load(storage.clone(), clock)?;
             let runtime = tokio::runtime::Builder::new_current_thread().build()?;

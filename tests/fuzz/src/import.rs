@@ -6,8 +6,8 @@ use std::io::Write;
 
 use larder::clock::Millis;
 use larder::storage::Version;
-use larder::storage::tools::lines::{Item, Reader, Writer};
-use larder::storage::tools::text::Line;
+use larder::tools::data::lines::{Item, Reader, Writer};
+use larder::tools::data::text::Line;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 

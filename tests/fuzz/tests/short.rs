@@ -7,7 +7,7 @@ use std::path::Path;
 use fastrand::Rng;
 use larder::config::{Config, ConfigError};
 use larder::storage::lmdb::layout::{Damaged, Record};
-use larder::storage::tools::lines::Item;
+use larder::tools::data::lines::Item;
 use larder_api::abridged::{Abridged, Gap};
 use larder_api::codec::{Field, Node};
 use larder_api::error::Error;

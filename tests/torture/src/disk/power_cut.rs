@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use fastrand::Rng;
 use larder::clock::Clock;
-use larder::storage::tools::check_file;
 use larder::storage::{NamespaceId, Operation, Options, RecordKey, Storage};
+use larder::tools::data::check_file;
 use larder_tests::Larder;
 
 use super::file::Cut;

@@ -8,13 +8,13 @@ use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::super::error::OpenError;
-use super::super::{DEFAULT_NAMESPACE, NamespaceId, Version};
-use super::pages::{Faults, Pages, Row, Tree};
+use super::lmdb_file::{Faults, Pages, Row, Tree};
 use super::reader::{self, Holder, Reader};
 use super::{ToolError, at, existing, failed};
 use crate::clock::Millis;
+use crate::storage::error::OpenError;
 use crate::storage::lmdb::layout::{self, NamespaceRow, Record, StateRow};
+use crate::storage::{DEFAULT_NAMESPACE, NamespaceId, Version};
 
 /// The trees, in an order in which what a row refers to is known before it.
 const TREES: [&str; 5] = ["meta", "namespaces", "main", "expiry", TOKENS];
