@@ -10,7 +10,7 @@ use mimalloc::MiMalloc;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    larder::memory::prepare();
+    larder::process::allocator::prepare();
     match larder_bench::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -12,9 +12,10 @@ use clap::Parser;
 use larder::cli::{Cli, Command};
 use larder::clock::Clock;
 use larder::config::{Config, Settings};
+use larder::process::{allocator, console, fatal_signals, logging, program};
 use larder::server::{self, Server};
 use larder::tls::Tls;
-use larder::{console, faults, logging, memory, program, runtime, tools};
+use larder::{runtime, tools};
 use mimalloc::MiMalloc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -30,13 +31,13 @@ const EXIT_INTERRUPTED: i32 = 130;
 const SAY_TIME: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    memory::prepare();
+    allocator::prepare();
     let Cli { command } = Cli::parse();
     if matches!(command, Command::Compile) {
         // What faults there is no fault of the data.
         return runtime::compile();
     }
-    faults::watch();
+    fatal_signals::watch();
     match command {
         Command::Serve(settings) => match serve(*settings) {
             Ok(()) => ExitCode::SUCCESS,
@@ -54,7 +55,7 @@ fn main() -> ExitCode {
 
 fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
     // Such a file is as good as a full disk.
-    faults::tell_size_limits();
+    fatal_signals::tell_size_limits();
     let mut config = Config::resolve(settings, std::env::vars_os())?;
     config.compiler = Some(program::path());
     // To the end of this function, so that the last lines are written too.

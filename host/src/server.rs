@@ -18,9 +18,9 @@ use crate::auth::{Authenticator, Token, Tokens, random_bytes};
 use crate::clock::Clock;
 use crate::config::{Component, Config, ConfigError, Mount};
 use crate::control::Control;
-use crate::descriptors;
 use crate::hex;
 use crate::http::{Calls, Exposure, Gate, HEALTH_CALLS_MAX, HttpLimits, Operator, Route, Worker};
+use crate::process::open_files;
 use crate::runtime::{Compiler, EngineOptions, Grants, GuestConfig, LoadError, Runtime};
 use crate::storage::{self, NamespaceName, OpenError, Operation, Storage};
 use crate::tls::{Tls, TlsError};
@@ -103,7 +103,7 @@ impl Server {
     /// Opens the data directory, loads the guests and makes their namespaces.
     pub fn open(mut config: Config, clock: Clock) -> Result<Self, ServeError> {
         let workers = &mut config.workers;
-        workers.connections_max = descriptors::fit(workers.connections_max, workers.count);
+        workers.connections_max = open_files::fit(workers.connections_max, workers.count);
         // Before the data, so that nothing is touched when it is refused.
         config.workers.tls = config.tls.map(Tls::open).transpose()?;
         let workers = u32::try_from(config.workers.count).unwrap_or(u32::MAX);

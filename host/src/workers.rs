@@ -21,8 +21,8 @@ use crate::http::body::Reply;
 use crate::http::closed::{Closed, ClosedCounts};
 use crate::http::connection::{self, ConnectionLimits};
 use crate::http::traffic::Events;
-use crate::memory;
 use crate::metrics::Counter;
+use crate::process::allocator;
 use crate::tls::Tls;
 
 /// How long to rest when the system has no room for another connection.
@@ -205,7 +205,7 @@ async fn rest(events: Events) {
         sleep(REST).await;
         let count = events.count();
         if count == seen && count != given_back {
-            memory::give_back();
+            allocator::give_back();
             given_back = count;
         }
         seen = count;

@@ -176,8 +176,8 @@ fn largest(least: (u64, String), others: impl Iterator<Item = (u64, String)>) ->
 
 #[cfg(test)]
 mod tests {
-    use super::super::memory::LimitOf;
     use super::*;
+    use crate::config::memory::LimitOf;
 
     const MIB: u64 = 1 << 20;
 

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::rooms::{Claim, Share};
 use super::traffic::{Sending, Traffic};
-use crate::deadline::within;
+use crate::clock::timeout::within;
 
 /// How much of an unwanted body is read before its request is answered: a client that sends first and
 /// reads then has its answer on a connection that goes on.

@@ -9,9 +9,9 @@ use super::Gate;
 use super::closed::Closed;
 use super::meter::{self, CALL_OUTCOMES, METHODS, Meter, OUTCOMES, OperationCounts};
 use super::refusal::Reason;
-use crate::logging;
-use crate::memory;
 use crate::metrics::{Distribution, Kind, Own, Page, TIMES};
+use crate::process::allocator;
+use crate::process::logging;
 use crate::storage::{self, Contents};
 
 type Meters = [Arc<Own<Meter>>];
@@ -42,7 +42,7 @@ fn server(page: &mut Page, gate: &Gate) {
         "When the server was opened, in seconds since the epoch.",
         Duration::from_millis(operator.started.0).as_secs_f64(),
     );
-    if let Some(faults) = memory::major_faults() {
+    if let Some(faults) = allocator::major_faults() {
         let help = "Times that a thread had to wait for the disk to bring a page into memory.";
         page.counter("larder_process_major_page_faults_total", help, faults);
     }

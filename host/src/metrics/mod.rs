@@ -2,14 +2,14 @@
 //! thread with plain loads and stores, and added up by whoever reads them. Knows nothing of what is
 //! counted.
 
-mod text;
+mod prometheus;
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-pub use self::text::{CONTENT_TYPE, Family, Kind, Page};
+pub use self::prometheus::{CONTENT_TYPE, Family, Kind, Page};
 
 /// A number that only rises, and that only one thread raises; any thread may read it. Two that raise
 /// it at once lose counts, and nothing worse.

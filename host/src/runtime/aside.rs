@@ -18,8 +18,8 @@ use super::Guest;
 use super::answer::{Answer, CallError};
 use super::instance::Pool;
 use super::requests::Request;
-use crate::deadline::within;
-use crate::memory;
+use crate::clock::timeout::within;
+use crate::process::allocator;
 
 /// How much threads of low priority give way: where both want all of a core, workers get three
 /// quarters of it.
@@ -141,7 +141,7 @@ async fn next(arriving: &mut mpsc::UnboundedReceiver<Call>) -> Option<Call> {
     if let Some(next) = within(REST, arriving.recv()).await {
         return next;
     }
-    memory::give_back();
+    allocator::give_back();
     arriving.recv().await
 }
 

@@ -14,7 +14,7 @@ use wasmtime::Engine;
 
 use super::engine;
 use crate::clock::Clock;
-use crate::console::say;
+use crate::process::console::say;
 
 /// The hidden command of the program that compiles what comes from standard input.
 pub const COMMAND: &str = "compile";

@@ -18,8 +18,8 @@ use super::requests::Request;
 use super::share::Share;
 use super::state::{Allowance, State};
 use super::usual;
+use crate::clock::timeout::within;
 use crate::clock::{self, Clock};
-use crate::deadline::within;
 use crate::metrics::{Counter, Own};
 use crate::storage::Storage;
 

@@ -13,7 +13,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
-use crate::logging::GUEST_TARGET;
+use crate::process::logging::GUEST_TARGET;
 
 /// Longest line that is logged; the rest of it is left out.
 const LINE_BYTES_MAX: usize = 4 << 10;

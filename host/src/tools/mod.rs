@@ -19,9 +19,9 @@ use self::data::{Findings, Unpublished};
 use crate::cli::Command;
 use crate::clock::Clock;
 use crate::config::{self, ConfigError, DataArgs};
-use crate::console::say;
-use crate::faults;
-use crate::program;
+use crate::process::console::say;
+use crate::process::fatal_signals;
+use crate::process::program;
 use crate::storage;
 
 /// Set for the process that does the reading for `check`.
@@ -35,7 +35,7 @@ const OUT_BYTES: usize = 1 << 20;
 /// # Errors
 /// What went wrong, for standard error.
 pub fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
-    faults::tell_size_limits();
+    fatal_signals::tell_size_limits();
     match command {
         Command::Serve(_) | Command::Compile => return Err("this is no tool".into()),
         Command::Check(data) => return check(&data_dir(data)?),

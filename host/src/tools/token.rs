@@ -13,8 +13,8 @@ use super::{data_dir, instant};
 use crate::auth::{self, Listed, NewToken, Tokens};
 use crate::cli::{NewTokenArgs, TokenCommand};
 use crate::clock::Clock;
-use crate::console::say;
 use crate::control::{self, Answer, Request};
+use crate::process::console::say;
 use crate::storage::OpenError;
 
 /// Runs a command about tokens.

@@ -10,6 +10,8 @@
     reason = "this module is the one place that may read the clocks"
 )]
 
+pub(crate) mod timeout;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

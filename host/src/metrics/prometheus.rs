@@ -130,8 +130,8 @@ impl Display for Escaped<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Bounds, Histogram};
     use super::*;
+    use crate::metrics::{Bounds, Histogram};
 
     #[test]
     fn families_are_written_as_the_format_says() {
