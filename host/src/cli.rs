@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::auth::access::Role;
 use crate::config::{DataArgs, Settings};
-use crate::runtime::{COMPILE_COMMAND, Role};
+use crate::runtime::COMPILE_COMMAND;
 
 /// A serverless backend in one binary: sandboxed WebAssembly guests over a durable key-value store.
 #[derive(Debug, Parser)]

@@ -13,7 +13,7 @@ pub mod auth;
 pub mod cli;
 pub mod clock;
 pub mod config;
-pub mod control;
+
 mod crowd;
 mod hex;
 pub mod http;

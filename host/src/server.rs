@@ -14,14 +14,15 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::sync::Semaphore;
 
+use crate::auth::access::Grants;
+use crate::auth::control::Control;
 use crate::auth::{Authenticator, Token, Tokens, random_bytes};
 use crate::clock::Clock;
 use crate::config::{Component, Config, ConfigError, Mount};
-use crate::control::Control;
 use crate::hex;
 use crate::http::{Calls, Exposure, Gate, HEALTH_CALLS_MAX, HttpLimits, Operator, Route, Worker};
 use crate::process::open_files;
-use crate::runtime::{Compiler, EngineOptions, Grants, GuestConfig, LoadError, Runtime};
+use crate::runtime::{Compiler, EngineOptions, GuestConfig, LoadError, Runtime};
 use crate::storage::{self, NamespaceName, OpenError, Operation, Storage};
 use crate::tls::{Tls, TlsError};
 use crate::workers::{Serving, Workers};

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::ADMIN;
+use super::access::Role;
 use crate::clock::Millis;
-use crate::runtime::Role;
 use crate::storage::Ttl;
 
 /// Longest name of a token.

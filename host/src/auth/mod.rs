@@ -1,6 +1,8 @@
 //! From a token to a principal. Tokens are kept as hashes and compared in constant time; they
 //! never reach a log, a guest or an error.
 
+pub mod access;
+pub mod control;
 mod description;
 mod tokens;
 
@@ -14,10 +16,10 @@ use http::header::AUTHORIZATION;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use self::access::{Caller, Principal, Scope};
 pub use self::description::{Listed, NewToken};
 pub use self::tokens::{TokenError, Tokens, listed};
 use crate::hex;
-use crate::runtime::{Caller, Principal, Scope};
 
 /// The principal that the admin token stands for.
 const ADMIN: &str = "admin";

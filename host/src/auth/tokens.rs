@@ -15,11 +15,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use super::access::{Principal, Scope};
 use super::description::{Listed, NewToken};
 use super::{Token, random_bytes};
 use crate::clock::{Clock, Millis};
 use crate::hex;
-use crate::runtime::{Principal, Scope};
 use crate::storage::{self, Operation, Outcome, Storage};
 
 /// What every scoped token begins with, so that it is known where it turns up.

@@ -13,8 +13,9 @@ use super::paths::Base;
 use super::prefixes::{self, check_prefix};
 use super::sizes::{ROOM_BYTES_MAX, Sizes};
 use super::{CALLS_MAX, ConfigError, check, duration, fail};
+use crate::auth::access::Access;
 use crate::http::Auth;
-use crate::runtime::{Access, COMPONENT_BYTES_MAX, Limits, PERCENT_ALL, Priority};
+use crate::runtime::{COMPONENT_BYTES_MAX, Limits, PERCENT_ALL, Priority};
 use crate::storage;
 
 /// Names the built-in API where a component's file could stand.

@@ -11,7 +11,8 @@ use super::connection::SMALL_ANSWER_BYTES;
 use super::refusal::{Reason, Refusal};
 use super::rooms::{Claim, Parties, Party};
 use super::{Auth, Gate};
-use crate::runtime::{Answer, Body, Head, Principal};
+use crate::auth::access::Principal;
+use crate::runtime::{Answer, Body, Head};
 
 /// What a header takes besides its text.
 const HEADER_BYTES: usize = 128;

@@ -42,10 +42,11 @@ use self::place::{Kept, Place};
 use self::refusal::{Reason, Refusal};
 use self::rooms::{Claim, Room};
 use crate::auth::Authenticator;
+use crate::auth::access::Caller;
 use crate::clock::timeout::within;
 use crate::config::{HOST_PATHS, is_under};
 use crate::metrics::{Own, PerThread};
-use crate::runtime::{CallError, Caller, Guest, Head, Request};
+use crate::runtime::{CallError, Guest, Head, Request};
 use crate::workers::Handler;
 
 /// How a mount wants callers to be judged.

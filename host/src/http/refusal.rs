@@ -10,7 +10,8 @@ use http::header::{
 use larder_wire::{CHALLENGE, CHALLENGE_REJECTED, Encoding, ErrorBody, ErrorType};
 
 use super::body::Reply;
-use crate::runtime::{Caller, joined};
+use crate::auth::access::Caller;
+use crate::runtime::joined;
 use crate::storage;
 
 /// Why the host refused a request before a guest was called; for counting.

@@ -14,8 +14,9 @@ use super::meter::Counting;
 use super::refusal::Refusal;
 use super::rooms::{Claim, Party};
 use super::{Gate, empty};
+use crate::auth::access::{Caller, Role};
 use crate::auth::{NewToken, TokenError};
-use crate::runtime::{Body, Caller, Head, Role};
+use crate::runtime::{Body, Head};
 
 /// Where tokens are listed and made; each is below it.
 pub const PATH: &str = "/larder/v1/tokens";

@@ -10,9 +10,9 @@ use super::bindings::larder::guest::blobs::ContentResult;
 use super::bindings::larder::guest::kv::{Behavior, Deletion, Entry, Host, SetOptions};
 use super::bindings::larder::guest::types::ErrorResult as Error;
 use super::blobs::Blob;
-use super::grants::Access;
 use super::guest_memory::Charge;
 use super::state::State;
+use crate::auth::access::Access;
 use crate::storage::{self, Operation, Outcome, RecordKey, Ticket, Ttl, Version};
 
 /// Values and bodies up to this size enter the guest's memory; larger ones stay with the host.

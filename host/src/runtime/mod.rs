@@ -15,13 +15,13 @@ mod component;
 mod deferred;
 mod engine;
 mod express;
-mod grants;
+
 mod guest_memory;
 mod instance;
 mod kv;
 mod limits;
 mod namespaces;
-mod principal;
+
 mod requests;
 mod share;
 mod state;
@@ -36,18 +36,17 @@ pub use self::aside::{Held, Priority, give_way};
 pub use self::compiler::{COMMAND as COMPILE_COMMAND, Compiler, run as compile};
 pub use self::component::{COMPONENT_BYTES_MAX, LoadError};
 pub use self::engine::EngineOptions;
-pub use self::grants::{Access, Grants};
 pub use self::guest_memory::{Charges, GuestMemory};
 pub use self::instance::Pool;
 pub use self::limits::Limits;
-pub use self::principal::{Principal, Role, Scope};
-pub use self::requests::{Body, Caller, Head, Request, joined};
+pub use self::requests::{Body, Head, Request, joined};
 pub use self::share::PERCENT_ALL;
 
 use self::cache::Cache;
 use self::component::Loader;
 use self::engine::{Pace, Ticker};
 use self::instance::IdleMax;
+use crate::auth::access::Grants;
 use crate::metrics::{Counter, PerThread};
 use crate::storage::Storage;
 

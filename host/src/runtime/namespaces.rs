@@ -2,9 +2,9 @@
 
 use super::bindings::larder::guest::namespaces::{Configured, Host, Namespace};
 use super::bindings::larder::guest::types::ErrorResult as Error;
-use super::grants::Access;
 use super::kv::wrong_outcome;
 use super::state::State;
+use crate::auth::access::Access;
 use crate::storage::{NamespaceName, Operation, Outcome};
 
 impl State {

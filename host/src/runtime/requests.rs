@@ -13,30 +13,8 @@ use super::bindings::larder::guest::blobs::ContentParam;
 use super::bindings::larder::guest::requests::{self as wit, Host};
 use super::blobs::Blob;
 use super::kv::INLINE_BYTES_MAX;
-use super::principal::Principal;
 use super::state::State;
-
-/// Who calls, as far as authentication found out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Caller {
-    /// No credentials.
-    Anonymous,
-    /// Credentials that are not valid.
-    Rejected,
-    /// A principal, by name.
-    Principal(Arc<Principal>),
-}
-
-impl Caller {
-    /// The principal, if it is one.
-    #[must_use]
-    pub fn principal(&self) -> Option<&Arc<Principal>> {
-        match self {
-            Self::Principal(principal) => Some(principal),
-            Self::Anonymous | Self::Rejected => None,
-        }
-    }
-}
+use crate::auth::access::Caller;
 
 /// A request's body, as far as it was read.
 #[derive(Clone, Debug)]

@@ -10,13 +10,14 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use super::bindings::larder::guest::types::{self, ErrorResult as GuestError};
 use super::deferred::Deferral;
 use super::express::Hold;
-use super::grants::Access;
 use super::guest_memory::{Charge, NoRoom};
 use super::kv::INLINE_BYTES_MAX;
 use super::limits::{Budget, LimitReached, Limits, MemoryMeter};
-use super::principal::Scope;
-use super::requests::{Caller, Head, Request};
+use super::requests::{Head, Request};
 use super::{Guest, wasi};
+use crate::auth::access::Access;
+use crate::auth::access::Caller;
+use crate::auth::access::Scope;
 use crate::storage::{self, ConflictKind, RecordKey, Storage};
 
 /// Handles on host resources that a call may hold at once.

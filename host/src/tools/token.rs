@@ -10,10 +10,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::data::{self, TokenRows, ToolError};
 use super::{data_dir, instant};
+use crate::auth::control::{self, Answer, Request};
 use crate::auth::{self, Listed, NewToken, Tokens};
 use crate::cli::{NewTokenArgs, TokenCommand};
 use crate::clock::Clock;
-use crate::control::{self, Answer, Request};
 use crate::process::console::say;
 use crate::storage::OpenError;
 

@@ -6,8 +6,8 @@ use std::sync::mpsc;
 use std::task::{Context, Waker};
 
 use super::*;
+use crate::auth::access::Role;
 use crate::clock::DrivenClock;
-use crate::runtime::Role;
 use crate::storage::Options;
 
 struct Bed {

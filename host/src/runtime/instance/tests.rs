@@ -8,10 +8,9 @@ use std::thread;
 use bytes::Bytes;
 
 use super::*;
+use crate::auth::access::{Caller, Grants};
 use crate::runtime::guest_memory::Charge;
-use crate::runtime::{
-    Body, Caller, Compiler, EngineOptions, Grants, GuestConfig, Head, Limits, Priority, Runtime,
-};
+use crate::runtime::{Body, Compiler, EngineOptions, GuestConfig, Head, Limits, Priority, Runtime};
 use crate::server::BUILTIN_API;
 use crate::storage::{Options, Storage};
 

@@ -17,7 +17,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 use tokio::time::timeout;
 
-use crate::auth::{Listed, NewToken, Tokens};
+use super::{Listed, NewToken, Tokens};
 
 const SOCKET: &str = "control.sock";
 /// Who the log says has made or revoked a token here.

@@ -1,11 +1,10 @@
-//! Who calls, and what he may do, whatever the mount may. Knows neither tokens nor guests.
+//! Who may do what: who calls, what a principal's role and scope allow, and what a mount was granted.
+//! Knows neither tokens nor guests, neither storage nor HTTP.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-
-use super::grants::Access;
 
 /// What a principal may do at most. Each role includes those before it.
 #[derive(
@@ -80,10 +79,73 @@ impl Scope {
 /// Who a valid token stands for.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// What guests and logs call him.
+    /// What guests and logs call it.
     pub name: Arc<str>,
-    /// What he may do.
+    /// What it may do.
     pub scope: Scope,
+}
+
+/// Who calls, as far as authentication found out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// No credentials.
+    Anonymous,
+    /// Credentials that are not valid.
+    Rejected,
+    /// A principal, by name.
+    Principal(Arc<Principal>),
+}
+
+impl Caller {
+    /// The principal, if it is one.
+    #[must_use]
+    pub fn principal(&self) -> Option<&Arc<Principal>> {
+        match self {
+            Self::Principal(principal) => Some(principal),
+            Self::Anonymous | Self::Rejected => None,
+        }
+    }
+}
+
+/// What may be done in a namespace. Writing includes reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    /// Get.
+    Read,
+    /// Get, set, delete, configure.
+    Write,
+}
+
+/// The namespaces that a mount may reach.
+#[derive(Clone, Debug, Default)]
+pub struct Grants {
+    everywhere: Option<Access>,
+    by_name: HashMap<String, Access>,
+}
+
+/// Stands for every namespace, also those that are made later.
+const EVERY_NAMESPACE: &str = "*";
+
+impl Grants {
+    /// Takes a list of names and accesses, where `*` stands for every namespace.
+    #[must_use]
+    pub fn new(grants: impl IntoIterator<Item = (String, Access)>) -> Self {
+        let mut by_name: HashMap<_, _> = grants.into_iter().collect();
+        Self { everywhere: by_name.remove(EVERY_NAMESPACE), by_name }
+    }
+
+    /// Whether `access` to the namespace was granted.
+    #[must_use]
+    pub fn allow(&self, namespace: &str, access: Access) -> bool {
+        self.everywhere.is_some_and(|granted| granted >= access)
+            || self.by_name.get(namespace).is_some_and(|granted| *granted >= access)
+    }
+
+    /// The namespaces that are granted by name.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_name.keys().map(String::as_str)
+    }
 }
 
 #[cfg(test)]
@@ -138,5 +200,27 @@ mod tests {
             }
         }
         assert!((100_000..900_000).contains(&allowed), "{allowed}");
+    }
+
+    #[test]
+    fn a_grant_reaches_its_namespace_and_no_other() {
+        let grants =
+            Grants::new([("read".to_owned(), Access::Read), ("write".to_owned(), Access::Write)]);
+        assert!(grants.allow("read", Access::Read));
+        assert!(!grants.allow("read", Access::Write));
+        assert!(grants.allow("write", Access::Read));
+        assert!(grants.allow("write", Access::Write));
+        assert!(!grants.allow("other", Access::Read));
+        assert!(!grants.allow("*", Access::Read));
+        assert!(!Grants::default().allow("default", Access::Read));
+    }
+
+    #[test]
+    fn a_star_stands_for_every_namespace() {
+        let grants =
+            Grants::new([("*".to_owned(), Access::Read), ("own".to_owned(), Access::Write)]);
+        assert!(grants.allow("anything", Access::Read));
+        assert!(!grants.allow("anything", Access::Write));
+        assert!(grants.allow("own", Access::Write));
     }
 }
