@@ -21,11 +21,11 @@ use crate::clock::Clock;
 use crate::config::{Component, Config, ConfigError, Mount};
 use crate::hex;
 use crate::http::{Calls, Exposure, Gate, HEALTH_CALLS_MAX, HttpLimits, Operator, Route, Worker};
+use crate::net::tls::{Tls, TlsError};
+use crate::net::workers::{Serving, Workers};
 use crate::process::open_files;
 use crate::runtime::{Compiler, EngineOptions, GuestConfig, LoadError, Runtime};
 use crate::storage::{self, NamespaceName, OpenError, Operation, Storage};
-use crate::tls::{Tls, TlsError};
-use crate::workers::{Serving, Workers};
 
 /// The built-in guest, as the build put it into this program.
 pub(crate) const BUILTIN_API: &[u8] = include_bytes!(env!("LARDER_API_WASM"));

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use http::Response;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use hyper::body::Incoming;
-use larder::http::body::{Arriving, Reply};
-use larder::http::rooms::{Claim, Party, Room};
-use larder::workers::Handler;
+use larder::net::body::{Arriving, Reply};
+use larder::net::rooms::{Claim, Party, Room};
+use larder::net::workers::Handler;
 use larder_api::endpoint::get;
 use larder_wire::Encoding;
 

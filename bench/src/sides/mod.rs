@@ -20,10 +20,10 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use larder::clock::Clock;
 use larder::config::{Config, Settings};
+use larder::net::workers::Handler;
 use larder::runtime::Runtime;
 use larder::server::Server;
 use larder::storage::{Options, Storage};
-use larder::workers::Handler;
 use tempfile::TempDir;
 
 use self::fill::Filling;

@@ -25,10 +25,10 @@ use self::sizes::Sizes;
 use self::variables::{TOKEN_VARIABLE, Variables};
 use crate::auth::Token;
 use crate::http::HttpLimits;
-use crate::http::connection::ConnectionLimits;
+use crate::net::connection::ConnectionLimits;
+use crate::net::tls::TlsFiles;
+use crate::net::workers::Workers;
 use crate::storage;
-use crate::tls::TlsFiles;
-use crate::workers::Workers;
 
 const DATA_DEFAULT: &str = "data";
 /// No limit of calls is higher: each takes address space.

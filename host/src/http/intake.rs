@@ -6,12 +6,12 @@ use std::sync::Arc;
 use http::StatusCode;
 use http::header::{EXPECT, HeaderName, HeaderValue};
 
-use super::body::{Arriving, Received, Reply};
-use super::connection::SMALL_ANSWER_BYTES;
 use super::refusal::{Reason, Refusal};
-use super::rooms::{Claim, Parties, Party};
 use super::{Auth, Gate};
 use crate::auth::access::Principal;
+use crate::net::body::{Arriving, Received, Reply};
+use crate::net::connection::SMALL_ANSWER_BYTES;
+use crate::net::rooms::{Claim, Parties, Party};
 use crate::runtime::{Answer, Body, Head};
 
 /// What a header takes besides its text.

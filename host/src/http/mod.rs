@@ -2,12 +2,8 @@
 //! failure back to the wire. Owns the order of checks before a guest is asked; knows no route of
 //! any API.
 
-pub mod body;
 mod calls;
-pub mod closed;
-pub mod connection;
 mod failures;
-mod frames;
 mod heads;
 mod intake;
 mod meter;
@@ -15,12 +11,7 @@ mod operator;
 mod page;
 mod place;
 mod refusal;
-pub mod rooms;
-mod socket;
-pub mod stream;
 mod tokens;
-pub mod traffic;
-mod turn;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -32,7 +23,6 @@ use http::{Method, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
-use self::body::{Arriving, Reply};
 pub use self::calls::Calls;
 use self::failures::Failures;
 use self::intake::{Origin, has_content};
@@ -40,14 +30,15 @@ use self::meter::{Counting, GuestNames, Meter};
 pub use self::operator::{Exposure, Operator};
 use self::place::{Kept, Place};
 use self::refusal::{Reason, Refusal};
-use self::rooms::{Claim, Room};
 use crate::auth::Authenticator;
 use crate::auth::access::Caller;
 use crate::clock::timeout::within;
 use crate::config::{HOST_PATHS, is_under};
 use crate::metrics::{Own, PerThread};
+use crate::net::body::{Arriving, Reply};
+use crate::net::rooms::{Claim, Room};
+use crate::net::workers::Handler;
 use crate::runtime::{CallError, Guest, Head, Request};
-use crate::workers::Handler;
 
 /// How a mount wants callers to be judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]

@@ -10,15 +10,15 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, StatusCode};
 use tokio::sync::Semaphore;
 
-use super::body::Reply;
 use super::refusal::Refusal;
 use super::{Gate, page, tokens};
 use crate::clock::timeout::within;
 use crate::clock::{Clock, Millis};
 use crate::metrics;
+use crate::net::body::Reply;
+use crate::net::workers::Serving;
 use crate::runtime::{GuestMemory, Head};
 use crate::storage::{Contents, Storage};
-use crate::workers::Serving;
 
 /// Paths of the host's own that are counted apart.
 pub const PATHS: [&str; 4] = ["/livez", "/readyz", "/metrics", super::tokens::PATH];

@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Gate;
-use super::closed::Closed;
 use super::meter::{self, CALL_OUTCOMES, METHODS, Meter, OUTCOMES, OperationCounts};
 use super::refusal::Reason;
 use crate::metrics::{Distribution, Kind, Own, Page, TIMES};
+use crate::net::closed::Closed;
 use crate::process::allocator;
 use crate::process::logging;
 use crate::storage::{self, Contents};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::SemaphorePermit;
 
 use super::Gate;
-use super::rooms;
+use crate::net::rooms;
 
 /// A call's place.
 pub struct Place<'a> {

@@ -9,8 +9,8 @@ use http::header::{
 };
 use larder_wire::{CHALLENGE, CHALLENGE_REJECTED, Encoding, ErrorBody, ErrorType};
 
-use super::body::Reply;
 use crate::auth::access::Caller;
+use crate::net::body::Reply;
 use crate::runtime::joined;
 use crate::storage;
 

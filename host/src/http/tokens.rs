@@ -8,14 +8,14 @@ use http::{HeaderMap, Method, StatusCode};
 use larder_wire::Encoding;
 use serde_json::{Value, json};
 
-use super::body::{Arriving, Reply};
 use super::intake::Origin;
 use super::meter::Counting;
 use super::refusal::Refusal;
-use super::rooms::{Claim, Party};
 use super::{Gate, empty};
 use crate::auth::access::{Caller, Role};
 use crate::auth::{NewToken, TokenError};
+use crate::net::body::{Arriving, Reply};
+use crate::net::rooms::{Claim, Party};
 use crate::runtime::{Body, Head};
 
 /// Where tokens are listed and made; each is below it.

@@ -96,8 +96,8 @@ impl Frames {
 
 #[cfg(test)]
 mod tests {
-    use super::super::stream::PREFACE;
     use super::*;
+    use crate::net::stream::PREFACE;
 
     const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\0pingpong";
 

@@ -1,5 +1,5 @@
 //! The server's certificate and key: read from files, checked, and read anew while connections are
-//! served. Knows rustls; what a file that cannot be used holds is `tls/files.rs`', what travels inside is
+//! served. Knows rustls; what a file that cannot be used holds is `net/tls/files.rs`', what travels inside is
 //! `http`'s.
 
 mod files;

@@ -12,11 +12,11 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
+use super::activity::Traffic;
 use super::closed::Closed;
-use super::frames::Frames;
+use super::fairness::{self, Turn};
+use super::frame_guard::Frames;
 use super::socket::Socket;
-use super::traffic::Traffic;
-use super::turn::{self, Turn};
 
 /// What HTTP/2 begins with.
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -200,7 +200,7 @@ impl AsyncWrite for Opened {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.write(context, |stream, context, bytes_max| {
-            turn::cut(slices, bytes_max, |slices| stream.poll_write_vectored(context, slices))
+            fairness::cut(slices, bytes_max, |slices| stream.poll_write_vectored(context, slices))
         })
     }
 

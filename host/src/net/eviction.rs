@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use tokio::task::AbortHandle;
 
-use crate::http::traffic::{Events, Traffic};
+use super::activity::{Events, Traffic};
 
 /// One in so many connections is chosen at a look, so that looking costs each newcomer little.
 const SHARE: usize = 16;

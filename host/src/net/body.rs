@@ -14,8 +14,8 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
+use super::activity::{Sending, Traffic};
 use super::rooms::{Claim, Share};
-use super::traffic::{Sending, Traffic};
 use crate::clock::timeout::within;
 
 /// How much of an unwanted body is read before its request is answered: a client that sends first and

@@ -16,14 +16,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{JoinError, JoinSet, LocalSet, spawn_local};
 use tokio::time::{sleep, timeout};
 
-use crate::crowd::{Crowd, Place};
-use crate::http::body::Reply;
-use crate::http::closed::{Closed, ClosedCounts};
-use crate::http::connection::{self, ConnectionLimits};
-use crate::http::traffic::Events;
+use super::activity::Events;
+use super::body::Reply;
+use super::closed::{Closed, ClosedCounts};
+use super::connection::{self, ConnectionLimits};
+use super::eviction::{Crowd, Place};
+use super::tls::Tls;
 use crate::metrics::Counter;
 use crate::process::allocator;
-use crate::tls::Tls;
 
 /// How long to rest when the system has no room for another connection.
 const ACCEPT_REST: Duration = Duration::from_millis(50);

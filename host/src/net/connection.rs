@@ -19,13 +19,13 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use super::activity::{Running, Traffic};
 use super::body::{Arriving, Reply};
 use super::closed::Closed;
 use super::socket::Socket;
 use super::stream::Opened;
-use super::traffic::{Running, Traffic};
-use crate::tls::Tls;
-use crate::workers::Handler;
+use super::tls::Tls;
+use super::workers::Handler;
 
 const HEADERS_MAX: usize = 100;
 const HEADER_BYTES_MAX: usize = 16 << 10;

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use crate::tls::Tls;
+use super::tls::Tls;
 
 /// An open connection.
 pub enum Socket {
