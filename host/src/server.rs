@@ -19,8 +19,10 @@ use crate::auth::control::Control;
 use crate::auth::{Authenticator, Token, Tokens, random_bytes};
 use crate::clock::Clock;
 use crate::config::{Component, Config, ConfigError, Mount};
+use crate::gateway::{
+    Calls, Exposure, Gate, HEALTH_CALLS_MAX, HttpLimits, Operator, Route, Worker,
+};
 use crate::hex;
-use crate::http::{Calls, Exposure, Gate, HEALTH_CALLS_MAX, HttpLimits, Operator, Route, Worker};
 use crate::net::tls::{Tls, TlsError};
 use crate::net::workers::{Serving, Workers};
 use crate::process::open_files;

@@ -242,7 +242,7 @@ fn a_filter_that_would_turn_the_log_off_by_a_slip_is_refused() {
         ("warning", "log = \"warning\": \"warning\" is no level"),
         ("inf", "\"inf\" is no level"),
         ("", "log = \"\": it is empty"),
-        ("info,larder::http", "\"larder::http\" is no level"),
+        ("info,larder::gateway", "\"larder::gateway\" is no level"),
     ] {
         let said = Larder::refused(Options::flags(&["--log", filter]));
         assert!(said.contains(why), "{said}");

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use larder::auth::access::Caller;
-use larder::http::Calls;
+use larder::gateway::Calls;
 use larder::runtime::{Answer, Body, CallError, Charges, Guest, Held, Request};
 use larder::storage::{self, Error, Operation, Outcome, RecordKey, Storage, Ttl, Version};
 use larder_api::bindings::larder::guest::kv;

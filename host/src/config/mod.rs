@@ -24,7 +24,7 @@ pub use self::settings::{DataArgs, LogFormat, Settings};
 use self::sizes::Sizes;
 use self::variables::{TOKEN_VARIABLE, Variables};
 use crate::auth::Token;
-use crate::http::HttpLimits;
+use crate::gateway::HttpLimits;
 use crate::net::connection::ConnectionLimits;
 use crate::net::tls::TlsFiles;
 use crate::net::workers::Workers;

@@ -14,7 +14,7 @@ use super::prefixes::{self, check_prefix};
 use super::sizes::{ROOM_BYTES_MAX, Sizes};
 use super::{CALLS_MAX, ConfigError, check, duration, fail};
 use crate::auth::access::Access;
-use crate::http::Auth;
+use crate::gateway::Auth;
 use crate::runtime::{COMPONENT_BYTES_MAX, Limits, PERCENT_ALL, Priority};
 use crate::storage;
 

@@ -8,12 +8,12 @@ use http::{HeaderMap, Method, StatusCode};
 use larder_wire::Encoding;
 use serde_json::{Value, json};
 
-use super::intake::Origin;
-use super::meter::Counting;
-use super::refusal::Refusal;
-use super::{Gate, empty};
 use crate::auth::access::{Caller, Role};
 use crate::auth::{NewToken, TokenError};
+use crate::gateway::counters::Counting;
+use crate::gateway::errors::Refusal;
+use crate::gateway::intake::Origin;
+use crate::gateway::{Gate, empty};
 use crate::net::body::{Arriving, Reply};
 use crate::net::rooms::{Claim, Party};
 use crate::runtime::{Body, Head};

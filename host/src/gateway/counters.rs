@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 
 use super::Route;
-use super::refusal::Reason;
+use super::errors::Reason;
 use crate::clock::Clock;
 use crate::metrics::{Counter, Histogram, TIMES};
 use crate::runtime::{Answer, CallError};

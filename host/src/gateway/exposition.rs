@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Gate;
-use super::meter::{self, CALL_OUTCOMES, METHODS, Meter, OUTCOMES, OperationCounts};
-use super::refusal::Reason;
+use super::counters::{self, CALL_OUTCOMES, METHODS, Meter, OUTCOMES, OperationCounts};
+use super::errors::Reason;
 use crate::metrics::{Distribution, Kind, Own, Page, TIMES};
 use crate::net::closed::Closed;
 use crate::process::allocator;
@@ -94,7 +94,7 @@ fn requests(page: &mut Page, gate: &Gate, meters: &Meters) {
         "larder_http_requests_total",
         "Requests that were answered, or whose caller went away before.",
     );
-    let statuses: Vec<String> = meter::status_names().collect();
+    let statuses: Vec<String> = counters::status_names().collect();
     for (place, guest, name) in operations() {
         for (method_index, method) in METHODS.into_iter().enumerate() {
             for (status_index, status) in statuses.iter().enumerate() {

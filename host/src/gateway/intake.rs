@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use http::header::{EXPECT, HeaderName, HeaderValue};
 
-use super::refusal::{Reason, Refusal};
+use super::errors::{Reason, Refusal};
 use super::{Auth, Gate};
 use crate::auth::access::Principal;
 use crate::net::body::{Arriving, Received, Reply};

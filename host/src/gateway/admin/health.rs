@@ -10,10 +10,11 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, StatusCode};
 use tokio::sync::Semaphore;
 
-use super::refusal::Refusal;
-use super::{Gate, page, tokens};
+use super::tokens;
 use crate::clock::timeout::within;
 use crate::clock::{Clock, Millis};
+use crate::gateway::errors::Refusal;
+use crate::gateway::{Gate, exposition};
 use crate::metrics;
 use crate::net::body::Reply;
 use crate::net::workers::Serving;
@@ -128,10 +129,10 @@ pub async fn answer(gate: &Gate, head: &Head) -> Result<http::Response<Reply>, R
                 tokens::admit(gate, &head.headers)?;
             }
             let contents = operator.contents().await;
-            let page = || page::write(gate, contents.as_ref());
+            let page = || exposition::write(gate, contents.as_ref());
             looked_at(head, || text(StatusCode::OK, metrics::CONTENT_TYPE, page()))
         }
-        _ => super::empty(StatusCode::NOT_FOUND),
+        _ => crate::gateway::empty(StatusCode::NOT_FOUND),
     })
 }
 
@@ -140,7 +141,7 @@ fn looked_at(head: &Head, answer: impl FnOnce() -> http::Response<Reply>) -> htt
     if head.method == Method::GET || head.method == Method::HEAD {
         return answer();
     }
-    let mut response = super::empty(StatusCode::METHOD_NOT_ALLOWED);
+    let mut response = crate::gateway::empty(StatusCode::METHOD_NOT_ALLOWED);
     response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET,HEAD"));
     response
 }

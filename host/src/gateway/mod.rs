@@ -2,16 +2,15 @@
 //! failure back to the wire. Owns the order of checks before a guest is asked; knows no route of
 //! any API.
 
+mod admin;
 mod calls;
+mod counters;
+mod errors;
+mod exposition;
 mod failures;
 mod heads;
 mod intake;
-mod meter;
-mod operator;
-mod page;
-mod place;
-mod refusal;
-mod tokens;
+mod permits;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,13 +22,13 @@ use http::{Method, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
+pub use self::admin::health::{Exposure, Operator};
 pub use self::calls::Calls;
+use self::counters::{Counting, GuestNames, Meter};
+use self::errors::{Reason, Refusal};
 use self::failures::Failures;
 use self::intake::{Origin, has_content};
-use self::meter::{Counting, GuestNames, Meter};
-pub use self::operator::{Exposure, Operator};
-use self::place::{Kept, Place};
-use self::refusal::{Reason, Refusal};
+use self::permits::{Kept, Place};
 use crate::auth::Authenticator;
 use crate::auth::access::Caller;
 use crate::clock::timeout::within;
@@ -127,7 +126,7 @@ impl Gate {
         operator: Operator,
     ) -> Self {
         routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
-        let names = GuestNames::all(&routes, &operator::PATHS);
+        let names = GuestNames::all(&routes, &admin::health::PATHS);
         let failures = routes.iter().map(|_| Arc::default()).collect();
         let room = |bytes: u64| Arc::new(Room::new(bytes, limits.call_wait_max));
         Self {
@@ -277,11 +276,11 @@ impl<C: Calls> Worker<C> {
         let gate = &*self.gate;
         let answered = if place < gate.routes.len() {
             self.call(origin, place, head, arriving, &mut counting).await
-        } else if let Some(id) = tokens::id_of(head.uri.path()) {
-            tokens::answer(gate, head, id, (origin, arriving), &mut counting).await
+        } else if let Some(id) = admin::tokens::id_of(head.uri.path()) {
+            admin::tokens::answer(gate, head, id, (origin, arriving), &mut counting).await
         } else {
             counting.arrive();
-            operator::answer(gate, head).await
+            admin::health::answer(gate, head).await
         };
         (answered, counting)
     }

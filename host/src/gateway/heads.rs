@@ -4,7 +4,7 @@
 use http::Version;
 use http::header::{AUTHORIZATION, HOST, HeaderMap, TRANSFER_ENCODING};
 
-use super::refusal::Refusal;
+use super::errors::Refusal;
 
 /// Headers of a request. Over HTTP/1 hyper has judged that.
 const HEADERS_MAX: usize = 100;
