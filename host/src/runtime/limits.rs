@@ -8,7 +8,7 @@ use std::time::Duration;
 use wasmtime::ResourceLimiter;
 
 use super::guest_memory::{Charge, GuestMemory, NoRoom};
-use super::share::PERCENT_ALL;
+use super::schedule::quota::PERCENT_ALL;
 
 /// Bytes that a table element costs.
 const TABLE_ELEMENT_BYTES: usize = 8;

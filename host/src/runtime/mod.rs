@@ -5,47 +5,35 @@
 //! A guest's identity, grants and budgets live in the `State` of its store, never in what
 //! the guest says.
 
-mod answer;
-mod aside;
-mod bindings;
-mod blobs;
-mod cache;
-mod compiler;
-mod component;
-mod deferred;
+mod call;
 mod engine;
-mod express;
 
 mod guest_memory;
-mod instance;
-mod kv;
+mod imports;
 mod limits;
-mod namespaces;
-
-mod requests;
-mod share;
+mod load;
+mod schedule;
 mod state;
-mod usual;
-mod wasi;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use self::answer::{Answer, CallError};
-pub use self::aside::{Held, Priority, give_way};
-pub use self::compiler::{COMMAND as COMPILE_COMMAND, Compiler, run as compile};
-pub use self::component::{COMPONENT_BYTES_MAX, LoadError};
+pub use self::call::pool::Pool;
+pub use self::call::response::{Answer, CallError};
 pub use self::engine::EngineOptions;
 pub use self::guest_memory::{Charges, GuestMemory};
-pub use self::instance::Pool;
+pub use self::imports::requests::{Body, Head, Request, joined};
 pub use self::limits::Limits;
-pub use self::requests::{Body, Head, Request, joined};
-pub use self::share::PERCENT_ALL;
+pub use self::load::compiler::{COMMAND as COMPILE_COMMAND, Compiler, run as compile};
+pub use self::load::component::{COMPONENT_BYTES_MAX, LoadError};
+pub use self::schedule::quota::PERCENT_ALL;
+pub use self::schedule::threads::{Held, Priority, give_way};
 
-use self::cache::Cache;
-use self::component::Loader;
+use self::call::pool::IdleMax;
+use self::call::{direct, fiber};
 use self::engine::{Pace, Ticker};
-use self::instance::IdleMax;
+use self::load::cache::Cache;
+use self::load::component::Loader;
 use crate::auth::access::Grants;
 use crate::metrics::{Counter, PerThread};
 use crate::storage::Storage;
@@ -79,8 +67,8 @@ pub struct Guest {
     priority: Priority,
     memory: Arc<GuestMemory>,
     pace: Arc<Pace>,
-    usual: usual::Linked,
-    express: express::Linked,
+    usual: fiber::Linked,
+    express: direct::Linked,
     instances: PerThread<Counter>,
 }
 
@@ -152,7 +140,7 @@ impl Runtime {
         let guests: Vec<Arc<Guest>> =
             guests.into_iter().enumerate().map(load).collect::<Result<_, _>>()?;
         loader.forget_others();
-        let pools = options.workers * aside::pools_a_worker(&guests);
+        let pools = options.workers * schedule::threads::pools_a_worker(&guests);
         let idle_max =
             IdleMax { instances: options.idle_max(reused), bytes: options.idle_bytes_max(pools) };
         Ok(Self { guests, storage, memory, idle_max, _ticker: ticker })

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use wasmtime::component::Resource;
 
 use super::bindings::larder::guest::blobs::{Host, HostBlob};
-use super::guest_memory::Charge;
-use super::state::State;
+use crate::runtime::guest_memory::Charge;
+use crate::runtime::state::State;
 
 /// Immutable bytes behind a handle. Cutting and handing on copy nothing.
 pub struct Blob {

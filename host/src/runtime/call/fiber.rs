@@ -4,11 +4,11 @@
 use wasmtime::component::{Instance, InstancePre};
 use wasmtime::{Engine, Store};
 
-use super::bindings::exports::larder::guest::{completion, incoming_handler};
-use super::bindings::larder::guest::requests::Response;
-use super::instance::Errand;
-use super::requests::Request;
-use super::state::State;
+use super::pool::Errand;
+use crate::runtime::imports::bindings::exports::larder::guest::{completion, incoming_handler};
+use crate::runtime::imports::bindings::larder::guest::requests::Response;
+use crate::runtime::imports::requests::Request;
+use crate::runtime::state::State;
 
 /// A component, linked for this lane.
 pub struct Linked {

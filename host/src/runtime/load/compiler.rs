@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use wasmtime::Engine;
 
-use super::engine;
 use crate::clock::Clock;
 use crate::process::console::say;
+use crate::runtime::engine;
 
 /// The hidden command of the program that compiles what comes from standard input.
 pub const COMMAND: &str = "compile";

@@ -15,14 +15,16 @@ use wasmtime::component::{
 use wasmtime::{Engine, Store, StoreContextMut};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::bindings::larder::guest::kv::{self, Entry};
-use super::bindings::larder::guest::requests::Response;
-use super::bindings::larder::guest::types::ErrorResult as Error;
-use super::bindings::larder::guest::{blobs, deferred, namespaces, requests, types};
-use super::blobs::Blob;
-use super::instance::Errand;
-use super::requests::Request;
-use super::state::State;
+use super::pool::Errand;
+use crate::runtime::imports::bindings::larder::guest::kv::{self, Entry};
+use crate::runtime::imports::bindings::larder::guest::requests::Response;
+use crate::runtime::imports::bindings::larder::guest::types::ErrorResult as Error;
+use crate::runtime::imports::bindings::larder::guest::{
+    blobs, deferred, namespaces, requests, types,
+};
+use crate::runtime::imports::blobs::Blob;
+use crate::runtime::imports::requests::Request;
+use crate::runtime::state::State;
 
 /// The handler as it is called in this lane, generated from the same `wit/`.
 mod bindings {
@@ -35,12 +37,12 @@ mod bindings {
         imports: { default: trappable },
         require_store_data_send: true,
         with: {
-            "larder:guest/types": super::super::bindings::larder::guest::types,
-            "larder:guest/blobs": super::super::bindings::larder::guest::blobs,
-            "larder:guest/requests": super::super::bindings::larder::guest::requests,
-            "larder:guest/kv": super::super::bindings::larder::guest::kv,
-            "larder:guest/namespaces": super::super::bindings::larder::guest::namespaces,
-            "larder:guest/deferred": super::super::bindings::larder::guest::deferred,
+            "larder:guest/types": crate::runtime::imports::bindings::larder::guest::types,
+            "larder:guest/blobs": crate::runtime::imports::bindings::larder::guest::blobs,
+            "larder:guest/requests": crate::runtime::imports::bindings::larder::guest::requests,
+            "larder:guest/kv": crate::runtime::imports::bindings::larder::guest::kv,
+            "larder:guest/namespaces": crate::runtime::imports::bindings::larder::guest::namespaces,
+            "larder:guest/deferred": crate::runtime::imports::bindings::larder::guest::deferred,
         },
     });
 }

@@ -13,8 +13,8 @@ use super::bindings::larder::guest::blobs::ContentParam;
 use super::bindings::larder::guest::requests::{self as wit, Host};
 use super::blobs::Blob;
 use super::kv::INLINE_BYTES_MAX;
-use super::state::State;
 use crate::auth::access::Caller;
+use crate::runtime::state::State;
 
 /// A request's body, as far as it was read.
 #[derive(Clone, Debug)]

@@ -14,12 +14,12 @@ use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
-use super::Guest;
-use super::answer::{Answer, CallError};
-use super::instance::Pool;
-use super::requests::Request;
 use crate::clock::timeout::within;
 use crate::process::allocator;
+use crate::runtime::Guest;
+use crate::runtime::call::pool::Pool;
+use crate::runtime::call::response::{Answer, CallError};
+use crate::runtime::imports::requests::Request;
 
 /// How much threads of low priority give way: where both want all of a core, workers get three
 /// quarters of it.

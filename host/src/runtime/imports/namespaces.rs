@@ -3,8 +3,8 @@
 use super::bindings::larder::guest::namespaces::{Configured, Host, Namespace};
 use super::bindings::larder::guest::types::ErrorResult as Error;
 use super::kv::wrong_outcome;
-use super::state::State;
 use crate::auth::access::Access;
+use crate::runtime::state::State;
 use crate::storage::{NamespaceName, Operation, Outcome};
 
 impl State {

@@ -10,9 +10,9 @@ use super::bindings::larder::guest::blobs::ContentResult;
 use super::bindings::larder::guest::kv::{Behavior, Deletion, Entry, Host, SetOptions};
 use super::bindings::larder::guest::types::ErrorResult as Error;
 use super::blobs::Blob;
-use super::guest_memory::Charge;
-use super::state::State;
 use crate::auth::access::Access;
+use crate::runtime::guest_memory::Charge;
+use crate::runtime::state::State;
 use crate::storage::{self, Operation, Outcome, RecordKey, Ticket, Ttl, Version};
 
 /// Values and bodies up to this size enter the guest's memory; larger ones stay with the host.
@@ -21,7 +21,7 @@ pub const INLINE_BYTES_MAX: usize = 64 << 10;
 impl State {
     /// Everything about a set that is judged before it is queued: the grant, then the time to
     /// live, then the namespace, as the interface promises.
-    pub(super) fn set_operation(
+    pub(in crate::runtime) fn set_operation(
         &self,
         namespace: &str,
         key: &str,
@@ -44,7 +44,7 @@ impl State {
     }
 
     /// Queues one operation. The future that waits for its commit borrows nothing of the state.
-    pub(super) fn queue(
+    pub(in crate::runtime) fn queue(
         &mut self,
         operation: Result<Operation, Error>,
     ) -> impl Future<Output = Result<Outcome, Error>> + Send + use<> {
@@ -53,7 +53,7 @@ impl State {
         async { committed(ticket?).await }
     }
 
-    pub(super) fn delete_operation(
+    pub(in crate::runtime) fn delete_operation(
         &self,
         namespace: &str,
         key: &str,
@@ -93,7 +93,7 @@ impl State {
 }
 
 /// The outcome of the one operation that a ticket stands for, after its commit.
-pub(super) async fn committed(ticket: Ticket) -> Result<Outcome, Error> {
+pub(in crate::runtime) async fn committed(ticket: Ticket) -> Result<Outcome, Error> {
     ticket.await?.first().copied().ok_or_else(wrong_outcome)
 }
 
@@ -104,15 +104,15 @@ enum Value {
 }
 
 /// The writer answers each operation in kind; anything else is a fault of ours.
-pub(super) fn wrong_outcome() -> Error {
+pub(in crate::runtime) fn wrong_outcome() -> Error {
     Error::Other("the writer gave another operation's answer".to_owned())
 }
 
-pub(super) fn written(outcome: Outcome) -> Result<u64, Error> {
+pub(in crate::runtime) fn written(outcome: Outcome) -> Result<u64, Error> {
     if let Outcome::Set(version) = outcome { Ok(version.0) } else { Err(wrong_outcome()) }
 }
 
-pub(super) fn deleted(outcome: Outcome) -> Result<Deletion, Error> {
+pub(in crate::runtime) fn deleted(outcome: Outcome) -> Result<Deletion, Error> {
     match outcome {
         Outcome::Deleted { existed, version } => Ok(Deletion { existed, version: version.0 }),
         _ => Err(wrong_outcome()),

@@ -8,12 +8,12 @@ use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use wasmtime::component::ResourceTable;
 
-use super::bindings::larder::guest::blobs::ContentResult;
-use super::bindings::larder::guest::requests::Response;
-use super::blobs::Blob;
-use super::guest_memory::{Charge, Charges, GuestMemory, NoRoom};
-use super::kv::INLINE_BYTES_MAX;
-use super::limits::LimitReached;
+use crate::runtime::guest_memory::{Charge, Charges, GuestMemory, NoRoom};
+use crate::runtime::imports::bindings::larder::guest::blobs::ContentResult;
+use crate::runtime::imports::bindings::larder::guest::requests::Response;
+use crate::runtime::imports::blobs::Blob;
+use crate::runtime::imports::kv::INLINE_BYTES_MAX;
+use crate::runtime::limits::LimitReached;
 
 /// Longest account of a trap: it holds names that a stranger's component gives.
 const TRAP_BYTES_MAX: usize = 4 << 10;
@@ -92,7 +92,7 @@ impl From<NoRoom> for CallError {
 impl CallError {
     /// The same of a call that has written before.
     #[must_use]
-    pub(super) fn after_write(self) -> Self {
+    pub(in crate::runtime) fn after_write(self) -> Self {
         match self {
             CallError::NoRoom { .. } => CallError::NoRoom { has_written: true },
             other => other,

@@ -7,12 +7,12 @@ use std::io;
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};
 
-use super::bindings::DeferringHandler;
 use super::cache::Cache;
 use super::compiler::Compiler;
-use super::express;
-use super::state::State;
-use super::usual;
+use crate::runtime::call::direct;
+use crate::runtime::call::fiber;
+use crate::runtime::imports::bindings::DeferringHandler;
+use crate::runtime::state::State;
 
 /// The package that guests are written against, and the version that is offered.
 const PACKAGE: &str = "larder:guest";
@@ -76,7 +76,7 @@ impl Loader {
         name: &str,
         wasm: &[u8],
         compiler: &Compiler,
-    ) -> Result<(usual::Linked, express::Linked), LoadError> {
+    ) -> Result<(fiber::Linked, direct::Linked), LoadError> {
         let refused = |reason| LoadError::Refused { name: name.to_owned(), reason };
         check_bytes(wasm).map_err(refused)?;
         let component = self
@@ -92,8 +92,8 @@ impl Loader {
         let completes = check_exports(&exports).map_err(refused)?;
         check_deferral(&imports, completes).map_err(refused)?;
         let link = || {
-            let usual = usual::Linked::new(self.linker.instantiate_pre(&component)?, completes)?;
-            Ok((usual, express::link(&self.engine, &component, completes)?))
+            let usual = fiber::Linked::new(self.linker.instantiate_pre(&component)?, completes)?;
+            Ok((usual, direct::link(&self.engine, &component, completes)?))
         };
         link().map_err(|error: wasmtime::Error| refused(format!("it does not fit: {error:#}")))
     }

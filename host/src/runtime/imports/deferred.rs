@@ -9,9 +9,9 @@ use super::bindings::larder::guest::deferred::{Host, Outcome as Told};
 use super::bindings::larder::guest::kv::SetOptions;
 use super::bindings::larder::guest::types::{ErrorParam, ErrorResult as Error};
 use super::blobs::Blob;
-use super::guest_memory::Charge;
 use super::kv::{INLINE_BYTES_MAX, committed, deleted, written};
-use super::state::{Allowance, State};
+use crate::runtime::guest_memory::Charge;
+use crate::runtime::state::{Allowance, State};
 use crate::storage::{Operation, Outcome, Storage};
 
 /// Most that a guest may want to remember, in bytes.

@@ -7,20 +7,20 @@ use std::sync::Arc;
 
 use wasmtime::{Store, UpdateDeadline};
 
-use super::Guest;
-use super::answer::{Answer, CallError, lift};
-use super::aside::{Aside, Held};
-use super::bindings::larder::guest::requests as wit;
-use super::deferred::{Settled, Write};
-use super::engine::WASM_STACK_BYTES_MAX;
-use super::express::{self, Avoided};
-use super::requests::Request;
-use super::share::Share;
-use super::state::{Allowance, State};
-use super::usual;
+use super::direct::{self, Avoided};
+use super::fiber;
+use super::response::{Answer, CallError, lift};
 use crate::clock::timeout::within;
 use crate::clock::{self, Clock};
 use crate::metrics::{Counter, Own};
+use crate::runtime::Guest;
+use crate::runtime::engine::WASM_STACK_BYTES_MAX;
+use crate::runtime::imports::bindings::larder::guest::requests as wit;
+use crate::runtime::imports::deferred::{Settled, Write};
+use crate::runtime::imports::requests::Request;
+use crate::runtime::schedule::quota::Share;
+use crate::runtime::schedule::threads::{Aside, Held};
+use crate::runtime::state::{Allowance, State};
 use crate::storage::Storage;
 
 /// An instance whose memory has grown beyond this is not kept: memory never shrinks.
@@ -77,8 +77,8 @@ enum End {
 /// A guest's idle instances on one thread, by lane. Needs no lock, because it never leaves
 /// the thread.
 struct Idle {
-    express: RefCell<Vec<Instance<express::Doors>>>,
-    usual: RefCell<Vec<Instance<usual::Doors>>>,
+    express: RefCell<Vec<Instance<direct::Doors>>>,
+    usual: RefCell<Vec<Instance<fiber::Doors>>>,
     /// Paths that avoid the express lane, for requests and for what follows a write.
     avoided: [Avoided; 2],
     /// Its share of this thread's time; None when it may take all of it at any time.
@@ -98,7 +98,11 @@ pub struct Pool {
 
 impl Pool {
     /// An empty pool, and those of the threads beside this one that guests need.
-    pub(super) fn of_worker(guests: &[Arc<Guest>], idle_max: IdleMax, storage: &Storage) -> Self {
+    pub(in crate::runtime) fn of_worker(
+        guests: &[Arc<Guest>],
+        idle_max: IdleMax,
+        storage: &Storage,
+    ) -> Self {
         let (of_them, storage) = (guests.to_vec(), storage.clone());
         let pool = move || Self::new(&of_them, idle_max, storage.clone());
         Self { aside: Aside::start(guests, pool.clone()), ..pool() }
@@ -233,7 +237,7 @@ impl Pool {
     fn instantiate_express(
         &self,
         guest: &Arc<Guest>,
-    ) -> Result<Instance<express::Doors>, CallError> {
+    ) -> Result<Instance<direct::Doors>, CallError> {
         let mut store = self.store(guest);
         store.epoch_deadline_callback(|mut store| {
             let goes_on = store.data_mut().hold.goes_on(clock::thread_cpu());
@@ -246,7 +250,7 @@ impl Pool {
         Ok(Instance { store, doors, calls: 0 })
     }
 
-    async fn instantiate(&self, guest: &Arc<Guest>) -> Result<Instance<usual::Doors>, CallError> {
+    async fn instantiate(&self, guest: &Arc<Guest>) -> Result<Instance<fiber::Doors>, CallError> {
         let mut store = self.store(guest);
         // Which it keeps also between its calls.
         store.data_mut().memory.charge_stack(WASM_STACK_BYTES_MAX)?;
