@@ -13,14 +13,9 @@ extern crate alloc;
 #[cfg(not(target_arch = "wasm32"))]
 extern crate std;
 
-/// The guest's side of `wit/`, generated.
-#[allow(clippy::all, missing_docs, reason = "generated code; documented in wit/")]
-pub mod bindings {
-    wit_bindgen::generate!({ path: "../wit", world: "deferring-handler", generate_all, pub_export_macro: true });
-}
-
 pub mod abridged;
 mod answer;
+pub mod bindings;
 pub mod codec;
 pub mod endpoint;
 pub mod error;
@@ -53,7 +48,7 @@ mod heap;
 #[expect(unsafe_code, reason = "exported symbols")]
 mod export {
     use super::Api;
-    super::bindings::export!(Api with_types_in super::bindings);
+    crate::bindings::export!(Api with_types_in crate::bindings);
 }
 
 /// A panic is a trap: the host drops the instance and answers 500.
