@@ -16,10 +16,11 @@ extern crate std;
 pub mod abridged;
 mod answer;
 pub mod bindings;
+pub mod call;
 pub mod codec;
 pub mod endpoint;
 pub mod error;
-mod later;
+mod memo;
 pub mod options;
 pub mod router;
 
@@ -37,7 +38,7 @@ impl incoming_handler::Guest for Api {
 
 impl completion::Guest for Api {
     fn complete(memo: alloc::vec::Vec<u8>, outcome: Outcome) -> Response {
-        later::complete(&memo, outcome)
+        router::complete(&memo, outcome)
     }
 }
 

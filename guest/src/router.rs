@@ -1,42 +1,18 @@
-//! From a request to its endpoint: path, then caller, then method, then the body's form. Owns the
-//! order in which these are judged; what an endpoint does with its body is the endpoint's.
-
-use alloc::borrow::Cow;
+//! From a request to its endpoint: path, then caller, then method, then the body's form; and from a
+//! write's outcome to the endpoint that answers it. Owns the order in which a request is judged; what an
+//! endpoint does with its body is the endpoint's.
 
 use larder_wire::Encoding;
 
-use crate::abridged::{self, Gap};
+use crate::abridged;
 use crate::answer;
 use crate::bindings::larder::guest::blobs::{Blob, Content};
+use crate::bindings::larder::guest::deferred::Outcome;
 use crate::bindings::larder::guest::requests::{Body, Caller, Method, Request, Response};
-use crate::endpoint::{configure_namespace, delete, get, get_namespace, health, set};
+use crate::call::Call;
+use crate::endpoint::{delete, get, health, namespace, set};
 use crate::error::Error;
-use crate::options::Value;
-
-/// A call of a key-value endpoint whose caller, method and content type are in order.
-pub struct Call<'a> {
-    /// The body's bytes, but for the gap.
-    pub body: &'a [u8],
-    /// What was left out of them.
-    pub gap: Option<Gap>,
-    /// The whole body as the host holds it, when it is large.
-    pub blob: Option<&'a Blob>,
-    /// How the body is encoded.
-    pub received: Encoding,
-    /// How the answer is to be encoded.
-    pub answer: Encoding,
-}
-
-impl Call<'_> {
-    /// A large value as the host holds it, when it stands in the body as it is.
-    pub fn held(&self, value: &Value<'_>) -> Option<Blob> {
-        let (Some(blob), Cow::Borrowed(value)) = (self.blob, &value.0) else {
-            return None;
-        };
-        let (offset, length) = abridged::place(self.body, self.gap, value)?;
-        Some(blob.slice(offset, length))
-    }
-}
+use crate::memo::Memo;
 
 type Endpoint = fn(&Call<'_>) -> Result<Response, Error>;
 
@@ -52,8 +28,8 @@ fn route(path: &str) -> Option<Route> {
         "kv.get" => Route::Kv(get::run),
         "kv.set" => Route::Kv(set::run),
         "kv.delete" => Route::Kv(delete::run),
-        "kv.namespace.configure" => Route::Kv(configure_namespace::run),
-        "kv.namespace.get" => Route::Kv(get_namespace::run),
+        "kv.namespace.configure" => Route::Kv(namespace::configure),
+        "kv.namespace.get" => Route::Kv(namespace::get),
         "health.ping" => Route::Ping,
         "health.ready" => Route::Ready,
         "health.error" => Route::Error,
@@ -83,6 +59,22 @@ pub fn handle(request: &Request) -> Response {
         (Route::Ping | Route::Ready, _) => not_allowed("GET,HEAD"),
         (Route::Error, _) => not_allowed("POST"),
     }
+}
+
+/// Answers a request whose call ended with a write, from the call's memo and the write's outcome.
+pub fn complete(memo: &[u8], outcome: Outcome) -> Response {
+    let Some(memo) = Memo::of_bytes(memo) else {
+        return Error::internal("The server mixed writes up.").into_response(Encoding::Json);
+    };
+    let answered = match outcome {
+        Outcome::Set(set) => set
+            .map(|version| set::answer(version, memo.answer))
+            .map_err(|error| Error::of_store(error, set::NAME, memo.namespace)),
+        Outcome::Deleted(deleted) => deleted
+            .map(|deletion| delete::answer(deletion, memo.answer))
+            .map_err(|error| Error::of_store(error, delete::NAME, memo.namespace)),
+    };
+    answered.unwrap_or_else(|error| error.into_response(memo.answer))
 }
 
 fn not_allowed(allow: &str) -> Response {
@@ -139,6 +131,8 @@ mod tests {
     use alloc::string::String;
 
     use super::*;
+    use crate::bindings::larder::guest::kv::Deletion;
+    use crate::bindings::larder::guest::types::{Conflict, ConflictKind, Error as StoreError};
 
     fn request(method: Method, path: &str, caller: Caller, body: Body) -> Request {
         let content_type = Some("application/json".to_owned());
@@ -212,5 +206,18 @@ mod tests {
         assert_eq!(ping(Method::Post, "/api/v1.health.ping"), 405);
         assert_eq!(ping(Method::Post, "/api/v1.health.error"), 500);
         assert_eq!(ping(Method::Get, "/api/v1.health.error"), 405);
+    }
+
+    #[test]
+    fn each_outcome_has_its_status() {
+        let memo = Memo { answer: Encoding::Json, namespace: "n" }.to_bytes();
+        let status = |outcome| super::complete(&memo, outcome).status;
+        assert_eq!(status(Outcome::Set(Ok(7))), 200);
+        let deletion = Deletion { existed: false, version: 7 };
+        assert_eq!(status(Outcome::Deleted(Ok(deletion))), 200);
+        let conflict = Conflict { kind: ConflictKind::NotFound, current: 0, newest: 7 };
+        assert_eq!(status(Outcome::Set(Err(StoreError::Conflict(conflict)))), 400);
+        assert_eq!(status(Outcome::Deleted(Err(StoreError::Unavailable))), 503);
+        assert_eq!(super::complete(b"", Outcome::Set(Ok(7))).status, 500);
     }
 }

@@ -6,11 +6,11 @@ use crate::answer;
 use crate::bindings::larder::guest::deferred;
 use crate::bindings::larder::guest::kv::Deletion;
 use crate::bindings::larder::guest::requests::Response;
+use crate::call::{self, Call};
 use crate::codec;
 use crate::error::Error;
-use crate::later::{self, Memo};
+use crate::memo::Memo;
 use crate::options::{Expected, Key, Namespace, Parse, required};
-use crate::router::Call;
 
 /// What it is called in errors.
 pub const NAME: &str = "delete";
@@ -40,7 +40,7 @@ pub fn run(call: &Call<'_>) -> Result<Response, Error> {
     let Delete { namespace, key, version } = decode(call.body, call.received)?;
     let namespace = Namespace::resolve(namespace.as_ref())?;
     let memo = Memo { answer: call.answer, namespace }.to_bytes();
-    later::end(deferred::delete(namespace, &key.0, version, &memo), NAME, namespace)
+    call::end(deferred::delete(namespace, &key.0, version, &memo), NAME, namespace)
 }
 
 /// The answer to a delete that was done.

@@ -11,10 +11,10 @@ use crate::answer;
 use crate::bindings::larder::guest::blobs::{Blob, Content};
 use crate::bindings::larder::guest::kv;
 use crate::bindings::larder::guest::requests::Response;
+use crate::call::Call;
 use crate::codec;
 use crate::error::Error;
 use crate::options::{Consistency, Key, Namespace, Parse, required};
-use crate::router::Call;
 
 /// Bytes of a large value that are turned into JSON at a time.
 const JSON_CHUNK_BYTES: u64 = 256 << 10;

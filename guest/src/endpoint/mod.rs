@@ -1,8 +1,8 @@
-//! The API's endpoints, one a file: fields, decoding, effect, answer.
+//! The API's endpoints, one a file: fields, decoding, effect, answer; of a write the answer comes after its
+//! commit. Know nothing of routes.
 
-pub mod configure_namespace;
 pub mod delete;
 pub mod get;
-pub mod get_namespace;
 pub mod health;
+pub mod namespace;
 pub mod set;

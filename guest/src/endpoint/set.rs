@@ -7,11 +7,11 @@ use larder_wire::{Encoding, Value as Field};
 use crate::answer;
 use crate::bindings::larder::guest::requests::Response;
 use crate::bindings::larder::guest::{deferred, kv};
+use crate::call::{self, Call};
 use crate::codec;
 use crate::error::Error;
-use crate::later::{self, Memo};
+use crate::memo::Memo;
 use crate::options::{Behavior, Expected, Key, Namespace, Parse, Ttl, Value, required};
-use crate::router::Call;
 
 /// What it is called in errors.
 pub const NAME: &str = "set";
@@ -62,7 +62,7 @@ pub fn run(call: &Call<'_>) -> Result<Response, Error> {
         Some(held) => deferred::set_blob(namespace, &key.0, &held, options, &memo),
         None => deferred::set(namespace, &key.0, &value.0, options, &memo),
     };
-    later::end(set, NAME, namespace)
+    call::end(set, NAME, namespace)
 }
 
 /// The answer to a set that was done.

@@ -1,0 +1,49 @@
+//! One call of a key-value endpoint, as the router hands it over. Owns what an endpoint learns of its
+//! request, and how a call ends with a deferred write. Knows no endpoint.
+
+use alloc::borrow::Cow;
+
+use larder_wire::Encoding;
+
+use crate::abridged::{self, Gap};
+use crate::answer;
+use crate::bindings::larder::guest::blobs::Blob;
+use crate::bindings::larder::guest::requests::Response;
+use crate::bindings::larder::guest::types::Error as StoreError;
+use crate::error::Error;
+use crate::options::Value;
+
+/// A call whose caller, method and content type are in order.
+pub struct Call<'a> {
+    /// The body's bytes, but for the gap.
+    pub body: &'a [u8],
+    /// What was left out of them.
+    pub gap: Option<Gap>,
+    /// The whole body as the host holds it, when it is large.
+    pub blob: Option<&'a Blob>,
+    /// How the body is encoded.
+    pub received: Encoding,
+    /// How the answer is to be encoded.
+    pub answer: Encoding,
+}
+
+impl Call<'_> {
+    /// A large value as the host holds it, when it stands in the body as it is.
+    pub fn held(&self, value: &Value<'_>) -> Option<Blob> {
+        let (Some(blob), Cow::Borrowed(value)) = (self.blob, &value.0) else {
+            return None;
+        };
+        let (offset, length) = abridged::place(self.body, self.gap, value)?;
+        Some(blob.slice(offset, length))
+    }
+}
+
+/// Ends a call whose write was deferred, or was refused at once. The host drops the response.
+pub fn end(
+    deferred: Result<(), StoreError>,
+    what: &str,
+    namespace: &str,
+) -> Result<Response, Error> {
+    deferred.map_err(|error| Error::of_store(error, what, namespace))?;
+    Ok(answer::empty(200))
+}
