@@ -9,7 +9,9 @@ use core::fmt;
 use serde::Deserializer;
 use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{BOOLEAN, Document, ELEMENTS_AHEAD_MAX, Found, MAP, NEGATIVE, NOT_WHOLE, Node};
+use super::document::{
+    BOOLEAN, Document, ELEMENTS_AHEAD_MAX, Found, MAP, NEGATIVE, NOT_WHOLE, Node,
+};
 use crate::error::Error;
 
 /// Reads a document; only one that is malformed, or that nothing can hold, is an error.

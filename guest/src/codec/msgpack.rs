@@ -7,7 +7,9 @@ use alloc::vec::Vec;
 
 use rmp::Marker;
 
-use super::{BOOLEAN, Document, ELEMENTS_AHEAD_MAX, Found, MAP, NEGATIVE, NOT_WHOLE, Node};
+use super::document::{
+    BOOLEAN, Document, ELEMENTS_AHEAD_MAX, Found, MAP, NEGATIVE, NOT_WHOLE, Node,
+};
 use crate::error::Error;
 
 /// Reads a document; only one that is malformed is an error. Strings are UTF-8 where text is wanted,

@@ -1,59 +1,17 @@
-//! Bodies: turns JSON and MessagePack into the fields of a document, alike in both, and tells
-//! what is malformed from what is merely wrong. Knows no endpoint; what a field must be is
-//! `options`'s, how an encoding is read its module's.
+//! Bodies: turns JSON and MessagePack into the fields of a document, alike in both, and tells what is
+//! malformed from what is merely wrong. Knows no endpoint; what a field must be is for `options` to say,
+//! how an encoding is read for its module.
 
+mod document;
 mod json;
 mod msgpack;
 
-use alloc::borrow::Cow;
-use alloc::vec::Vec;
-
 use larder_wire::Encoding;
 
+use self::document::Document;
+pub use self::document::Node;
 pub use self::msgpack::{EMPTY_BIN, LongBin, long_bin};
 use crate::error::Error;
-
-/// Array elements that room is made for before they are seen.
-const ELEMENTS_AHEAD_MAX: usize = 4096;
-
-/// The value of one field, as far as the API tells values apart.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Node<'a> {
-    /// `null` or nil.
-    Null,
-    /// A whole number from 0 to 2^64-1.
-    Unsigned(u64),
-    /// A string in UTF-8.
-    Text(Cow<'a, str>),
-    /// MessagePack `bin`, or a string of other bytes in a field that takes them.
-    Bin(Cow<'a, [u8]>),
-    /// An array whose elements are all whole numbers from 0 to 255.
-    ByteArray(Vec<u8>),
-    /// An array with another element, the first of which stands at this index.
-    OtherArray(usize),
-    /// Anything else, by name.
-    Other(&'static str),
-}
-
-const NEGATIVE: Node<'static> = Node::Other("a negative number");
-const NOT_WHOLE: Node<'static> = Node::Other("a number that is not whole or too large");
-const BOOLEAN: Node<'static> = Node::Other("a boolean");
-const MAP: Node<'static> = Node::Other("a map");
-
-impl Node<'_> {
-    /// What the value is, for a sentence.
-    #[must_use]
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Node::Null => "null",
-            Node::Unsigned(_) => "a whole number",
-            Node::Text(_) => "a string",
-            Node::Bin(_) => "binary",
-            Node::ByteArray(_) | Node::OtherArray(_) => "an array",
-            Node::Other(kind) => kind,
-        }
-    }
-}
 
 /// One field of a body, by name.
 pub struct Field<'a> {
@@ -95,43 +53,14 @@ pub fn decode_with_bytes<'a, const N: usize>(
     }
 }
 
-/// A well-formed document.
-enum Document<'a, const N: usize> {
-    Fields([Option<Node<'a>>; N]),
-    Twice(&'static str),
-    NotAMap,
-}
-
-/// A map of fields while it is read.
-struct Found<'a, const N: usize> {
-    names: &'static [&'static str; N],
-    nodes: [Option<Node<'a>>; N],
-    twice: Option<&'static str>,
-}
-
-impl<'a, const N: usize> Found<'a, N> {
-    fn new(names: &'static [&'static str; N]) -> Self {
-        Self { names, nodes: [const { None }; N], twice: None }
-    }
-
-    fn put(&mut self, at: usize, node: Node<'a>) {
-        if self.nodes[at].replace(node).is_some() {
-            self.twice = self.twice.or(Some(self.names[at]));
-        }
-    }
-
-    fn into_document(self) -> Document<'a, N> {
-        self.twice.map_or(Document::Fields(self.nodes), Document::Twice)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use alloc::borrow::ToOwned;
+    use alloc::borrow::{Cow, ToOwned};
     use alloc::format;
     use alloc::string::String;
     use alloc::vec;
 
+    use super::document::MAP;
     use super::*;
 
     const NAMES: &[&str; 2] = &["a", "b"];
