@@ -5,21 +5,21 @@ use alloc::borrow::Cow;
 
 use larder_wire::Encoding;
 
-use crate::abridged::{self, Gap};
 use crate::answer;
 use crate::bindings::larder::guest::blobs::Blob;
 use crate::bindings::larder::guest::requests::Response;
 use crate::bindings::larder::guest::types::Error as StoreError;
 use crate::error::Error;
 use crate::options::Value;
+use crate::partial_body::{self, ElidedRange};
 
 /// A call whose caller, method and content type are in order.
 pub struct Call<'a> {
-    /// The body's bytes, but for the gap.
+    /// The body's bytes, without the elided range.
     pub body: &'a [u8],
-    /// What was left out of them.
-    pub gap: Option<Gap>,
-    /// The whole body as the host holds it, when it is large.
+    /// The range of the body that was elided, if one was.
+    pub elided: Option<ElidedRange>,
+    /// A handle on the whole body, when it is so large that its bytes are with the host.
     pub blob: Option<&'a Blob>,
     /// How the body is encoded.
     pub received: Encoding,
@@ -28,12 +28,12 @@ pub struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// A large value as the host holds it, when it stands in the body as it is.
-    pub fn held(&self, value: &Value<'_>) -> Option<Blob> {
+    /// A handle on a large value with the host, when the body contains the value's bytes as they are.
+    pub fn value_blob(&self, value: &Value<'_>) -> Option<Blob> {
         let (Some(blob), Cow::Borrowed(value)) = (self.blob, &value.0) else {
             return None;
         };
-        let (offset, length) = abridged::place(self.body, self.gap, value)?;
+        let (offset, length) = partial_body::range_of(self.body, self.elided, value)?;
         Some(blob.slice(offset, length))
     }
 }

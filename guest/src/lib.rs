@@ -4,8 +4,8 @@
 //! encoding, error bodies. Knows storage only through the imports of `wit/`; keeps nothing between
 //! calls, so that one instance may serve many requests.
 //!
-//! In the sandbox it does without the standard library, which would bring two dozen imports of WASI
-//! that each new instance has to be linked to.
+//! It is built without the standard library, which would add two dozen imports of WASI that each new instance
+//! has to be linked to.
 
 #![no_std]
 
@@ -13,7 +13,6 @@ extern crate alloc;
 #[cfg(not(target_arch = "wasm32"))]
 extern crate std;
 
-pub mod abridged;
 mod answer;
 pub mod bindings;
 pub mod call;
@@ -22,6 +21,7 @@ pub mod endpoint;
 pub mod error;
 mod memo;
 pub mod options;
+pub mod partial_body;
 pub mod router;
 
 use crate::bindings::exports::larder::guest::{completion, incoming_handler};

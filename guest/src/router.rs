@@ -4,7 +4,6 @@
 
 use larder_wire::Encoding;
 
-use crate::abridged;
 use crate::answer;
 use crate::bindings::larder::guest::blobs::{Blob, Content};
 use crate::bindings::larder::guest::deferred::Outcome;
@@ -13,6 +12,7 @@ use crate::call::Call;
 use crate::endpoint::{delete, get, health, namespace, set};
 use crate::error::Error;
 use crate::memo::Memo;
+use crate::partial_body;
 
 type Endpoint = fn(&Call<'_>) -> Result<Response, Error>;
 
@@ -95,16 +95,16 @@ fn run(endpoint: Endpoint, request: &Request, answer: Encoding) -> Result<Respon
         Encoding::of_content_type(content_type).ok_or_else(Error::invalid_content_type)?;
     match &request.body {
         Body::Complete(Content::Bytes(body)) => {
-            endpoint(&Call { body, gap: None, blob: None, received, answer })
+            endpoint(&Call { body, elided: None, blob: None, received, answer })
         }
-        Body::Complete(Content::Blob(blob)) => run_held(endpoint, blob, received, answer),
+        Body::Complete(Content::Blob(blob)) => run_with_blob(endpoint, blob, received, answer),
         Body::TooLarge(limit) => Err(Error::payload_too_large(*limit)),
         Body::Unread => Err(Error::internal("The server kept back the body.")),
     }
 }
 
-/// Runs an endpoint with a body that the host holds, of which a large binary stays there.
-fn run_held(
+/// Runs an endpoint with a body whose bytes are with the host, where those of a large binary stay.
+fn run_with_blob(
     endpoint: Endpoint,
     blob: &Blob,
     received: Encoding,
@@ -113,16 +113,16 @@ fn run_held(
     let (length, read) = (blob.length(), |offset, length| blob.read(offset, length));
     let blob = Some(blob);
     if received == Encoding::MessagePack
-        && let Some(short) = abridged::abridge(length, abridged::HEAD_BYTES, read)
+        && let Some(partial) = partial_body::read_partially(length, partial_body::HEAD_BYTES, read)
     {
-        let (body, gap) = (&short.bytes, Some(short.gap));
-        match endpoint(&Call { body, gap, blob, received, answer }) {
-            // Nothing has been done yet, and where the fault stands is told of the whole.
+        let (body, elided) = (&partial.bytes, Some(partial.elided));
+        match endpoint(&Call { body, elided, blob, received, answer }) {
+            // Nothing has been changed yet. The error must name the offset in the whole body.
             Err(error) if error.is_malformed() => {}
             outcome => return outcome,
         }
     }
-    endpoint(&Call { body: &read(0, length), gap: None, blob, received, answer })
+    endpoint(&Call { body: &read(0, length), elided: None, blob, received, answer })
 }
 
 #[cfg(test)]

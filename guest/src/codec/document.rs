@@ -1,13 +1,13 @@
-//! What a body is read into, whatever its encoding: values as far as the API tells them apart, and the fields
-//! that are asked for. Knows neither encoding.
+//! What both encodings are read into: the values that the API distinguishes, and the fields of a document.
+//! Knows neither encoding.
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
-/// Array elements that room is made for before they are seen.
+/// Most elements for which an array's memory is allocated before they are read.
 pub const ELEMENTS_AHEAD_MAX: usize = 4096;
 
-/// The value of one field, as far as the API tells values apart.
+/// The value of one field, in the kinds that the API distinguishes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Node<'a> {
     /// `null` or nil.
@@ -20,19 +20,23 @@ pub enum Node<'a> {
     Bin(Cow<'a, [u8]>),
     /// An array whose elements are all whole numbers from 0 to 255.
     ByteArray(Vec<u8>),
-    /// An array with another element, the first of which stands at this index.
+    /// An array with an element that is no such number; the first one is at this index.
     OtherArray(usize),
-    /// Anything else, by name.
+    /// Anything else, by a name for its kind.
     Other(&'static str),
 }
 
+/// A negative number.
 pub const NEGATIVE: Node<'static> = Node::Other("a negative number");
+/// A number with a fraction or an exponent, or one over 2^64-1.
 pub const NOT_WHOLE: Node<'static> = Node::Other("a number that is not whole or too large");
+/// A boolean.
 pub const BOOLEAN: Node<'static> = Node::Other("a boolean");
+/// A map.
 pub const MAP: Node<'static> = Node::Other("a map");
 
 impl Node<'_> {
-    /// What the value is, for a sentence.
+    /// The value's kind, as error messages name it.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -46,32 +50,38 @@ impl Node<'_> {
     }
 }
 
-/// A well-formed document, read for the fields that are asked for.
+/// A well-formed document.
 pub enum Document<'a, const N: usize> {
+    /// The fields that were asked for, in the order of their names.
     Fields([Option<Node<'a>>; N]),
-    Twice(&'static str),
+    /// The field of this name occurs more than once.
+    Duplicate(&'static str),
+    /// It is no map of fields.
     NotAMap,
 }
 
-/// A map of fields while it is read.
-pub struct Found<'a, const N: usize> {
+/// Collects the fields of a map while it is read.
+pub struct Fields<'a, const N: usize> {
     names: &'static [&'static str; N],
     nodes: [Option<Node<'a>>; N],
-    twice: Option<&'static str>,
+    duplicate: Option<&'static str>,
 }
 
-impl<'a, const N: usize> Found<'a, N> {
+impl<'a, const N: usize> Fields<'a, N> {
+    /// No fields yet, of those named.
     pub fn new(names: &'static [&'static str; N]) -> Self {
-        Self { names, nodes: [const { None }; N], twice: None }
+        Self { names, nodes: [const { None }; N], duplicate: None }
     }
 
-    pub fn put(&mut self, at: usize, node: Node<'a>) {
-        if self.nodes[at].replace(node).is_some() {
-            self.twice = self.twice.or(Some(self.names[at]));
+    /// Takes the field of the name at `index`.
+    pub fn put(&mut self, index: usize, node: Node<'a>) {
+        if self.nodes[index].replace(node).is_some() {
+            self.duplicate = self.duplicate.or(Some(self.names[index]));
         }
     }
 
+    /// The document, when all of the map has been read.
     pub fn into_document(self) -> Document<'a, N> {
-        self.twice.map_or(Document::Fields(self.nodes), Document::Twice)
+        self.duplicate.map_or(Document::Fields(self.nodes), Document::Duplicate)
     }
 }

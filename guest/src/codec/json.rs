@@ -1,4 +1,4 @@
-//! Reads JSON: a document's fields, and values into a [`Node`]. Knows no field's name.
+//! Reads JSON: the fields of a document, and each value into a [`Node`]. Knows no field's name.
 
 use alloc::borrow::{Cow, ToOwned};
 use alloc::format;
@@ -10,49 +10,51 @@ use serde::Deserializer;
 use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::document::{
-    BOOLEAN, Document, ELEMENTS_AHEAD_MAX, Found, MAP, NEGATIVE, NOT_WHOLE, Node,
+    BOOLEAN, Document, ELEMENTS_AHEAD_MAX, Fields, MAP, NEGATIVE, NOT_WHOLE, Node,
 };
 use crate::error::Error;
 
-/// Reads a document; only one that is malformed, or that nothing can hold, is an error.
+/// Reads a document. It is an error when the document is malformed, or has a value that no type of this
+/// program can represent.
 pub fn decode<'a, const N: usize>(
     body: &'a [u8],
     names: &'static [&'static str; N],
 ) -> Result<Document<'a, N>, Error> {
-    // What is not UTF-8 is no JSON, wherever it stands.
+    // Bytes that are not UTF-8 are malformed everywhere in a document.
     let text = core::str::from_utf8(body)
         .map_err(|error| Error::invalid_encoding(format!("The body is not JSON: {error}.")))?;
-    let (place, passed) = (Cell::new(None), Cell::new(false));
-    let seed = DocumentSeed { names, place: &place, passed: &passed };
+    let (current, unchecked) = (Cell::new(None), Cell::new(false));
+    let seed = DocumentSeed { names, current: &current, unchecked: &unchecked };
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let document = seed
         .deserialize(&mut deserializer)
         .and_then(|document| deserializer.end().map(|()| document))
-        .map_err(|error| refusal(text, &error, place.get()))?;
-    if passed.get() {
-        well_formed(text)?;
+        .map_err(|error| error_at(text, &error, current.get()))?;
+    if unchecked.get() {
+        check_grammar(text)?;
     }
     Ok(document)
 }
 
-/// Whether all of a document is JSON, whatever it holds.
-fn well_formed(text: &str) -> Result<(), Error> {
+/// Checks that all of a document is JSON, whatever its values are.
+fn check_grammar(text: &str) -> Result<(), Error> {
     let read = serde_json::from_str::<IgnoredAny>(text);
     read.map(drop)
         .map_err(|error| Error::invalid_encoding(format!("The body is not JSON: {error}.")))
 }
 
-/// What is wrong with a document that could not be read at `place`. The grammar of JSON allows values
-/// that nothing here can hold, numbers beyond a double and halves of surrogate pairs; reading ends
-/// there, so whether the document is JSON is known only when the rest was looked at too.
-fn refusal(text: &str, error: &serde_json::Error, place: Option<&'static str>) -> Error {
-    well_formed(text).err().unwrap_or_else(|| {
-        let place = place.unwrap_or(".");
-        Error::invalid_data(place, format!("The value is out of range: {error}."))
+/// The error of a document that could not be read, in the value of `field` or outside of all. JSON's
+/// grammar allows values that no type here can represent: numbers beyond a double, and halves of surrogate
+/// pairs. Reading ends at the first one, so the grammar is checked here for the whole document: if it is
+/// malformed anywhere, that is the error.
+fn error_at(text: &str, error: &serde_json::Error, field: Option<&'static str>) -> Error {
+    check_grammar(text).err().unwrap_or_else(|| {
+        let location = field.unwrap_or(".");
+        Error::invalid_data(location, format!("The value is out of range: {error}."))
     })
 }
 
-/// Visitor methods for values whose content does not matter.
+/// Visitor methods for values whose content is not needed.
 macro_rules! visit_all_as {
     ($value:expr; $($method:ident: $type:ty),*) => {
         $(fn $method<E: de::Error>(self, _: $type) -> Result<Self::Value, E> { Ok($value) })*
@@ -62,9 +64,9 @@ macro_rules! visit_all_as {
 struct DocumentSeed<'p, const N: usize> {
     names: &'static [&'static str; N],
     /// The field that is being read, for errors.
-    place: &'p Cell<Option<&'static str>>,
-    /// Whether names were passed over that nobody has looked at.
-    passed: &'p Cell<bool>,
+    current: &'p Cell<Option<&'static str>>,
+    /// Whether names of nested maps were skipped without a check of their grammar.
+    unchecked: &'p Cell<bool>,
 }
 
 impl<'a, const N: usize> DeserializeSeed<'a> for DocumentSeed<'_, N> {
@@ -83,19 +85,21 @@ impl<'a, const N: usize> Visitor<'a> for DocumentSeed<'_, N> {
     }
 
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut found = Found::new(self.names);
-        while let Some(at) = map.next_key_seed(NameSeed { names: self.names })? {
-            self.place.set(at.map(|at| self.names[at]));
-            match at {
-                Some(at) => found.put(at, map.next_value_seed(NodeSeed { passed: self.passed })?),
+        let mut fields = Fields::new(self.names);
+        while let Some(index) = map.next_key_seed(NameSeed { names: self.names })? {
+            self.current.set(index.map(|index| self.names[index]));
+            match index {
+                Some(index) => {
+                    fields.put(index, map.next_value_seed(NodeSeed { unchecked: self.unchecked })?);
+                }
                 None => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
-            // What follows, up to the next field's value, is of no field.
-            self.place.set(None);
+            // An error before the next field's value is in no field.
+            self.current.set(None);
         }
-        Ok(found.into_document())
+        Ok(fields.into_document())
     }
 
     fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
@@ -111,7 +115,7 @@ impl<'a, const N: usize> Visitor<'a> for DocumentSeed<'_, N> {
         visit_f64: f64, visit_str: &str);
 }
 
-/// Finds a field's name among those that are asked for.
+/// Reads a field's name: its index among those that are asked for.
 struct NameSeed<const N: usize> {
     names: &'static [&'static str; N],
 }
@@ -138,7 +142,7 @@ impl<const N: usize> Visitor<'_> for NameSeed<N> {
 
 /// Reads any value into a [`Node`].
 struct NodeSeed<'p> {
-    passed: &'p Cell<bool>,
+    unchecked: &'p Cell<bool>,
 }
 
 impl<'a> DeserializeSeed<'a> for NodeSeed<'_> {
@@ -182,7 +186,7 @@ impl<'a> Visitor<'a> for NodeSeed<'_> {
     fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let ahead = seq.size_hint().unwrap_or(0).min(ELEMENTS_AHEAD_MAX);
         let mut bytes = Vec::with_capacity(ahead);
-        while let Some(element) = seq.next_element_seed(ByteSeed { passed: self.passed })? {
+        while let Some(element) = seq.next_element_seed(ByteSeed { unchecked: self.unchecked })? {
             let Some(byte) = element else {
                 while seq.next_element::<IgnoredAny>()?.is_some() {}
                 return Ok(Node::OtherArray(bytes.len()));
@@ -193,13 +197,13 @@ impl<'a> Visitor<'a> for NodeSeed<'_> {
     }
 
     fn visit_map<A: MapAccess<'a>>(self, map: A) -> Result<Self::Value, A::Error> {
-        ignore_map(map, self.passed).map(|()| MAP)
+        ignore_map(map, self.unchecked).map(|()| MAP)
     }
 }
 
 /// Reads an element of a byte array: Some for a whole number from 0 to 255.
 struct ByteSeed<'p> {
-    passed: &'p Cell<bool>,
+    unchecked: &'p Cell<bool>,
 }
 
 impl<'a> DeserializeSeed<'a> for ByteSeed<'_> {
@@ -230,7 +234,7 @@ impl<'a> Visitor<'a> for ByteSeed<'_> {
     }
 
     fn visit_map<A: MapAccess<'a>>(self, map: A) -> Result<Self::Value, A::Error> {
-        ignore_map(map, self.passed).map(|()| None)
+        ignore_map(map, self.unchecked).map(|()| None)
     }
 
     fn visit_seq<A: SeqAccess<'a>>(self, seq: A) -> Result<Self::Value, A::Error> {
@@ -240,17 +244,17 @@ impl<'a> Visitor<'a> for ByteSeed<'_> {
     visit_all_as!(None; visit_bool: bool, visit_f64: f64, visit_str: &str);
 }
 
-/// Passes over a map whose content does not matter, and over its names without a look: who passes
-/// them has to see to it that they are JSON.
-fn ignore_map<'a, A: MapAccess<'a>>(mut map: A, passed: &Cell<bool>) -> Result<(), A::Error> {
-    passed.set(true);
+/// Skips a map whose content is not needed. Its names are not checked to be JSON, so `unchecked` is set and
+/// the whole document has to be checked afterwards.
+fn ignore_map<'a, A: MapAccess<'a>>(mut map: A, unchecked: &Cell<bool>) -> Result<(), A::Error> {
+    unchecked.set(true);
     while map.next_key_seed(AnyName)?.is_some() {
         map.next_value::<IgnoredAny>()?;
     }
     Ok(())
 }
 
-/// Any name, as bytes: text would have to be held, and halves of surrogate pairs cannot be.
+/// Any name, as bytes: as text it could not be read, where it has halves of surrogate pairs.
 struct AnyName;
 
 impl<'a> DeserializeSeed<'a> for AnyName {

@@ -1,6 +1,6 @@
-//! Bodies: turns JSON and MessagePack into the fields of a document, alike in both, and tells what is
-//! malformed from what is merely wrong. Knows no endpoint; what a field must be is for `options` to say,
-//! how an encoding is read for its module.
+//! Decodes bodies: reads the fields of a JSON or MessagePack document, with the same result in both. A
+//! malformed document and a well-formed one with a wrong field are different errors. Knows no endpoint;
+//! `options` says what a field must be, `json` and `msgpack` how an encoding is read.
 
 mod document;
 mod json;
@@ -31,8 +31,8 @@ pub fn decode<'a, const N: usize>(
     decode_with_bytes(body, encoding, names, None)
 }
 
-/// The same, where the field named `bytes` takes any. In MessagePack a string may hold them too: packers
-/// older than `bin` know nothing else.
+/// The same, where the field named `bytes` may contain any bytes: in MessagePack also in a string that is
+/// not UTF-8, because packers older than the type `bin` write binary values so.
 #[inline]
 pub fn decode_with_bytes<'a, const N: usize>(
     body: &'a [u8],
@@ -45,10 +45,11 @@ pub fn decode_with_bytes<'a, const N: usize>(
         Encoding::MessagePack => msgpack::decode(body, names, bytes),
     }?;
     match document {
-        Document::Fields(mut nodes) => {
-            Ok(core::array::from_fn(|at| Field { name: names[at], node: nodes[at].take() }))
-        }
-        Document::Twice(name) => Err(Error::invalid_data(name, "The field is there twice.")),
+        Document::Fields(mut nodes) => Ok(core::array::from_fn(|index| Field {
+            name: names[index],
+            node: nodes[index].take(),
+        })),
+        Document::Duplicate(name) => Err(Error::invalid_data(name, "The field is there twice.")),
         Document::NotAMap => Err(Error::invalid_data(".", "The body must be a map of fields.")),
     }
 }
@@ -84,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn json_values_are_told_apart() {
+    fn json_values_are_distinguished() {
         assert_eq!(json(r#"{"a":null}"#), Ok(Some(Node::Null)));
         assert_eq!(json(r#"{"a":18446744073709551615}"#), Ok(Some(Node::Unsigned(u64::MAX))));
         assert_eq!(json(r#"{"a":"x"}"#), Ok(Some(Node::Text("x".into()))));
@@ -100,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn msgpack_values_are_told_apart() {
+    fn msgpack_values_are_distinguished() {
         assert_eq!(msgpack(b"\x81\xa1a\xc0"), Ok(Some(Node::Null)));
         assert_eq!(msgpack(b"\x81\xa1a\xd0\x05"), Ok(Some(Node::Unsigned(5))));
         assert_eq!(msgpack(b"\x81\xa1a\xa1x"), Ok(Some(Node::Text("x".into()))));
@@ -130,7 +131,7 @@ mod tests {
         ] {
             let field = |name: &[u8]| [b"\x81\xa1", name, text].concat();
             assert_eq!(fault(msgpack(&field(b"a"))), (400, None));
-            // What nobody asks for, nested or by itself, is nobody's text.
+            // Fields that are not asked for, and nested values, are not checked.
             assert_eq!(msgpack(&field(b"x")), Ok(None));
             assert_eq!(msgpack(&[b"\x81", text, b"\x01"].concat()), Ok(None));
             let nested = [b"\x81\xa1a\x92\x01", text].concat();
@@ -150,35 +151,35 @@ mod tests {
     }
 
     #[test]
-    fn well_formed_but_wrong_documents_are_422_with_their_place() {
-        let place = |place: &str| (422, Some(place.to_owned()));
-        assert_eq!(fault(json(r#"{"a":1,"a":1}"#)), place("a"));
-        assert_eq!(fault(msgpack(b"\x82\xa1a\x01\xa1a\x01")), place("a"));
+    fn well_formed_but_wrong_documents_are_422_with_a_location() {
+        let wrong_at = |location: &str| (422, Some(location.to_owned()));
+        assert_eq!(fault(json(r#"{"a":1,"a":1}"#)), wrong_at("a"));
+        assert_eq!(fault(msgpack(b"\x82\xa1a\x01\xa1a\x01")), wrong_at("a"));
         for document in ["[]", "1", "-1", "1.5", "null", "true", "\"x\""] {
-            assert_eq!(fault(json(document)), place("."), "{document}");
+            assert_eq!(fault(json(document)), wrong_at("."), "{document}");
         }
         for document in [&b"\x90"[..], b"\x01", b"\xc0", b"\xc3", b"\xa1x", b"\xc4\0", b"\xd4\0\0"]
         {
-            assert_eq!(fault(msgpack(document)), place("."), "{}", document.escape_ascii());
+            assert_eq!(fault(msgpack(document)), wrong_at("."), "{}", document.escape_ascii());
         }
-        assert_eq!(fault(json(r#"{"a":1e999}"#)), place("a"));
-        assert_eq!(fault(json(r#"{"a":[1,1e999]}"#)), place("a"));
-        assert_eq!(fault(json(r#"{"a":"\ud800"}"#)), place("a"));
-        assert_eq!(fault(json(r#"{"a":"\ud800\u0061"}"#)), place("a"));
+        assert_eq!(fault(json(r#"{"a":1e999}"#)), wrong_at("a"));
+        assert_eq!(fault(json(r#"{"a":[1,1e999]}"#)), wrong_at("a"));
+        assert_eq!(fault(json(r#"{"a":"\ud800"}"#)), wrong_at("a"));
+        assert_eq!(fault(json(r#"{"a":"\ud800\u0061"}"#)), wrong_at("a"));
     }
 
     #[test]
-    fn what_cannot_be_held_is_told_where_it_stands() {
-        let place = |place: &str| (422, Some(place.to_owned()));
-        assert_eq!(fault(json(r#"{"a":1,"\ud800":1}"#)), place("."));
-        assert_eq!(fault(json(r#"{"a":1,"x":2,"b":1e999,"a":1}"#)), place("b"));
+    fn a_value_that_has_no_representation_is_422_with_its_location() {
+        let wrong_at = |location: &str| (422, Some(location.to_owned()));
+        assert_eq!(fault(json(r#"{"a":1,"\ud800":1}"#)), wrong_at("."));
+        assert_eq!(fault(json(r#"{"a":1,"x":2,"b":1e999,"a":1}"#)), wrong_at("b"));
         assert_eq!(json(r#"{"x":1e999,"y":"\ud800","b":["x",1e999]}"#), Ok(None));
         assert_eq!(json(r#"{"a":{"\ud800":1}}"#), Ok(Some(MAP)));
         assert_eq!(json(r#"{"a":[1,{"\ud800":{"\ud800":1}}]}"#), Ok(Some(Node::OtherArray(1))));
     }
 
     #[test]
-    fn what_cannot_be_held_does_not_hide_what_is_malformed() {
+    fn a_malformed_document_is_400_even_after_such_a_value() {
         for document in [
             r#"{"a":1e999"#,
             r#"{"a":1e999,}"#,

@@ -1,5 +1,5 @@
-//! Reads MessagePack: a document's fields, and values into a [`Node`], all borrowed from the body.
-//! Skips without recursion, so that nesting has no limit. Knows no field's name.
+//! Reads MessagePack: the fields of a document, and each value into a [`Node`], all borrowed from the body.
+//! Skips values without recursion, so that nesting has no limit. Knows no field's name.
 
 use alloc::borrow::Cow;
 use alloc::format;
@@ -8,12 +8,12 @@ use alloc::vec::Vec;
 use rmp::Marker;
 
 use super::document::{
-    BOOLEAN, Document, ELEMENTS_AHEAD_MAX, Found, MAP, NEGATIVE, NOT_WHOLE, Node,
+    BOOLEAN, Document, ELEMENTS_AHEAD_MAX, Fields, MAP, NEGATIVE, NOT_WHOLE, Node,
 };
 use crate::error::Error;
 
-/// Reads a document; only one that is malformed is an error. Strings are UTF-8 where text is wanted,
-/// which is in all of `names` but `bytes`.
+/// Reads a document. It is an error when the document is malformed. A string has to be UTF-8 in every field
+/// of `names` but the one named `bytes`.
 #[inline]
 pub fn decode<'a, const N: usize>(
     body: &'a [u8],
@@ -22,8 +22,9 @@ pub fn decode<'a, const N: usize>(
 ) -> Result<Document<'a, N>, Error> {
     let mut reader = Reader { rest: body };
     let document = reader.document(names, bytes).map_err(|fault| {
-        let at = body.len() - reader.rest.len();
-        Error::invalid_encoding(format!("The body is not MessagePack: {fault} before byte {at}."))
+        let offset = body.len() - reader.rest.len();
+        let detail = format!("The body is not MessagePack: {fault} before byte {offset}.");
+        Error::invalid_encoding(detail)
     })?;
     if reader.rest.is_empty() {
         Ok(document)
@@ -35,17 +36,17 @@ pub fn decode<'a, const N: usize>(
 /// An empty binary.
 pub const EMPTY_BIN: [u8; 2] = [0xc4, 0];
 
-/// A field's binary that ends beyond the beginning of a document.
+/// A field's binary whose content ends beyond the bytes that were searched for it.
 pub struct LongBin {
-    /// Where its first byte of all stands.
+    /// The offset of its marker, the first byte of all.
     pub marker: usize,
-    /// Where its content begins.
+    /// The offset of its content.
     pub start: usize,
-    /// Bytes of its content.
+    /// The length of its content in bytes.
     pub length: usize,
 }
 
-/// Finds the first one, given the first bytes of a document.
+/// Finds the first such binary in the first bytes of a document.
 pub fn long_bin(head: &[u8]) -> Option<LongBin> {
     let mut reader = Reader { rest: head };
     let Head::Map(fields) = reader.head().ok()? else {
@@ -71,7 +72,7 @@ type Fault = &'static str;
 
 const CUT_SHORT: Fault = "it ends too early";
 
-/// A value's first bytes, with the length of what belongs to it.
+/// A value's marker and the number after it: the value itself, or the length of its content.
 enum Head {
     Nil,
     Boolean,
@@ -82,7 +83,7 @@ enum Head {
     Bin(usize),
     Array(usize),
     Map(usize),
-    /// A type's byte and its data.
+    /// The length of the type's byte and the data.
     Extension(usize),
 }
 
@@ -103,7 +104,7 @@ impl<'a> Reader<'a> {
             self.skip(head)?;
             return Ok(Document::NotAMap);
         };
-        let mut found = Found::new(names);
+        let mut fields = Fields::new(names);
         for _ in 0..length {
             let name = match self.head()? {
                 Head::Text(length) => Some(self.take(length)?),
@@ -114,17 +115,17 @@ impl<'a> Reader<'a> {
             };
             let known = |name| names.iter().position(|known| known.as_bytes() == name);
             match name.and_then(known) {
-                Some(at) => found.put(at, self.node(|| bytes == Some(names[at]))?),
+                Some(index) => fields.put(index, self.node(|| bytes == Some(names[index]))?),
                 None => {
                     let head = self.head()?;
                     self.skip(head)?;
                 }
             }
         }
-        Ok(found.into_document())
+        Ok(fields.into_document())
     }
 
-    /// Reads any value, of a field that `takes_bytes` or text.
+    /// Reads any value. `takes_bytes` tells whether a string may be other bytes than UTF-8.
     fn node(&mut self, takes_bytes: impl Fn() -> bool) -> Result<Node<'a>, Fault> {
         let head = self.head()?;
         Ok(match head {
@@ -154,7 +155,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Reads the elements of an array, as bytes as long as they are.
+    /// Reads the elements of an array, as bytes up to the first one that is none.
     fn array(&mut self, length: usize) -> Result<Node<'a>, Fault> {
         let mut bytes = Vec::with_capacity(length.min(ELEMENTS_AHEAD_MAX));
         for read in 0..length {
@@ -173,7 +174,7 @@ impl<'a> Reader<'a> {
         Ok(Node::ByteArray(bytes))
     }
 
-    /// Passes over the rest of a value, and over all that is nested in it.
+    /// Skips the rest of a value, and all that is nested in it.
     fn skip(&mut self, head: Head) -> Result<(), Fault> {
         let mut nested = self.skip_one(head)?;
         while nested > 0 {
@@ -183,7 +184,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Passes over a value's own bytes, and tells how many values are nested right in it.
+    /// Skips a value's own bytes, and returns how many values are nested directly in it.
     fn skip_one(&mut self, head: Head) -> Result<u64, Fault> {
         match head {
             Head::Nil | Head::Boolean | Head::Unsigned(_) | Head::Negative | Head::Float => Ok(0),
@@ -258,7 +259,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A signed number of so many bits, as read without its sign.
+/// A signed number of `bits` bits that was read as an unsigned one.
 fn signed(number: u64, bits: u32) -> Head {
     if number >> (bits - 1) == 0 { Head::Unsigned(number) } else { Head::Negative }
 }

@@ -58,8 +58,8 @@ pub fn run(call: &Call<'_>) -> Result<Response, Error> {
     let Set { namespace, key, value, options } = decode(call.body, call.received)?;
     let namespace = Namespace::resolve(namespace.as_ref())?;
     let memo = Memo { answer: call.answer, namespace }.to_bytes();
-    let set = match call.held(&value) {
-        Some(held) => deferred::set_blob(namespace, &key.0, &held, options, &memo),
+    let set = match call.value_blob(&value) {
+        Some(blob) => deferred::set_blob(namespace, &key.0, &blob, options, &memo),
         None => deferred::set(namespace, &key.0, &value.0, options, &memo),
     };
     call::end(set, NAME, namespace)
@@ -78,10 +78,10 @@ mod tests {
 
     use super::*;
 
-    fn place(body: &str) -> String {
+    fn location(body: &str) -> String {
         let error = decode(body.as_bytes(), Encoding::Json).err().expect("a refusal");
         assert_eq!((error.status, error.code), (422, "invalid-data"), "{body}");
-        error.location.clone().expect("a place").into_owned()
+        error.location.clone().expect("a location").into_owned()
     }
 
     #[test]
@@ -99,27 +99,27 @@ mod tests {
         let set = decode(body.as_bytes(), Encoding::Json).expect("valid");
         assert!(set.namespace.is_none() && set.options.ttl.is_none());
         assert!(set.options.version.is_none());
-        assert_eq!(place(r#"{"key":"k","value":"v","behavior":null}"#), "behavior");
-        assert_eq!(place(r#"{"key":null,"value":"v"}"#), "key");
-        assert_eq!(place(r#"{"key":"k","value":null}"#), "value");
+        assert_eq!(location(r#"{"key":"k","value":"v","behavior":null}"#), "behavior");
+        assert_eq!(location(r#"{"key":null,"value":"v"}"#), "key");
+        assert_eq!(location(r#"{"key":"k","value":null}"#), "value");
     }
 
     #[test]
     fn wrong_fields_come_before_missing_ones() {
-        assert_eq!(place(r#"{"value":"v"}"#), ".");
-        assert_eq!(place(r#"{"value":"v","ttl_ms":0}"#), "ttl_ms");
-        assert_eq!(place(r#"{"key":"a b","namespace":"a:b"}"#), "namespace");
+        assert_eq!(location(r#"{"value":"v"}"#), ".");
+        assert_eq!(location(r#"{"value":"v","ttl_ms":0}"#), "ttl_ms");
+        assert_eq!(location(r#"{"key":"a b","namespace":"a:b"}"#), "namespace");
     }
 
     #[test]
     fn names_are_1_to_256_of_their_bytes() {
         let key = |key: &str| format!(r#"{{"key":"{key}","value":"v"}}"#);
         for bad in ["", "a b", "\u{e9}", "a\\n", "a@b", &"k".repeat(257)] {
-            assert_eq!(place(&key(bad)), "key", "{bad}");
+            assert_eq!(location(&key(bad)), "key", "{bad}");
         }
         for good in ["aZ09-/_.=+:", &"k".repeat(256)] {
             assert!(decode(key(good).as_bytes(), Encoding::Json).is_ok(), "{good}");
         }
-        assert_eq!(place(r#"{"key":"k","value":"v","namespace":"a:b"}"#), "namespace");
+        assert_eq!(location(r#"{"key":"k","value":"v","namespace":"a:b"}"#), "namespace");
     }
 }

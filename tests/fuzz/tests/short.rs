@@ -8,9 +8,9 @@ use fastrand::Rng;
 use larder::config::{Config, ConfigError};
 use larder::storage::lmdb::layout::{Damaged, Record};
 use larder::tools::data::lines::Item;
-use larder_api::abridged::{Abridged, Gap};
 use larder_api::codec::{Field, Node};
 use larder_api::error::Error;
+use larder_api::partial_body::{ElidedRange, PartialBody};
 use larder_fuzz::fields::{self, FIELDS};
 use larder_fuzz::{Target, config, corpus, import, json, layout, msgpack, mutate};
 use larder_wire::Encoding;
@@ -111,25 +111,26 @@ fn decoders_that_are_wrong_are_noticed() {
 }
 
 /// Finds the large binary a byte too late.
-fn gap_misplaced(body: &[u8], head: u64) -> Option<Abridged> {
-    let found = msgpack::abridge(body, head)?;
-    Some(Abridged { gap: Gap { offset: found.gap.offset + 1, ..found.gap }, ..found })
+fn wrong_offset(body: &[u8], head: u64) -> Option<PartialBody> {
+    let found = msgpack::read_partially(body, head)?;
+    let elided = ElidedRange { offset: found.elided.offset + 1, ..found.elided };
+    Some(PartialBody { elided, ..found })
 }
 
 /// Forgets what follows the large binary.
-fn rest_forgotten(body: &[u8], head: u64) -> Option<Abridged> {
-    let mut found = msgpack::abridge(body, head)?;
-    found.bytes.truncate(found.gap.at);
+fn rest_forgotten(body: &[u8], head: u64) -> Option<PartialBody> {
+    let mut found = msgpack::read_partially(body, head)?;
+    found.bytes.truncate(found.elided.partial_offset);
     Some(found)
 }
 
 #[test]
-fn abridgers_that_are_wrong_are_noticed() {
-    type Planted = (fn(&[u8], u64) -> Option<Abridged>, &'static str);
+fn readers_of_partial_bodies_that_are_wrong_are_noticed() {
+    type Planted = (fn(&[u8], u64) -> Option<PartialBody>, &'static str);
     let planted: [Planted; 2] =
-        [(gap_misplaced, "with Gap"), (rest_forgotten, "Something follows")];
-    for (abridger, said) in planted {
-        let told = first_fault(&msgpack::TARGET, |body| msgpack::judge_abridged(body, &abridger));
+        [(wrong_offset, "with ElidedRange"), (rest_forgotten, "Something follows")];
+    for (reader, said) in planted {
+        let told = first_fault(&msgpack::TARGET, |body| msgpack::judge_partial(body, &reader));
         assert!(told.contains(said), "{said}: {told}");
     }
 }

@@ -1,13 +1,13 @@
 //! The target `msgpack`: bodies in MessagePack, held against a reader of our own, written from the
-//! specification with nothing shared, and against rmpv; and what is left of bodies without their large
-//! binary, held against the whole.
+//! specification with nothing shared, and against rmpv; and partial bodies, without their large binary, held
+//! against the whole.
 
 mod oracle;
 
 use std::borrow::Cow;
 
-use larder_api::abridged::{self, Abridged};
 use larder_api::codec::Node;
+use larder_api::partial_body::{self, PartialBody};
 use larder_wire::Encoding;
 
 use self::oracle::Fault;
@@ -23,11 +23,11 @@ pub const TARGET: Target = Target {
     input_bytes_max: 512,
     judge: |body| {
         judge(body, &fields::decode)?;
-        judge_abridged(body, &abridge)
+        judge_partial(body, &read_partially)
     },
 };
 
-/// Beginnings that are looked through for a large binary, in bytes: so short that small bodies have some.
+/// How many first bytes are searched for a large binary: so few that small bodies have one beyond them.
 const HEADS: [u64; 2] = [8, 32];
 
 /// Holds a decoder against the oracles.
@@ -54,23 +54,23 @@ pub fn judge(body: &[u8], decoder: &Decoder) -> Result<(), String> {
     fields::judge(body, Encoding::MessagePack, &wanted, decoder)
 }
 
-/// What abridges a body, of which it looks through so many bytes.
-pub type Abridger = dyn Fn(&[u8], u64) -> Option<Abridged>;
+/// A reader of partial bodies under test: it searches so many first bytes for a large binary.
+pub type PartialReader = dyn Fn(&[u8], u64) -> Option<PartialBody>;
 
-/// Abridges as the guest does.
+/// Reads a body partially, as the guest does.
 #[must_use]
-pub fn abridge(body: &[u8], head: u64) -> Option<Abridged> {
+pub fn read_partially(body: &[u8], head: u64) -> Option<PartialBody> {
     let read = |offset: u64, length: u64| body[offset as usize..][..length as usize].to_vec();
-    abridged::abridge(body.len() as u64, head, read)
+    partial_body::read_partially(body.len() as u64, head, read)
 }
 
-/// Holds what an abridged body is taken for against what the whole is taken for.
+/// Holds what is decoded from a partial body against what is decoded from the whole.
 ///
 /// # Errors
 /// Where they differ.
-pub fn judge_abridged(body: &[u8], abridger: &Abridger) -> Result<(), String> {
+pub fn judge_partial(body: &[u8], reader: &PartialReader) -> Result<(), String> {
     for head in HEADS {
-        let Some(Abridged { bytes, gap }) = abridger(body, head) else {
+        let Some(PartialBody { bytes, elided }) = reader(body, head) else {
             continue;
         };
         let [short, whole] =
@@ -83,24 +83,26 @@ pub fn judge_abridged(body: &[u8], abridger: &Abridger) -> Result<(), String> {
                 continue;
             }
             (short, whole) => {
-                return Err(format!("abridged {:?}, whole {:?}", short.err(), whole.err()));
+                return Err(format!("partial {:?}, whole {:?}", short.err(), whole.err()));
             }
         };
         for (short, whole) in short.iter().zip(&whole) {
-            let place = match &short.node {
-                Some(Node::Bin(Cow::Borrowed(value))) => abridged::place(&bytes, Some(gap), value),
+            let range = match &short.node {
+                Some(Node::Bin(Cow::Borrowed(value))) => {
+                    partial_body::range_of(&bytes, Some(elided), value)
+                }
                 _ => None,
             };
-            let left_out = place
+            let elided_bytes = range
                 .and_then(|(offset, length)| body.get(offset as usize..)?.get(..length as usize));
-            let same = match (left_out, &whole.node) {
-                (Some(left_out), Some(Node::Bin(value))) => left_out == &value[..],
+            let same = match (elided_bytes, &whole.node) {
+                (Some(bytes), Some(Node::Bin(value))) => bytes == &value[..],
                 (Some(_), _) => false,
                 (None, node) => short.node == *node,
             };
             if !same {
                 return Err(format!(
-                    "abridged {:?} with {gap:?}, whole {:?}",
+                    "partial {:?} with {elided:?}, whole {:?}",
                     short.node, whole.node
                 ));
             }
