@@ -1,11 +1,11 @@
-//! Shapes the guest's memory: a small stack below the data, and room for what most calls allocate,
-//! so that a new instance has little to make and little to clean up. Builds nothing.
+//! Sets the layout of the guest's memory: a small stack below the data, and heap enough for most calls, so that
+//! an instance is cheap to make and to clean up. Builds nothing.
 
 use std::env;
 
-/// Bytes of stack; beyond it a call traps.
+/// Size of the stack; a call that needs more traps.
 const STACK_BYTES: u32 = 64 << 10;
-/// Memory from the start: stack, data and heap. More is asked for when a call needs it.
+/// Size of the memory at first: stack, data and heap. It grows when a call needs more.
 const MEMORY_BYTES: u32 = 256 << 10;
 
 fn main() {

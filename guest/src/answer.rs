@@ -1,5 +1,5 @@
-//! Builds responses: a body in the encoding that the caller wants, with its headers. Knows no
-//! endpoint and no storage.
+//! Builds responses: a body in the encoding of the answer, and its headers. Knows no endpoint and no
+//! storage.
 
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
@@ -19,7 +19,7 @@ pub fn encoded(status: u16, encoding: Encoding, body: Vec<u8>) -> Response {
     parts(status, encoding, vec![Content::Bytes(body)])
 }
 
-/// A response whose encoded body comes in parts.
+/// A response with an encoded body in several parts.
 pub fn parts(status: u16, encoding: Encoding, body: Vec<Content>) -> Response {
     let headers = vec![("content-type".to_owned(), encoding.content_type().to_owned())];
     Response { status, headers, body }
@@ -41,7 +41,7 @@ pub fn with_header(mut response: Response, name: &str, value: impl Into<String>)
     response
 }
 
-/// Adds the version of a mutation that reached the store.
+/// Adds the header with a mutation's version.
 pub fn with_mutation_version(response: Response, version: u64) -> Response {
     with_header(response, MUTATION_VERSION, version.to_string())
 }

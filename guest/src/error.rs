@@ -1,4 +1,5 @@
-//! Everything that an answer can say went wrong: code, sentence, status. One constructor a kind.
+//! The errors that the API answers with: status, code and sentence, and how an error of the storage becomes
+//! one of them. One constructor for each kind. Knows no endpoint.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -17,22 +18,21 @@ const RETRY_AFTER_S: &str = "1";
 const INVALID_ENCODING: &str = "invalid-encoding";
 const INVALID_TOKEN: &str = "invalid-token";
 
-/// A refusal, ready to become a response. Kept apart, so that results stay small and cheap to move:
-/// nearly all of them are good ones.
+/// An error of the API. Boxed, so that a `Result` is small and cheap to move: errors are rare.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Error(Box<Refusal>);
+pub struct Error(Box<Fields>);
 
 impl Deref for Error {
-    type Target = Refusal;
+    type Target = Fields;
 
-    fn deref(&self) -> &Refusal {
+    fn deref(&self) -> &Fields {
         &self.0
     }
 }
 
-/// What a refusal says.
+/// What an error consists of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct Fields {
     /// The HTTP status.
     pub status: u16,
     /// Whose fault it is.
@@ -43,7 +43,7 @@ pub struct Refusal {
     pub detail: Cow<'static, str>,
     /// The path of the field at fault.
     pub location: Option<Cow<'static, str>>,
-    /// The newest version, when the store judged a mutation.
+    /// The newest version, when the storage refused a conditional write.
     pub mutation_version: Option<u64>,
 }
 
@@ -56,7 +56,7 @@ impl Error {
     ) -> Self {
         let detail = detail.into();
         let (location, mutation_version) = (None, None);
-        Self(Box::new(Refusal { status, r#type, code, detail, location, mutation_version }))
+        Self(Box::new(Fields { status, r#type, code, detail, location, mutation_version }))
     }
 
     fn input(status: u16, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
@@ -104,7 +104,7 @@ impl Error {
         Self::input(400, INVALID_ENCODING, detail)
     }
 
-    /// Whether it says that the document is not well-formed.
+    /// Whether the document is not well-formed.
     pub fn is_malformed(&self) -> bool {
         self.code == INVALID_ENCODING
     }
@@ -119,13 +119,13 @@ impl Error {
         error
     }
 
-    /// `default` named where it must be left out.
+    /// The namespace `default` was named, which must be left out.
     pub fn explicit_default_namespace() -> Self {
         let detail = "Leave `namespace` out to use the default namespace.";
         Self::operation(400, "no-explicit-default-namespace", detail)
     }
 
-    /// What `health.error` is for.
+    /// The answer of `health.error`.
     pub fn on_purpose() -> Self {
         Self::server(500, "internal-error", "This error was asked for.")
     }
@@ -141,12 +141,12 @@ impl Error {
         }
     }
 
-    /// Writes cannot be served, as `health.ready` tells it.
+    /// Writes cannot be served: the answer of `health.ready`.
     pub fn unready(detail: &'static str) -> Self {
         Self::server(503, "unavailable", detail)
     }
 
-    /// A request that the host should not have handed over.
+    /// The host called with arguments that it should not give.
     pub fn internal(detail: &'static str) -> Self {
         Self::server(500, "internal-error", detail)
     }
@@ -160,14 +160,14 @@ impl Error {
             location: self.location.as_deref(),
         };
         let mut response = answer::encoded(self.status, encoding, body.encode(encoding));
-        let asked = match self.status {
+        let header = match self.status {
             401 if self.code == INVALID_TOKEN => Some(("www-authenticate", CHALLENGE_REJECTED)),
             401 => Some(("www-authenticate", CHALLENGE)),
-            // Nothing was done: the store says so of what it calls unavailable.
+            // An unavailable storage has changed nothing, so the caller may try again.
             503 => Some(("retry-after", RETRY_AFTER_S)),
             _ => None,
         };
-        if let Some((name, value)) = asked {
+        if let Some((name, value)) = header {
             response = answer::with_header(response, name, value);
         }
         match self.mutation_version {

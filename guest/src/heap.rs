@@ -1,6 +1,6 @@
-//! The allocator in the sandbox. Hands out memory from one end to the other, and begins anew when
-//! all of it has been given back, as it has after every call: a call then touches few pages, and
-//! neither taking nor giving back costs more than a few instructions. Knows nothing of calls.
+//! The allocator in the sandbox: a bump allocator. It allocates upwards, and starts again at the bottom when
+//! everything has been freed, as it has after every call. So a call touches few pages, and allocating and
+//! freeing cost a few instructions each. Knows nothing of calls.
 
 #![expect(unsafe_code, reason = "an allocator hands out raw memory")]
 
@@ -10,25 +10,25 @@ use core::cell::Cell;
 use core::ptr::null_mut;
 
 const PAGE_BYTES: usize = 64 << 10;
-/// Pages that are asked for at least, when memory has to grow.
+/// Fewest pages by which memory grows, where the host allows so many.
 const GROWTH_PAGES_MIN: usize = 16;
 
 #[global_allocator]
 static HEAP: Heap = Heap { next: Cell::new(0), end: Cell::new(0), live: Cell::new(0) };
 
 struct Heap {
-    /// Where the next piece may begin; 0 before the first.
+    /// The address from which the next block is allocated; 0 before the first.
     next: Cell<usize>,
-    /// Where memory ends.
+    /// The end of the memory that is known to be there.
     end: Cell<usize>,
-    /// Pieces that have not been given back.
+    /// Blocks that were not freed.
     live: Cell<usize>,
 }
 
 // SAFETY: a guest has one thread.
 unsafe impl Sync for Heap {}
 
-/// The first byte that no data and no stack takes.
+/// The first address above data and stack.
 fn base() -> usize {
     unsafe extern "C" {
         static __heap_base: u8;
@@ -37,13 +37,13 @@ fn base() -> usize {
 }
 
 impl Heap {
-    /// Makes room up to `end`, exclusively.
+    /// Whether memory reaches up to `end`, exclusively; it grows when it does not.
     fn reach(&self, end: usize) -> bool {
         if end <= self.end.get() {
             return true;
         }
         let pages = wasm32::memory_size::<0>();
-        // Memory that is there from the start is used before any is asked for.
+        // The memory of the start is used up before it grows.
         self.end.set(pages * PAGE_BYTES);
         if end <= self.end.get() {
             return true;
@@ -59,8 +59,8 @@ impl Heap {
     }
 }
 
-// SAFETY: pieces never overlap: `next` only rises while any piece is live, and each piece lies
-// between the former and the new `next`, in memory that is there.
+// SAFETY: blocks never overlap: while any block is live `next` rises, or falls to the start of the newest
+// block when that is freed; each block lies between the former and the new `next`, in memory that exists.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if self.live.get() == 0 {
@@ -77,41 +77,41 @@ unsafe impl GlobalAlloc for Heap {
         }
     }
 
-    unsafe fn dealloc(&self, piece: *mut u8, layout: Layout) {
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         self.live.set(self.live.get() - 1);
-        if piece.addr() + layout.size() == self.next.get() {
-            self.next.set(piece.addr());
+        if block.addr() + layout.size() == self.next.get() {
+            self.next.set(block.addr());
         }
     }
 
-    unsafe fn realloc(&self, piece: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
-        // The newest piece grows and shrinks where it is, and any shrinks.
-        let is_newest = piece.addr() + layout.size() == self.next.get();
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
+        // The newest block grows and shrinks in place, any other only shrinks.
+        let is_newest = block.addr() + layout.size() == self.next.get();
         if is_newest || bytes <= layout.size() {
-            let Some(end) = piece.addr().checked_add(bytes).filter(|end| self.reach(*end)) else {
+            let Some(end) = block.addr().checked_add(bytes).filter(|end| self.reach(*end)) else {
                 return null_mut();
             };
             if is_newest {
                 self.next.set(end);
             }
-            return piece;
+            return block;
         }
         // SAFETY: the caller vouches for `bytes`, as for `layout`.
         let layout_wanted = unsafe { Layout::from_size_align_unchecked(bytes, layout.align()) };
-        // SAFETY: both pieces are live and apart, and the old one is the shorter.
+        // SAFETY: both blocks are live and do not overlap, and the old one is the shorter.
         unsafe {
             let wanted = self.alloc(layout_wanted);
             if !wanted.is_null() {
-                piece.copy_to_nonoverlapping(wanted, layout.size());
-                self.dealloc(piece, layout);
+                block.copy_to_nonoverlapping(wanted, layout.size());
+                self.dealloc(block, layout);
             }
             wanted
         }
     }
 }
 
-/// Compares memory a word at a time. Without the standard library somebody has to; the C library's
-/// goes byte by byte, and every turn of a loop counts in the sandbox.
+/// Compares memory 8 bytes at a time. Without the standard library the guest has to bring this function; the
+/// compiler's own compares single bytes, which is slow in the sandbox.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, bytes: usize) -> i32 {
     let mut at = 0;
@@ -139,25 +139,25 @@ unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, bytes: usize) -> 
     0
 }
 
-/// How the host makes room for what it hands over, as the component model says. The standard library
-/// would bring this too.
+/// Allocates memory for what the host passes in: the canonical ABI's `realloc`, which the standard library
+/// would bring.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn cabi_realloc(
-    piece: *mut u8,
+    block: *mut u8,
     bytes: usize,
     align: usize,
     wanted_bytes: usize,
 ) -> *mut u8 {
-    // SAFETY: the host gives sizes and alignments that are valid, and pieces that it got here.
-    let piece = unsafe {
+    // SAFETY: the host gives valid sizes and alignments, and blocks that were allocated here.
+    let block = unsafe {
         match (bytes, wanted_bytes) {
             (0, 0) => return align as *mut u8,
             (0, _) => HEAP.alloc(Layout::from_size_align_unchecked(wanted_bytes, align)),
             _ => {
                 let layout = Layout::from_size_align_unchecked(bytes, align);
-                HEAP.realloc(piece, layout, wanted_bytes)
+                HEAP.realloc(block, layout, wanted_bytes)
             }
         }
     };
-    if piece.is_null() { wasm32::unreachable() } else { piece }
+    if block.is_null() { wasm32::unreachable() } else { block }
 }

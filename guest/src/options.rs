@@ -1,5 +1,5 @@
-//! The types that a field becomes once it is valid. Each parses one [`Field`] and exists in no
-//! other way; what is wrong is told at the field's path. Knows no endpoint and no storage.
+//! The types of valid fields. Each is made only by parsing a [`Field`]; an error names the field's path.
+//! Knows no endpoint and no storage.
 
 use alloc::borrow::{Cow, ToOwned};
 use alloc::format;
@@ -14,14 +14,14 @@ const NAME_BYTES_MAX: usize = 256;
 /// The namespace of requests that name none.
 pub const DEFAULT_NAMESPACE: &str = "default";
 
-/// Something that a field can be parsed into. An absent field is None; whether that is an error is
-/// for [`required`] to say, after all fields that are there have been found valid.
+/// Something that a field can be parsed into. An absent field is None; [`required`] makes that an error,
+/// after all fields that are present were found valid.
 pub trait Parse<'a>: Sized {
-    /// Parses the field if it is there.
+    /// Parses the field if it is present.
     fn parse(field: Field<'a>) -> Result<Option<Self>, Error>;
 }
 
-/// The value of a field that must be there.
+/// The value of a field that must be present.
 pub fn required<T>(name: &'static str, value: Option<T>) -> Result<T, Error> {
     value.ok_or_else(|| Error::invalid_data(".", format!("The field `{name}` is missing.")))
 }
@@ -58,8 +58,8 @@ impl<'a> Parse<'a> for Namespace<'a> {
 }
 
 impl Namespace<'_> {
-    /// The name to work with. Call it when the other fields are known to be valid: naming
-    /// `default` is a fault of its own, judged after theirs.
+    /// The namespace's name. To be called after the other fields were found valid: naming `default` is an
+    /// error of its own, and theirs come first.
     pub fn resolve<'n>(namespace: Option<&'n Namespace<'_>>) -> Result<&'n str, Error> {
         match namespace.and_then(|namespace| namespace.0.as_ref()) {
             None => Ok(DEFAULT_NAMESPACE),
@@ -138,7 +138,7 @@ impl<'a> Parse<'a> for Behavior {
     }
 }
 
-/// How fresh a read must be. One machine has one truth, so both mean the same here.
+/// How fresh a read must be. All reads of one server are strong, so both mean the same.
 pub struct Consistency;
 
 impl<'a> Parse<'a> for Consistency {
@@ -152,7 +152,7 @@ impl<'a> Parse<'a> for Consistency {
     }
 }
 
-/// The bytes that names are made of.
+/// The bytes that a name may contain, by their value.
 static NAME_BYTES: [bool; 256] = {
     let mut allowed = [false; 256];
     let mut byte = 0;

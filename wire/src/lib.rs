@@ -1,5 +1,6 @@
-//! What both sides of the sandbox must say alike: how an encoding is chosen for an answer, the body of
-//! an error, and how a token is asked for. Knows headers' values and bytes; knows no route, no HTTP library, no storage.
+//! The wire form that host and guest share: how the encoding of an answer is negotiated, how the body of an
+//! error is encoded, and the challenge that asks for a token. Knows values of headers and bytes; knows no
+//! route, no HTTP library and no storage.
 
 #![no_std]
 
@@ -29,10 +30,10 @@ impl Encoding {
         }
     }
 
-    /// What a `content-type` names, its parameters and case ignored; None for anything else.
+    /// The encoding that a `content-type` names, its parameters and case ignored; None for any other type.
     #[must_use]
     pub fn of_content_type(content_type: &str) -> Option<Self> {
-        // What nearly every client sends needs no parsing.
+        // Nearly every client sends one of these, and they need no parsing.
         for encoding in [Encoding::Json, Encoding::MessagePack] {
             if content_type == encoding.content_type() {
                 return Some(encoding);
@@ -44,8 +45,9 @@ impl Encoding {
             .find(|encoding| media.eq_ignore_ascii_case(encoding.content_type()))
     }
 
-    /// The encoding of an answer: what `accept` prefers, where a tie goes to MessagePack when it is
-    /// listed by name; without `accept`, that of the request; else JSON.
+    /// The encoding of an answer: the one that `accept` prefers, and of two that it prefers alike
+    /// MessagePack when `accept` lists it by name, else JSON. Without `accept` the encoding of the request,
+    /// and without that JSON.
     #[must_use]
     pub fn of_answer(accept: Option<&str>, content_type: Option<&str>) -> Self {
         let Some(accept) = accept else {
@@ -56,9 +58,9 @@ impl Encoding {
         }
         let json = Preference::of(Encoding::Json, accept);
         let msgpack = Preference::of(Encoding::MessagePack, accept);
-        let unlike_json = msgpack.quality > json.quality;
+        let preferred = msgpack.quality > json.quality;
         let tied_by_name = msgpack.quality == json.quality && msgpack.by_name;
-        if msgpack.quality > 0 && (unlike_json || tied_by_name) {
+        if msgpack.quality > 0 && (preferred || tied_by_name) {
             Encoding::MessagePack
         } else {
             Encoding::Json
@@ -66,12 +68,12 @@ impl Encoding {
     }
 }
 
-/// How much an `accept` header wants an encoding, by its most specific range.
+/// How much an `accept` header prefers an encoding, by the most specific range that covers it.
 #[derive(Default)]
 struct Preference {
     /// 0 to 1000.
     quality: u16,
-    /// 0 nothing or `*/*`, 1 `application/*`, 2 by name.
+    /// 0 for none or `*/*`, 1 for `application/*`, 2 for the encoding's own name.
     specificity: u8,
     by_name: bool,
 }
@@ -103,7 +105,7 @@ impl Preference {
     }
 }
 
-/// Reads a `q=` parameter in thousandths; one that is no number counts as not wanted.
+/// The value of a `q=` parameter in thousandths; 0 when it is no number.
 fn quality(parameter: &str) -> Option<u16> {
     let (name, value) = parameter.split_once('=')?;
     if !name.trim().eq_ignore_ascii_case("q") {
@@ -118,9 +120,9 @@ fn quality(parameter: &str) -> Option<u16> {
     Some((quality.clamp(0.0, 1.0) * 1000.0) as u16)
 }
 
-/// The value of `www-authenticate` where no token was sent. RFC 6750 wants a parameter in it.
+/// The value of `www-authenticate` when no token was sent. RFC 6750 requires a parameter in it.
 pub const CHALLENGE: &str = "Bearer realm=\"larder\"";
-/// The same where the token that was sent is not valid.
+/// The same when the token that was sent is not valid.
 pub const CHALLENGE_REJECTED: &str = "Bearer realm=\"larder\", error=\"invalid_token\"";
 
 /// Whose fault an error is; the clients make it the type of their own errors.
@@ -128,9 +130,9 @@ pub const CHALLENGE_REJECTED: &str = "Bearer realm=\"larder\", error=\"invalid_t
 pub enum ErrorType {
     /// The request can never succeed as it is.
     InvalidInput,
-    /// It failed on state: a conflict, something missing, authentication.
+    /// It does not fit the state: a conflict, something missing, authentication.
     OperationError,
-    /// The server could not, this time.
+    /// The server failed; the same request may succeed later.
     ServerError,
 }
 
@@ -149,9 +151,9 @@ impl ErrorType {
 pub struct ErrorBody<'a> {
     /// Whose fault it is.
     pub r#type: ErrorType,
-    /// What happened, in kebab-case, for programs.
+    /// The code in kebab-case, for programs.
     pub code: &'a str,
-    /// What happened, in a sentence, for people.
+    /// A sentence for people.
     pub detail: &'a str,
     /// The path of the field at fault (`key`, `value[0]`, `.` for the whole body), if there is one.
     pub location: Option<&'a str>,
@@ -184,7 +186,7 @@ pub enum Value<'a> {
     Text(&'a str),
 }
 
-/// Room made for a body at first.
+/// Bytes that are allocated for a body at first.
 const FIRST_BYTES: usize = 128;
 
 /// Encodes a flat body: a map of names, which are plain ASCII, to values, in order.
@@ -198,8 +200,8 @@ pub fn encode(fields: &[(&str, Value<'_>)], encoding: Encoding) -> Vec<u8> {
 
 fn encode_json(fields: &[(&str, Value<'_>)]) -> Vec<u8> {
     let mut body = Vec::with_capacity(FIRST_BYTES);
-    for (at, (name, value)) in fields.iter().enumerate() {
-        body.extend_from_slice(if at == 0 { b"{\"" } else { b",\"" });
+    for (index, (name, value)) in fields.iter().enumerate() {
+        body.extend_from_slice(if index == 0 { b"{\"" } else { b",\"" });
         body.extend_from_slice(name.as_bytes());
         body.extend_from_slice(b"\":");
         match value {
@@ -216,7 +218,7 @@ fn encode_json(fields: &[(&str, Value<'_>)]) -> Vec<u8> {
     body
 }
 
-/// Writing to memory cannot fail.
+/// Results are ignored because writing to memory cannot fail.
 fn encode_msgpack(fields: &[(&str, Value<'_>)]) -> Vec<u8> {
     let mut body = ByteBuf::with_capacity(FIRST_BYTES);
     let _ = rmp::encode::write_map_len(&mut body, u32::try_from(fields.len()).unwrap_or(u32::MAX));
@@ -249,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn content_types_are_told_whatever_their_case_and_parameters() {
+    fn content_types_are_recognized_whatever_their_case_and_parameters() {
         let of = Encoding::of_content_type;
         assert_eq!(of("application/json"), Some(Encoding::Json));
         assert_eq!(of("Application/JSON; charset=utf-8"), Some(Encoding::Json));

@@ -55,7 +55,7 @@ pub fn run(call: &Call<'_>) -> Result<Response, Error> {
     Ok(answer::parts(200, call.answer, body))
 }
 
-/// Encodes an answer whose value is at hand.
+/// Encodes an answer whose value is in this memory.
 #[must_use]
 pub fn encode(
     expiry: Option<u64>,
@@ -89,8 +89,8 @@ pub fn encode(
     }
 }
 
-/// Encodes an answer around a value that the host holds: as MessagePack it never enters this
-/// memory, as JSON it does a piece at a time, and so does the text leave it.
+/// Encodes an answer around a value that is with the host. As MessagePack the value never enters this memory;
+/// as JSON it is read in chunks, and the text of each becomes a blob of its own.
 fn encode_large(
     expiry: Option<u64>,
     version: u64,
@@ -105,7 +105,7 @@ fn encode_large(
             json_head(&mut head, expiry);
             head.push(b'[');
             parts.push(Content::Bytes(head));
-            // Made before the pieces, each of which is then the newest when it is given back.
+            // Allocated before the chunks: each of them is then the newest block when it is freed.
             let mut text = Vec::with_capacity(4 * length.min(JSON_CHUNK_BYTES) as usize);
             for offset in (0..length).step_by(JSON_CHUNK_BYTES as usize) {
                 let chunk = value.read(offset, JSON_CHUNK_BYTES);
@@ -146,8 +146,8 @@ fn json_tail(out: &mut Vec<u8>, version: u64) {
 
 /// Appends bytes as decimal numbers with commas between them, and one before unless `first`.
 fn json_bytes(out: &mut Vec<u8>, bytes: &[u8], first: bool) {
-    for (at, byte) in bytes.iter().enumerate() {
-        if at > 0 || !first {
+    for (index, byte) in bytes.iter().enumerate() {
+        if index > 0 || !first {
             out.push(b',');
         }
         if *byte >= 100 {
@@ -160,7 +160,7 @@ fn json_bytes(out: &mut Vec<u8>, bytes: &[u8], first: bool) {
     }
 }
 
-/// Everything before the value's bytes. Writing to memory cannot fail.
+/// Everything before the value's bytes. Results are ignored because writing to memory cannot fail.
 fn msgpack_head(out: &mut ByteBuf, expiry: Option<u64>, length: Option<usize>) {
     out.as_mut_vec().extend_from_slice(b"\x83\xa6expiry");
     match expiry {

@@ -1,4 +1,4 @@
-//! `v1.health.ping` and `v1.health.ready`: whether the server lives, and whether it can write.
+//! `v1.health.ping` and `v1.health.ready`: whether the server answers, and whether it can write.
 
 use larder_wire::{Encoding, Value};
 
@@ -8,12 +8,12 @@ use crate::bindings::larder::guest::requests::Response;
 use crate::bindings::larder::guest::types::Error as StoreError;
 use crate::error::Error;
 
-/// Answers as soon as a guest can answer anything.
+/// Answers 200 whenever a guest can be called.
 pub fn ping(encoding: Encoding) -> Response {
     answer::ok(&[("ok", Value::Flag(true))], encoding)
 }
 
-/// Answers 200 when writes can be served, else 503, whatever the reason.
+/// Answers 200 when writes can be served, else 503, for any reason.
 pub fn ready(encoding: Encoding) -> Response {
     match kv::writable() {
         Ok(()) => {
