@@ -142,7 +142,7 @@ impl Server {
             guests_bytes_max: config.guests_bytes_max,
         };
         let cache_dir = config.data.join("cache");
-        let runtime = Runtime::load(&options, &cache_dir, guests, storage.clone())?;
+        let runtime = Runtime::load(&options, &cache_dir, guests, storage.clone(), clock.clone())?;
         let routes = config.mounts.into_iter().zip(runtime.guests()).map(|(mount, guest)| {
             let Mount { prefix, auth, health, operations, calls_max, .. } = mount;
             let (calls, guest) = (calls_max.map(Semaphore::new), Arc::clone(guest));
@@ -190,7 +190,7 @@ impl Server {
         listener: TcpListener,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
-        self.serve_with(listener, shutdown, Runtime::pool).await
+        self.serve_with(listener, shutdown, Runtime::executor).await
     }
 
     /// The same with something else than instances behind the request path; for benches.
@@ -297,6 +297,7 @@ fn guest_config(mount: &Mount, program: Option<&Path>) -> Result<GuestConfig, Se
         name: mount.name.clone(),
         prefix: mount.prefix.clone(),
         component: mount.component.read(BUILTIN_API)?,
+        trusted: false,
         compiler,
         grants: Grants::new(mount.namespaces.clone()),
         limits: mount.limits.clone(),

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::runtime::{Answer, CallError, Guest, Held, Pool, Request};
+use crate::runtime::{Answer, CallError, Executor, Guest, Held, Request};
 
 /// Has guests answer requests, on one worker thread. The pool of instances does it; benches have
 /// something without a sandbox in its place.
@@ -25,7 +25,7 @@ pub trait Calls: 'static {
     ) -> impl Future<Output = Result<Answer, CallError>>;
 }
 
-impl Calls for Pool {
+impl Calls for Executor {
     fn call(
         &self,
         guest: &Arc<Guest>,

@@ -1,11 +1,4 @@
-//! The wasmtime engine: what it may do, how many instances there is room for, and the clockwork
-//! that makes guests give way. Knows no guest.
-
-use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+//! The wasmtime engine: what it may do, and how many instances there is room for. Knows no guest.
 
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
@@ -20,8 +13,6 @@ const IDLE_MAX: usize = 2048;
 const IDLE_MAX_A_POOL: usize = 128;
 /// Idle instances, over all workers and guests, take at most this part of what guests may take together.
 const IDLE_MEMORY_PART: usize = 8;
-/// A guest has idle instances in the express lane and in the other.
-const LANES: usize = 2;
 const TABLE_ELEMENTS_MAX: usize = 20_000;
 /// Touched memory that a slot keeps for its next instance instead of giving it back.
 const MEMORY_KEPT_BYTES: usize = 256 << 10;
@@ -48,9 +39,9 @@ pub struct EngineOptions {
 }
 
 impl EngineOptions {
-    /// Idle instances that a worker may keep of each of `reused` guests in each lane.
+    /// Idle instances that a worker may keep of each of `reused` guests.
     pub fn idle_max(&self, reused: usize) -> usize {
-        let share = IDLE_MAX / (self.workers * reused * LANES).max(1);
+        let share = IDLE_MAX / (self.workers * reused).max(1);
         share.clamp(1, IDLE_MAX_A_POOL.min(self.calls_max))
     }
 
@@ -62,7 +53,7 @@ impl EngineOptions {
     /// Slots for instances: the running ones, and the idle ones of `reused` guests on every
     /// worker. By this sum a call that got its permit always finds a slot.
     fn slots(&self, reused: usize) -> u32 {
-        let idle = self.workers * reused * LANES * self.idle_max(reused);
+        let idle = self.workers * reused * self.idle_max(reused);
         u32::try_from(self.calls_max + idle).unwrap_or(u32::MAX)
     }
 }
@@ -114,91 +105,9 @@ fn pool(options: &EngineOptions, reused: usize) -> PoolingAllocationConfig {
     pool
 }
 
-/// How often running guests give way to their neighbours: often for a while after one of them had to,
-/// seldom when none needs it, so that a server that has nothing to do hardly wakes.
-const TICK_QUICK: Duration = Duration::from_micros(250);
-const TICK_SLOW: Duration = Duration::from_millis(2);
-/// Quick ticks that follow the last one at which a guest ran: about a second.
-const QUICK_TICKS: u32 = 4000;
-
-/// Whether ticks come quickly, as guests ask for by running long.
-#[derive(Debug, Default)]
-pub struct Pace(AtomicBool);
-
-impl Pace {
-    /// Has ticks come quickly for a while: a guest has run into one.
-    pub fn quicken(&self) {
-        // All workers' guests come here: who finds it said leaves the cache line shared.
-        if !self.0.load(Ordering::Relaxed) {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// The time to the next tick, when so many quick ones are left.
-    fn next(&self, quick_left: &mut u32) -> Duration {
-        *quick_left = if self.0.swap(false, Ordering::Relaxed) {
-            QUICK_TICKS
-        } else {
-            quick_left.saturating_sub(1)
-        };
-        if *quick_left > 0 { TICK_QUICK } else { TICK_SLOW }
-    }
-}
-
-/// Advances the engine's epoch, so that no guest holds its thread for longer than a tick.
-pub struct Ticker {
-    stopped: Arc<AtomicBool>,
-    pace: Arc<Pace>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Ticker {
-    /// Starts the one thread that does it.
-    pub fn start(engine: &Engine) -> io::Result<Self> {
-        let engine = engine.clone();
-        let stopped = Arc::new(AtomicBool::new(false));
-        let pace = Arc::new(Pace::default());
-        let (seen, asked) = (Arc::clone(&stopped), Arc::clone(&pace));
-        let thread = thread::Builder::new().name("larder-ticker".to_owned()).spawn(move || {
-            let mut quick_left = 0;
-            while !seen.load(Ordering::Acquire) {
-                thread::sleep(asked.next(&mut quick_left));
-                engine.increment_epoch();
-            }
-        })?;
-        Ok(Self { stopped, pace, thread: Some(thread) })
-    }
-
-    /// What guests that run long tell.
-    pub fn pace(&self) -> Arc<Pace> {
-        Arc::clone(&self.pace)
-    }
-}
-
-impl Drop for Ticker {
-    fn drop(&mut self) {
-        self.stopped.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take() {
-            // A panic of the loop above has nothing to add here.
-            let _ = thread.join();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ticks_are_slow_but_for_a_while_after_a_guest_ran_into_one() {
-        let (pace, mut quick_left) = (Pace::default(), 0);
-        assert_eq!(pace.next(&mut quick_left), TICK_SLOW);
-        pace.quicken();
-        for _ in 0..QUICK_TICKS {
-            assert_eq!(pace.next(&mut quick_left), TICK_QUICK);
-        }
-        assert_eq!(pace.next(&mut quick_left), TICK_SLOW);
-    }
 
     #[test]
     fn slots_hold_all_calls_and_all_idle_instances_on_machines_of_any_size() {
@@ -210,8 +119,8 @@ mod tests {
                 let idle = options.idle_max(reused);
                 assert!((1..=IDLE_MAX_A_POOL).contains(&idle));
                 let slots = options.slots(reused) as usize;
-                assert!(slots >= 1000 + workers * reused * LANES * idle);
-                assert!(slots <= 1000 + IDLE_MAX.max(workers * reused * LANES));
+                assert!(slots >= 1000 + workers * reused * idle);
+                assert!(slots <= 1000 + IDLE_MAX.max(workers * reused));
             }
         }
     }

@@ -1,40 +1,10 @@
 //! The import `blobs`: bytes that stay with the host and pass by reference.
 
-use std::sync::Arc;
-
-use bytes::Bytes;
 use wasmtime::component::Resource;
 
 use super::bindings::larder::guest::blobs::{Host, HostBlob};
-use crate::runtime::guest_memory::Charge;
+use crate::runtime::blob::Blob;
 use crate::runtime::state::State;
-
-/// Immutable bytes behind a handle. Cutting and handing on copy nothing.
-pub struct Blob {
-    /// The bytes.
-    pub bytes: Bytes,
-    /// What they are charged by, with all other parts of the same; None when they are a body's, which
-    /// has room of its own.
-    pub charge: Option<Arc<Charge>>,
-}
-
-impl Blob {
-    /// Bytes of a request's body.
-    pub fn of_body(bytes: Bytes) -> Self {
-        Self { bytes, charge: None }
-    }
-
-    /// Bytes that the host holds for a call.
-    pub fn charged(bytes: Bytes, charge: Charge) -> Self {
-        Self { bytes, charge: Some(Arc::new(charge)) }
-    }
-
-    /// The part from `offset` of up to `length` bytes, cut off at the end.
-    fn part(&self, offset: u64, length: u64) -> Bytes {
-        let clamp = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(self.bytes.len());
-        self.bytes.slice(clamp(offset)..clamp(offset.saturating_add(length)))
-    }
-}
 
 impl Host for State {}
 
@@ -72,27 +42,12 @@ impl HostBlob for State {
         length: u64,
     ) -> wasmtime::Result<Resource<Blob>> {
         self.enter()?;
-        let whole = self.table.get(&blob)?;
-        let part = Blob { bytes: whole.part(offset, length), charge: whole.charge.clone() };
+        let part = self.table.get(&blob)?.slice(offset, length);
         Ok(self.table.push(part)?)
     }
 
     fn drop(&mut self, blob: Resource<Blob>) -> wasmtime::Result<()> {
         self.table.delete(blob)?;
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_part_is_cut_off_at_the_end_and_never_out_of_range() {
-        let blob = Blob::of_body(Bytes::from_static(b"0123456789"));
-        assert_eq!(blob.part(2, 3), "234");
-        assert_eq!(blob.part(8, 100), "89");
-        assert_eq!(blob.part(10, 1), "");
-        assert_eq!(blob.part(u64::MAX, u64::MAX), "");
     }
 }

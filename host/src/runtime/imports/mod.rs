@@ -1,9 +1,14 @@
-//! What guests may call: the host's side of `wit/`, and WASI with nothing behind it.
+//! What guests may call: the host's side of `wit/`, and WASI with nothing behind it. Each interface is a
+//! thin file over `operations`.
 
 pub mod bindings;
-pub mod blobs;
+mod blobs;
 pub mod deferred;
-pub mod kv;
-pub mod namespaces;
+mod errors;
+mod kv;
+mod namespaces;
+mod operations;
 pub mod requests;
-pub mod wasi;
+pub mod responses;
+mod storage;
+mod wasi;

@@ -11,21 +11,29 @@ use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::process::logging::GUEST_TARGET;
+use crate::runtime::state::State;
 
 /// Longest line that is logged; the rest of it is left out.
 const LINE_BYTES_MAX: usize = 4 << 10;
-/// Most that a call may log; what follows is left out, with a word about it.
-pub const LOG_BYTES_MAX: usize = 64 << 10;
 /// What a line costs besides its text.
 const LINE_COST_BYTES: usize = 128;
 /// Most bytes that a guest may write at a time, and random bytes that it may ask for.
 const CHUNK_BYTES_MAX: usize = 64 << 10;
 
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        // Most calls never touch WASI: it is made when it is first asked for.
+        let (name, left) = (&self.profile.name, self.budget.log_bytes_left());
+        let ctx = self.wasi.get_or_insert_with(|| closed(name, left));
+        WasiCtxView { ctx, table: &mut self.table }
+    }
+}
+
 /// A WASI context that reaches nothing but the log, and of that what `bytes_left` allows.
-pub fn closed(guest: &Arc<str>, bytes_left: &Arc<AtomicUsize>) -> WasiCtx {
+fn closed(guest: &Arc<str>, bytes_left: &Arc<AtomicUsize>) -> WasiCtx {
     let stream =
         |stream| Log { guest: Arc::clone(guest), stream, bytes_left: Arc::clone(bytes_left) };
     WasiCtxBuilder::new()

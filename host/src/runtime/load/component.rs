@@ -5,23 +5,26 @@
 use std::io;
 
 use wasmtime::Engine;
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::component::{HasSelf, InstancePre, Linker};
 
 use super::cache::Cache;
 use super::compiler::Compiler;
-use crate::runtime::call::direct;
-use crate::runtime::call::fiber;
-use crate::runtime::imports::bindings::DeferringHandler;
+use crate::runtime::call::exports::{Has, Indices};
+use crate::runtime::imports::bindings::Guests;
 use crate::runtime::state::State;
 
 /// The package that guests are written against, and the version that is offered.
 const PACKAGE: &str = "larder:guest";
-const PACKAGE_VERSION: (u64, u64, u64) = (0, 1, 1);
-const INTERFACES: [&str; 6] = ["types", "blobs", "requests", "kv", "namespaces", DEFERRED];
+const PACKAGE_VERSION: (u64, u64, u64) = (0, 1, 2);
+const INTERFACES: [&str; 8] =
+    ["types", "blobs", "requests", "kv", "namespaces", "storage", DEFERRED, DEFERRAL];
+const HANDLER: &str = "incoming-handler";
+/// What ends a call with changes, and what is called after them; only guests that do the one have the
+/// other.
 const DEFERRED: &str = "deferred";
-const DOOR: &str = "incoming-handler";
-/// What is called after a deferred write; only guests that defer any have it.
 const COMPLETION: &str = "completion";
+const DEFERRAL: &str = "deferral";
+const CONTINUATION: &str = "continuation";
 /// The parts of WASI 0.2 that are offered.
 const WASI_PACKAGES: [&str; 6] =
     ["wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:io", "wasi:random", "wasi:sockets"];
@@ -60,7 +63,7 @@ impl Loader {
     /// Prepares a linker that offers this package and closed WASI.
     pub fn new(engine: Engine, cache: Cache) -> wasmtime::Result<Self> {
         let mut linker = Linker::new(&engine);
-        DeferringHandler::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+        Guests::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         Ok(Self { engine, linker, cache })
     }
@@ -70,13 +73,8 @@ impl Loader {
         self.cache.prune();
     }
 
-    /// Loads one component, for both lanes.
-    pub fn load(
-        &self,
-        name: &str,
-        wasm: &[u8],
-        compiler: &Compiler,
-    ) -> Result<(fiber::Linked, direct::Linked), LoadError> {
+    /// Loads one component.
+    pub fn load(&self, name: &str, wasm: &[u8], compiler: &Compiler) -> Result<Linked, LoadError> {
         let refused = |reason| LoadError::Refused { name: name.to_owned(), reason };
         check_bytes(wasm).map_err(refused)?;
         let component = self
@@ -89,13 +87,29 @@ impl Loader {
         let exports: Vec<String> =
             r#type.exports(&self.engine).map(|(export, _)| export.to_owned()).collect();
         check_imports(&imports).map_err(refused)?;
-        let completes = check_exports(&exports).map_err(refused)?;
-        check_deferral(&imports, completes).map_err(refused)?;
+        let has = check_exports(&exports).map_err(refused)?;
+        check_deferral(&imports, has).map_err(refused)?;
         let link = || {
-            let usual = fiber::Linked::new(self.linker.instantiate_pre(&component)?, completes)?;
-            Ok((usual, direct::link(&self.engine, &component, completes)?))
+            let pre = self.linker.instantiate_pre(&component)?;
+            let indices = Indices::new(&pre, has)?;
+            Ok(Linked { pre, indices })
         };
         link().map_err(|error: wasmtime::Error| refused(format!("it does not fit: {error:#}")))
+    }
+}
+
+/// A component, linked: ready to be instantiated.
+pub struct Linked {
+    /// What instances are made of.
+    pub pre: InstancePre<State>,
+    /// Where in an instance its functions are.
+    pub indices: Indices,
+}
+
+impl Linked {
+    /// The engine that it was compiled for.
+    pub fn engine(&self) -> &Engine {
+        self.pre.engine()
     }
 }
 
@@ -165,16 +179,20 @@ fn check_imports(imports: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a guest has all that it may be asked for after a deferred write.
-fn check_deferral(imports: &[String], completes: bool) -> Result<(), String> {
-    let defers = imports.iter().any(|import| is(import, DEFERRED));
-    if !defers || completes {
-        return Ok(());
-    }
+/// Whether a guest has all that may be called after its changes.
+fn check_deferral(imports: &[String], has: Has) -> Result<(), String> {
     let offered = offered_version();
-    Err(format!(
-        "it imports {PACKAGE}/{DEFERRED} but does not export {PACKAGE}/{COMPLETION}, which the host calls after a deferred write; build it for the world `deferring-handler` of {offered}"
-    ))
+    for (import, export, world, there) in [
+        (DEFERRED, COMPLETION, "deferring-handler", has.completion),
+        (DEFERRAL, CONTINUATION, "continuing-handler", has.continuation),
+    ] {
+        if !there && imports.iter().any(|name| is(name, import)) {
+            return Err(format!(
+                "it imports {PACKAGE}/{import} but does not export {PACKAGE}/{export}, which the host calls after a deferred write; build it for the world `{world}` of {offered}"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn is(name: &str, wanted: &str) -> bool {
@@ -182,25 +200,25 @@ fn is(name: &str, wanted: &str) -> bool {
     package == PACKAGE && interface == wanted
 }
 
-/// Whether a component has a completion besides the door.
-fn check_exports(exports: &[String]) -> Result<bool, String> {
-    let door = exports.iter().find(|export| is(export, DOOR));
+/// What a component has besides its handler.
+fn check_exports(exports: &[String]) -> Result<Has, String> {
+    let find = |wanted| exports.iter().find(|export| is(export, wanted));
     let offered = offered_version();
-    let Some(door) = door else {
+    let Some(handler) = find(HANDLER) else {
         let found = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
         return Err(format!(
-            "it does not export {PACKAGE}/{DOOR}, which the host calls; it exports {found}. A guest is a component of the world `handler` of {offered}"
+            "it does not export {PACKAGE}/{HANDLER}, which the host calls; it exports {found}. A guest is a component of the world `handler` of {offered}"
         ));
     };
-    let completion = exports.iter().find(|export| is(export, COMPLETION));
-    for export in [Some(door), completion].into_iter().flatten() {
+    let (completion, continuation) = (find(COMPLETION), find(CONTINUATION));
+    for export in [Some(handler), completion, continuation].into_iter().flatten() {
         if !is_offered(split(export).2) {
             return Err(format!(
                 "it exports {export}, but this host calls that of {offered}; build it against that version, or use a newer larder"
             ));
         }
     }
-    Ok(completion.is_some())
+    Ok(Has { completion: completion.is_some(), continuation: continuation.is_some() })
 }
 
 #[cfg(test)]
@@ -216,6 +234,7 @@ mod tests {
         for name in [
             "larder:guest/kv@0.1.0",
             "larder:guest/kv@0.1.1",
+            "larder:guest/storage@0.1.2",
             "wasi:cli/stdout@0.2.6",
             "wasi:io/streams@0.2.0",
         ] {
@@ -225,9 +244,9 @@ mod tests {
 
     #[test]
     fn another_version_is_refused_with_wanted_and_offered() {
-        for name in ["larder:guest/kv@0.2.0", "larder:guest/kv@0.1.2", "larder:guest/kv@1.0.0"] {
+        for name in ["larder:guest/kv@0.2.0", "larder:guest/kv@0.1.3", "larder:guest/kv@1.0.0"] {
             let reason = imports(name).unwrap_err();
-            assert!(reason.contains(name) && reason.contains("larder:guest@0.1.1"), "{reason}");
+            assert!(reason.contains(name) && reason.contains("larder:guest@0.1.2"), "{reason}");
         }
         let reason = check_exports(&["larder:guest/incoming-handler@0.2.0".to_owned()]);
         assert!(reason.unwrap_err().contains("incoming-handler@0.2.0"));
@@ -252,15 +271,21 @@ mod tests {
 
     #[test]
     fn who_defers_writes_must_complete_them() {
-        let imports = ["larder:guest/deferred@0.1.1".to_owned()];
-        let door = "larder:guest/incoming-handler@0.1.1".to_owned();
-        assert_eq!(check_exports(std::slice::from_ref(&door)), Ok(false));
-        let reason = check_deferral(&imports, false).unwrap_err();
-        assert!(reason.contains("does not export larder:guest/completion"), "{reason}");
-        let completion = "larder:guest/completion@0.1.1".to_owned();
-        assert_eq!(check_exports(&[door, completion]), Ok(true));
-        assert_eq!(check_deferral(&imports, true), Ok(()));
-        assert_eq!(check_deferral(&[], false), Ok(()));
+        let handler = "larder:guest/incoming-handler@0.1.1".to_owned();
+        let none = Has::default();
+        assert_eq!(check_exports(std::slice::from_ref(&handler)), Ok(none));
+        assert_eq!(check_deferral(&[], none), Ok(()));
+        for (import, export, has) in [
+            (DEFERRED, COMPLETION, Has { completion: true, ..none }),
+            (DEFERRAL, CONTINUATION, Has { continuation: true, ..none }),
+        ] {
+            let imports = [format!("larder:guest/{import}@0.1.1")];
+            let reason = check_deferral(&imports, none).unwrap_err();
+            assert!(reason.contains(&format!("does not export larder:guest/{export}")), "{reason}");
+            let export = format!("larder:guest/{export}@0.1.1");
+            assert_eq!(check_exports(&[handler.clone(), export]), Ok(has));
+            assert_eq!(check_deferral(&imports, has), Ok(()));
+        }
     }
 
     #[test]

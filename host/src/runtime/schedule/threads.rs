@@ -1,9 +1,10 @@
 //! Threads for strangers' guests, beside each worker's. What holds a thread, in one instruction that
 //! fills memory or while the host copies an answer, cannot be interrupted by us, but it can by the
-//! system: these threads have a lower priority, so that workers serve on meanwhile. Knows neither
-//! what a call holds nor who waits for it.
+//! system: these threads have a lower priority, so that workers serve on meanwhile. Knows neither calls
+//! nor guests.
 
-use std::any::Any;
+use std::cell::OnceCell;
+use std::future::Future;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,19 +12,14 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
 use crate::clock::timeout::within;
 use crate::process::allocator;
-use crate::runtime::Guest;
-use crate::runtime::call::pool::Pool;
-use crate::runtime::call::response::{Answer, CallError};
-use crate::runtime::imports::requests::Request;
 
 /// How much threads of low priority give way: where both want all of a core, workers get three
 /// quarters of it.
-#[cfg(target_os = "linux")]
 const LOW_NICE: i32 = 5;
 
 /// How long a thread has nothing new to do before it gives memory back.
@@ -41,71 +37,55 @@ pub enum Priority {
     Idle,
 }
 
-/// The pools of instances of a worker: its own, and one for each thread beside it.
-pub fn pools_a_worker(guests: &[Arc<Guest>]) -> usize {
-    let beside = |priority| guests.iter().any(|guest| guest.priority == priority);
-    1 + usize::from(beside(Priority::Low)) + usize::from(beside(Priority::Idle))
+/// What runs calls on such a thread. It is made there, and never leaves it.
+pub trait Runner: 'static {
+    /// A call, on its way to the thread.
+    type Call: Send + 'static;
+
+    /// Runs a call until it ends.
+    fn run(self: Rc<Self>, call: Self::Call) -> impl Future<Output = ()> + 'static;
 }
 
-/// What a call holds of the server for as long as it runs.
-pub type Held = Box<dyn Any + Send>;
-
-/// The threads beside one worker.
-#[derive(Default)]
-pub struct Aside {
-    low: Option<Thread>,
-    idle: Option<Thread>,
+/// The threads beside one worker, each of which begins with the first call for it.
+pub struct Threads<R: Runner> {
+    make: Arc<dyn Fn() -> R + Send + Sync>,
+    low: OnceCell<Option<Thread<R::Call>>>,
+    idle: OnceCell<Option<Thread<R::Call>>>,
 }
 
-impl Aside {
-    /// Starts the threads that `guests` need, each with a pool that `pool` makes on it. Without a
-    /// thread that could not be started its guests' calls fail.
-    pub fn start(guests: &[Arc<Guest>], pool: impl Fn() -> Pool + Clone + Send + 'static) -> Self {
-        let start = |priority| {
-            guests.iter().any(|guest| guest.priority == priority).then_some(())?;
-            let thread = Thread::start(priority, pool.clone());
-            thread.inspect_err(|error| tracing::error!(%error, "no thread for guests")).ok()
-        };
-        Self { low: start(Priority::Low), idle: start(Priority::Idle) }
+impl<R: Runner> Threads<R> {
+    /// None yet; `make` makes what runs on each.
+    pub fn new(make: impl Fn() -> R + Send + Sync + 'static) -> Self {
+        Self { make: Arc::new(make), low: OnceCell::new(), idle: OnceCell::new() }
     }
 
-    /// Has `guest` answer one request over there. What is `held` is let go when the call has ended,
-    /// which may be a little after its caller has gone away.
-    pub async fn call(
-        &self,
-        guest: &Arc<Guest>,
-        request: Request,
-        held: Held,
-    ) -> Result<Answer, CallError> {
-        let thread = match guest.priority {
-            Priority::Idle => &self.idle,
-            Priority::Low | Priority::Usual => &self.low,
+    /// Sends a call to the thread of this priority; false when there is none, which the log has said.
+    pub fn send(&self, priority: Priority, call: R::Call) -> bool {
+        let (priority, thread) = match priority {
+            Priority::Idle => (Priority::Idle, &self.idle),
+            Priority::Low | Priority::Usual => (Priority::Low, &self.low),
         };
-        let lost = || CallError::Trap("there is no thread to run it".to_owned());
-        let calls = thread.as_ref().and_then(|thread| thread.calls.as_ref()).ok_or_else(lost)?;
-        let (answer, answered) = oneshot::channel();
-        let call = Call { guest: Arc::clone(guest), request, held, answer };
-        calls.send(call).map_err(|_| lost())?;
-        answered.await.unwrap_or_else(|_| Err(lost()))
+        let thread = thread.get_or_init(|| {
+            let thread = Thread::start::<R>(priority, Arc::clone(&self.make));
+            thread.inspect_err(|error| tracing::error!(%error, "no thread for guests")).ok()
+        });
+        let calls = thread.as_ref().and_then(|thread| thread.calls.as_ref());
+        calls.is_some_and(|calls| calls.send(call).is_ok())
     }
 }
 
 /// One thread, which ends with this.
-struct Thread {
+struct Thread<C> {
     /// As many wait as there are permits for calls. None when it is to end.
-    calls: Option<mpsc::UnboundedSender<Call>>,
+    calls: Option<mpsc::UnboundedSender<C>>,
     thread: Option<JoinHandle<()>>,
 }
 
-struct Call {
-    guest: Arc<Guest>,
-    request: Request,
-    held: Held,
-    answer: oneshot::Sender<Result<Answer, CallError>>,
-}
-
-impl Thread {
-    fn start(priority: Priority, pool: impl FnOnce() -> Pool + Send + 'static) -> io::Result<Self> {
+impl<C: Send + 'static> Thread<C> {
+    fn start<R: Runner<Call = C>>(
+        priority: Priority,
+        make: Arc<dyn Fn() -> R + Send + Sync>,
+    ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let (calls, mut arriving) = mpsc::unbounded_channel();
         let work = move || {
@@ -113,10 +93,9 @@ impl Thread {
                 tracing::warn!(%error, ?priority, "guests run at the priority of workers");
             }
             LocalSet::new().block_on(&runtime, async {
-                let pool = Rc::new(pool());
+                let runner = Rc::new(make());
                 while let Some(call) = next(&mut arriving).await {
-                    let pool = Rc::clone(&pool);
-                    tokio::task::spawn_local(async move { run(&pool, call).await });
+                    tokio::task::spawn_local(Rc::clone(&runner).run(call));
                 }
             });
         };
@@ -125,7 +104,7 @@ impl Thread {
     }
 }
 
-impl Drop for Thread {
+impl<C> Drop for Thread<C> {
     fn drop(&mut self) {
         self.calls = None;
         if let Some(thread) = self.thread.take()
@@ -137,7 +116,7 @@ impl Drop for Thread {
 }
 
 /// The next call, or None when there will be none. Memory is given back when it is long in coming.
-async fn next(arriving: &mut mpsc::UnboundedReceiver<Call>) -> Option<Call> {
+async fn next<C>(arriving: &mut mpsc::UnboundedReceiver<C>) -> Option<C> {
     if let Some(next) = within(REST, arriving.recv()).await {
         return next;
     }
@@ -145,27 +124,10 @@ async fn next(arriving: &mut mpsc::UnboundedReceiver<Call>) -> Option<Call> {
     arriving.recv().await
 }
 
-/// Runs a call until it ends, or its caller has gone away.
-async fn run(pool: &Pool, call: Call) {
-    let Call { guest, request, held, mut answer } = call;
-    let answered = tokio::select! {
-        biased;
-        () = answer.closed() => None,
-        answered = pool.call(&guest, request) => Some(answered),
-    };
-    // Before anybody can know that the call has ended.
-    drop(held);
-    if let Some(answered) = answered {
-        // Whoever has gone away just now wants none.
-        let _ = answer.send(answered);
-    }
-}
-
 /// Gives this thread, and no other, the place in the system's scheduler that guests of a priority have.
 ///
 /// # Errors
 /// What the system answers.
-#[cfg(target_os = "linux")]
 pub fn give_way(priority: Priority) -> io::Result<()> {
     match priority {
         Priority::Usual => Ok(()),
@@ -174,16 +136,6 @@ pub fn give_way(priority: Priority) -> io::Result<()> {
     }
 }
 
-/// Elsewhere there is no such thing for a thread.
-///
-/// # Errors
-/// None.
-#[cfg(not(target_os = "linux"))]
-pub fn give_way(_: Priority) -> io::Result<()> {
-    Ok(())
-}
-
-#[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "a call of the system that no safe function stands for")]
 fn idle() -> io::Result<()> {
     let parameters = libc::sched_param { sched_priority: 0 };
