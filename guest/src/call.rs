@@ -1,5 +1,5 @@
 //! One call of a key-value endpoint, as the router hands it over. Owns what an endpoint learns of its
-//! request, and how a call ends with a deferred write. Knows no endpoint.
+//! request, and how a call ends with deferred changes. Knows no endpoint.
 
 use alloc::borrow::Cow;
 
@@ -7,9 +7,11 @@ use larder_wire::Encoding;
 
 use crate::answer;
 use crate::bindings::larder::guest::blobs::Blob;
+use crate::bindings::larder::guest::deferral;
 use crate::bindings::larder::guest::requests::Response;
-use crate::bindings::larder::guest::types::Error as StoreError;
+use crate::bindings::larder::guest::storage::Changes;
 use crate::error::Error;
+use crate::memo::{Memo, Write};
 use crate::options::Value;
 use crate::partial_body::{self, ElidedRange};
 
@@ -36,14 +38,18 @@ impl Call<'_> {
         let (offset, length) = partial_body::range_of(self.body, self.elided, value)?;
         Some(blob.slice(offset, length))
     }
-}
 
-/// Ends a call whose write was deferred, or was refused at once. The host drops the response.
-pub fn end(
-    deferred: Result<(), StoreError>,
-    what: &str,
-    namespace: &str,
-) -> Result<Response, Error> {
-    deferred.map_err(|error| Error::of_store(error, what, namespace))?;
-    Ok(answer::empty(200))
+    /// Ends the call with changes, which are made after it; the router's `resume` answers then. The host
+    /// drops the response of this call. An error here means that nothing was deferred.
+    pub fn end_with(
+        &self,
+        changes: Changes,
+        write: Write,
+        namespace: &str,
+    ) -> Result<Response, Error> {
+        let memo = Memo { write, answer: self.answer, namespace }.to_bytes();
+        deferral::defer(changes, &memo)
+            .map_err(|error| Error::of_storage(&error, write.name(), namespace))?;
+        Ok(answer::empty(200))
+    }
 }

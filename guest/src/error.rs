@@ -10,7 +10,7 @@ use larder_wire::{CHALLENGE, CHALLENGE_REJECTED, Encoding, ErrorBody, ErrorType}
 
 use crate::answer;
 use crate::bindings::larder::guest::requests::Response;
-use crate::bindings::larder::guest::types::{Conflict, ConflictKind, Error as StoreError};
+use crate::bindings::larder::guest::storage;
 
 /// Seconds after which a caller may try again when writes cannot be served.
 const RETRY_AFTER_S: &str = "1";
@@ -130,15 +130,53 @@ impl Error {
         Self::server(500, "internal-error", "This error was asked for.")
     }
 
-    /// What the store answered to `action` in `namespace`. Who may not do it learns no more than that.
-    pub fn of_store(error: StoreError, action: &str, namespace: &str) -> Self {
-        match error {
-            StoreError::Denied => {
+    /// The error that the storage returned to `action` in `namespace`.
+    pub fn of_storage(error: &storage::Error, action: &str, namespace: &str) -> Self {
+        Self::of_code(&error.code(), error.newest_version(), action, namespace)
+    }
+
+    /// The same by what the storage's error says: its code, and with a condition that does not hold the
+    /// newest version. A code that is not known is an internal error.
+    pub fn of_code(code: &str, newest: Option<u64>, action: &str, namespace: &str) -> Self {
+        match code {
+            "version-mismatch" => Self::conflict("version mismatch", newest),
+            "already-exists" => Self::conflict("key already exists", newest),
+            "not-found" => Self::conflict("key not found", newest),
+            "no-such-namespace" => {
+                Self::operation(400, "not-found", "The namespace was never configured.")
+            }
+            // Who may not do it learns nothing more.
+            "denied" => {
                 let detail = format!("`{action}` is not allowed in the namespace `{namespace}`.");
                 Self::operation(403, "forbidden", detail)
             }
-            error => error.into(),
+            "invalid-name" => Self::invalid_data(".", "A name is 1 to 256 bytes."),
+            "expiry-out-of-range" => {
+                Self::invalid_data("ttl_ms", "The entry would expire after the year 9999.")
+            }
+            "too-large" => {
+                Self::input(413, "payload-too-large", "The value is larger than the server takes.")
+            }
+            "full" => {
+                let detail = "There is no room for more data; deletes make room.";
+                Self::server(507, "storage-full", detail)
+            }
+            "unavailable" => {
+                Self::server(503, "unavailable", "Writes cannot be served now; try again.")
+            }
+            "in-doubt" => {
+                Self::internal("The write could not be finished; whether it happened is unknown.")
+            }
+            "corrupt" => Self::internal("The stored entry is damaged."),
+            _ => Self::internal("The storage failed; the server's log tells why."),
         }
+    }
+
+    /// A condition of a write that does not hold.
+    fn conflict(detail: &'static str, newest: Option<u64>) -> Self {
+        let mut error = Self::operation(400, "conflict", detail);
+        error.0.mutation_version = newest;
+        error
     }
 
     /// Writes cannot be served: the answer of `health.ready`.
@@ -146,7 +184,7 @@ impl Error {
         Self::server(503, "unavailable", detail)
     }
 
-    /// The host called with arguments that it should not give.
+    /// A fault of the server's.
     pub fn internal(detail: &'static str) -> Self {
         Self::server(500, "internal-error", detail)
     }
@@ -177,57 +215,45 @@ impl Error {
     }
 }
 
-impl From<StoreError> for Error {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Conflict(conflict) => conflict.into(),
-            StoreError::NoSuchNamespace => {
-                Self::operation(400, "not-found", "The namespace was never configured.")
-            }
-            StoreError::Denied => {
-                Self::operation(403, "forbidden", "This is not allowed in this namespace.")
-            }
-            StoreError::InvalidName => Self::invalid_data(".", "A name is 1 to 256 bytes."),
-            StoreError::ExpiryOutOfRange => {
-                Self::invalid_data("ttl_ms", "The entry would expire after the year 9999.")
-            }
-            StoreError::TooLarge => {
-                Self::input(413, "payload-too-large", "The value is larger than the server takes.")
-            }
-            StoreError::Full => Self::server(
-                507,
-                "storage-full",
-                "There is no room for more data; deletes make room.",
-            ),
-            StoreError::Unavailable => {
-                Self::server(503, "unavailable", "Writes cannot be served now; try again.")
-            }
-            StoreError::InDoubt => Self::server(
-                500,
-                "internal-error",
-                "The write could not be finished; whether it happened is unknown.",
-            ),
-            StoreError::Corrupt => {
-                Self::server(500, "internal-error", "The stored entry is damaged.")
-            }
-            StoreError::Other(_) => Self::server(
-                500,
-                "internal-error",
-                "The storage failed; the server's log tells why.",
-            ),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Status, code, location and the version for the header.
+    type Answer = (u16, &'static str, Option<&'static str>, Option<u64>);
+
+    #[test]
+    fn each_code_of_the_storage_has_its_error() {
+        let known: [(&str, Option<u64>, Answer); 12] = [
+            ("version-mismatch", Some(7), (400, "conflict", None, Some(7))),
+            ("already-exists", Some(7), (400, "conflict", None, Some(7))),
+            ("not-found", Some(7), (400, "conflict", None, Some(7))),
+            ("no-such-namespace", None, (400, "not-found", None, None)),
+            ("denied", None, (403, "forbidden", None, None)),
+            ("invalid-name", None, (422, "invalid-data", Some("."), None)),
+            ("expiry-out-of-range", None, (422, "invalid-data", Some("ttl_ms"), None)),
+            ("too-large", None, (413, "payload-too-large", None, None)),
+            ("full", None, (507, "storage-full", None, None)),
+            ("unavailable", None, (503, "unavailable", None, None)),
+            ("in-doubt", None, (500, "internal-error", None, None)),
+            ("corrupt", None, (500, "internal-error", None, None)),
+        ];
+        let unknown = ["internal", "", "a-code-of-a-later-version", "Denied"];
+        let unknown = unknown.map(|code| (code, None, (500, "internal-error", None, None)));
+        for (code, newest, answer) in known.into_iter().chain(unknown) {
+            let error = Error::of_code(code, newest, "set", "n");
+            let Fields { status, code: told, location, mutation_version, .. } = &*error;
+            let found = (*status, *told, location.as_deref(), *mutation_version);
+            assert_eq!(found, answer, "{code}");
         }
     }
-}
 
-impl From<Conflict> for Error {
-    fn from(conflict: Conflict) -> Self {
-        let detail = match conflict.kind {
-            ConflictKind::VersionMismatch => "version mismatch",
-            ConflictKind::AlreadyExists => "key already exists",
-            ConflictKind::NotFound => "key not found",
-        };
-        let mut error = Self::operation(400, "conflict", detail);
-        error.0.mutation_version = Some(conflict.newest);
-        error
+    #[test]
+    fn details_are_those_that_clients_know() {
+        let detail = |code| Error::of_code(code, None, "namespace.get", "n").detail.clone();
+        assert_eq!(detail("version-mismatch"), "version mismatch");
+        assert_eq!(detail("already-exists"), "key already exists");
+        assert_eq!(detail("not-found"), "key not found");
+        assert_eq!(detail("denied"), "`namespace.get` is not allowed in the namespace `n`.");
     }
 }

@@ -1,4 +1,4 @@
-//! The built-in guest: Larder's key-value API as a component of the world `deferring-handler`.
+//! The built-in guest: Larder's key-value API as a component of the world `continuing-handler`.
 //!
 //! Owns everything about the API that is HTTP: routes, content negotiation, decoding, validation,
 //! encoding, error bodies. Knows storage only through the imports of `wit/`; keeps nothing between
@@ -24,9 +24,9 @@ pub mod options;
 pub mod partial_body;
 pub mod router;
 
-use crate::bindings::exports::larder::guest::{completion, incoming_handler};
-use crate::bindings::larder::guest::deferred::Outcome;
+use crate::bindings::exports::larder::guest::{continuation, incoming_handler};
 use crate::bindings::larder::guest::requests::{Request, Response};
+use crate::bindings::larder::guest::storage::{self, Outcome};
 
 struct Api;
 
@@ -36,9 +36,9 @@ impl incoming_handler::Guest for Api {
     }
 }
 
-impl completion::Guest for Api {
-    fn complete(memo: alloc::vec::Vec<u8>, outcome: Outcome) -> Response {
-        router::complete(&memo, outcome)
+impl continuation::Guest for Api {
+    fn resume(memo: alloc::vec::Vec<u8>, outcome: Result<Outcome, storage::Error>) -> Response {
+        router::resume(&memo, outcome)
     }
 }
 

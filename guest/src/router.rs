@@ -6,12 +6,12 @@ use larder_wire::Encoding;
 
 use crate::answer;
 use crate::bindings::larder::guest::blobs::{Blob, Content};
-use crate::bindings::larder::guest::deferred::Outcome;
 use crate::bindings::larder::guest::requests::{Body, Caller, Method, Request, Response};
+use crate::bindings::larder::guest::storage::{self, Outcome};
 use crate::call::Call;
 use crate::endpoint::{delete, get, health, namespace, set};
 use crate::error::Error;
-use crate::memo::Memo;
+use crate::memo::{Memo, Write};
 use crate::partial_body;
 
 type Endpoint = fn(&Call<'_>) -> Result<Response, Error>;
@@ -62,19 +62,37 @@ pub fn handle(request: &Request) -> Response {
 }
 
 /// Answers a request whose call ended with a write, from the call's memo and the write's outcome.
-pub fn complete(memo: &[u8], outcome: Outcome) -> Response {
+pub fn resume(memo: &[u8], outcome: Result<Outcome, storage::Error>) -> Response {
+    answer_after(memo, |memo| match outcome {
+        Ok(outcome) => answer_to(memo, &outcome),
+        Err(error) => Err(Error::of_storage(&error, memo.write.name(), memo.namespace)),
+    })
+}
+
+/// Answers in the encoding of the memo.
+fn answer_after(
+    memo: &[u8],
+    answer: impl FnOnce(&Memo<'_>) -> Result<Response, Error>,
+) -> Response {
     let Some(memo) = Memo::of_bytes(memo) else {
         return Error::internal("The server mixed writes up.").into_response(Encoding::Json);
     };
-    let answered = match outcome {
-        Outcome::Set(set) => set
-            .map(|version| set::answer(version, memo.answer))
-            .map_err(|error| Error::of_store(error, set::NAME, memo.namespace)),
-        Outcome::Deleted(deleted) => deleted
-            .map(|deletion| delete::answer(deletion, memo.answer))
-            .map_err(|error| Error::of_store(error, delete::NAME, memo.namespace)),
-    };
-    answered.unwrap_or_else(|error| error.into_response(memo.answer))
+    answer(&memo).unwrap_or_else(|error| error.into_response(memo.answer))
+}
+
+/// The answer to a write that was made, which is the only change of its outcome.
+fn answer_to(memo: &Memo<'_>, outcome: &Outcome) -> Result<Response, Error> {
+    let version = outcome.version(0);
+    Ok(match memo.write {
+        Write::Set => set::answer(version, memo.answer),
+        Write::Delete => delete::answer(outcome.existed(0), version, memo.answer),
+        Write::Configure => {
+            let namespace = outcome.namespace(0);
+            let namespace =
+                namespace.ok_or_else(|| Error::internal("The server mixed writes up."))?;
+            namespace::configured(memo.namespace, namespace, version, memo.answer)
+        }
+    })
 }
 
 fn not_allowed(allow: &str) -> Response {
@@ -131,8 +149,7 @@ mod tests {
     use alloc::string::String;
 
     use super::*;
-    use crate::bindings::larder::guest::kv::Deletion;
-    use crate::bindings::larder::guest::types::{Conflict, ConflictKind, Error as StoreError};
+    use crate::bindings::larder::guest::storage::NamespaceInfo;
 
     fn request(method: Method, path: &str, caller: Caller, body: Body) -> Request {
         let content_type = Some("application/json".to_owned());
@@ -210,14 +227,28 @@ mod tests {
 
     #[test]
     fn each_outcome_has_its_status() {
-        let memo = Memo { answer: Encoding::Json, namespace: "n" }.to_bytes();
-        let status = |outcome| super::complete(&memo, outcome).status;
-        assert_eq!(status(Outcome::Set(Ok(7))), 200);
-        let deletion = Deletion { existed: false, version: 7 };
-        assert_eq!(status(Outcome::Deleted(Ok(deletion))), 200);
-        let conflict = Conflict { kind: ConflictKind::NotFound, current: 0, newest: 7 };
-        assert_eq!(status(Outcome::Set(Err(StoreError::Conflict(conflict)))), 400);
-        assert_eq!(status(Outcome::Deleted(Err(StoreError::Unavailable))), 503);
-        assert_eq!(super::complete(b"", Outcome::Set(Ok(7))).status, 500);
+        let status = |write, outcome: Result<(), (&str, Option<u64>)>| {
+            let memo = Memo { write, answer: Encoding::Json, namespace: "n" }.to_bytes();
+            let answer = |memo: &Memo<'_>| match outcome {
+                Ok(()) => Ok(match write {
+                    Write::Set => set::answer(7, memo.answer),
+                    Write::Delete => delete::answer(false, 7, memo.answer),
+                    Write::Configure => {
+                        let namespace = NamespaceInfo { created: 1, updated: 2 };
+                        namespace::configured(memo.namespace, namespace, 7, memo.answer)
+                    }
+                }),
+                Err((code, newest)) => {
+                    Err(Error::of_code(code, newest, write.name(), memo.namespace))
+                }
+            };
+            answer_after(&memo, answer).status
+        };
+        for write in [Write::Set, Write::Delete, Write::Configure] {
+            assert_eq!(status(write, Ok(())), 200);
+            assert_eq!(status(write, Err(("not-found", Some(7)))), 400);
+            assert_eq!(status(write, Err(("unavailable", None))), 503);
+        }
+        assert_eq!(answer_after(b"", |_| Ok(answer::empty(200))).status, 500);
     }
 }

@@ -3,17 +3,13 @@
 use larder_wire::{Encoding, Value};
 
 use crate::answer;
-use crate::bindings::larder::guest::deferred;
-use crate::bindings::larder::guest::kv::Deletion;
 use crate::bindings::larder::guest::requests::Response;
-use crate::call::{self, Call};
+use crate::bindings::larder::guest::storage::Changes;
+use crate::call::Call;
 use crate::codec;
 use crate::error::Error;
-use crate::memo::Memo;
+use crate::memo::Write;
 use crate::options::{Expected, Key, Namespace, Parse, required};
-
-/// What it is called in errors.
-pub const NAME: &str = "delete";
 
 /// A valid request.
 pub struct Delete<'a> {
@@ -35,16 +31,17 @@ pub fn decode(body: &[u8], encoding: Encoding) -> Result<Delete<'_>, Error> {
     Ok(Delete { namespace, key: required("key", key)?, version })
 }
 
-/// Has the key deleted, and the call end with that.
+/// Ends the call with a delete of the key.
 pub fn run(call: &Call<'_>) -> Result<Response, Error> {
     let Delete { namespace, key, version } = decode(call.body, call.received)?;
     let namespace = Namespace::resolve(namespace.as_ref())?;
-    let memo = Memo { answer: call.answer, namespace }.to_bytes();
-    call::end(deferred::delete(namespace, &key.0, version, &memo), NAME, namespace)
+    let changes = Changes::new(namespace);
+    changes.delete(&key.0, version);
+    call.end_with(changes, Write::Delete, namespace)
 }
 
-/// The answer to a delete that was done.
-pub fn answer(deletion: Deletion, encoding: Encoding) -> Response {
-    let response = answer::ok(&[("success", Value::Flag(deletion.existed))], encoding);
-    answer::with_mutation_version(response, deletion.version)
+/// The answer to a delete, after its commit: whether the key `existed`, and the version.
+pub fn answer(existed: bool, version: u64, encoding: Encoding) -> Response {
+    let response = answer::ok(&[("success", Value::Flag(existed))], encoding);
+    answer::with_mutation_version(response, version)
 }

@@ -9,8 +9,8 @@ use rmp::encode::ByteBuf;
 
 use crate::answer;
 use crate::bindings::larder::guest::blobs::{Blob, Content};
-use crate::bindings::larder::guest::kv;
 use crate::bindings::larder::guest::requests::Response;
+use crate::bindings::larder::guest::storage::{self, Entry};
 use crate::call::Call;
 use crate::codec;
 use crate::error::Error;
@@ -41,14 +41,14 @@ pub fn decode(body: &[u8], encoding: Encoding) -> Result<Get<'_>, Error> {
 pub fn run(call: &Call<'_>) -> Result<Response, Error> {
     let Get { namespace, key } = decode(call.body, call.received)?;
     let namespace = Namespace::resolve(namespace.as_ref())?;
-    let entry =
-        kv::get(namespace, &key.0).map_err(|error| Error::of_store(error, "get", namespace))?;
+    let entry = storage::get(namespace, &key.0)
+        .map_err(|error| Error::of_storage(&error, "get", namespace))?;
     let body = match entry {
         None => vec![Content::Bytes(encode(None, 0, None, call.answer))],
-        Some(kv::Entry { value: Content::Bytes(value), version, expiry }) => {
+        Some(Entry { value: Content::Bytes(value), version, expiry }) => {
             vec![Content::Bytes(encode(expiry, version, Some(&value), call.answer))]
         }
-        Some(kv::Entry { value: Content::Blob(value), version, expiry }) => {
+        Some(Entry { value: Content::Blob(value), version, expiry }) => {
             encode_large(expiry, version, value, call.answer)
         }
     };

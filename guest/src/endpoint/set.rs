@@ -5,16 +5,14 @@ use alloc::vec::Vec;
 use larder_wire::{Encoding, Value as Field};
 
 use crate::answer;
+use crate::bindings::larder::guest::kv;
 use crate::bindings::larder::guest::requests::Response;
-use crate::bindings::larder::guest::{deferred, kv};
-use crate::call::{self, Call};
+use crate::bindings::larder::guest::storage::Changes;
+use crate::call::Call;
 use crate::codec;
 use crate::error::Error;
-use crate::memo::Memo;
+use crate::memo::Write;
 use crate::options::{Behavior, Expected, Key, Namespace, Parse, Ttl, Value, required};
-
-/// What it is called in errors.
-pub const NAME: &str = "set";
 
 /// A valid request.
 pub struct Set<'a> {
@@ -53,19 +51,19 @@ pub fn encode(version: u64, encoding: Encoding) -> Vec<u8> {
     larder_wire::encode(&[("version", Field::Number(version))], encoding)
 }
 
-/// Has the key written, and the call end with that.
+/// Ends the call with a set of the key.
 pub fn run(call: &Call<'_>) -> Result<Response, Error> {
     let Set { namespace, key, value, options } = decode(call.body, call.received)?;
     let namespace = Namespace::resolve(namespace.as_ref())?;
-    let memo = Memo { answer: call.answer, namespace }.to_bytes();
-    let set = match call.value_blob(&value) {
-        Some(blob) => deferred::set_blob(namespace, &key.0, &blob, options, &memo),
-        None => deferred::set(namespace, &key.0, &value.0, options, &memo),
-    };
-    call::end(set, NAME, namespace)
+    let changes = Changes::new(namespace);
+    match call.value_blob(&value) {
+        Some(blob) => changes.set_blob(&key.0, &blob, options),
+        None => changes.set(&key.0, &value.0, options),
+    }
+    call.end_with(changes, Write::Set, namespace)
 }
 
-/// The answer to a set that was done.
+/// The answer to a set, after its commit.
 pub fn answer(version: u64, encoding: Encoding) -> Response {
     let response = answer::encoded(200, encoding, encode(version, encoding));
     answer::with_mutation_version(response, version)
