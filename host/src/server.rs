@@ -297,7 +297,7 @@ fn guest_config(mount: &Mount, program: Option<&Path>) -> Result<GuestConfig, Se
         name: mount.name.clone(),
         prefix: mount.prefix.clone(),
         component: mount.component.read(BUILTIN_API)?,
-        trusted: false,
+        trusted: matches!(mount.component, Component::BuiltinApi),
         compiler,
         grants: Grants::new(mount.namespaces.clone()),
         limits: mount.limits.clone(),

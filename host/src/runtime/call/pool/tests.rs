@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use bytes::Bytes;
@@ -131,19 +130,15 @@ fn one_instance_serves_both_lanes() {
 fn ticks_that_pass_while_a_call_computes_little_do_not_end_it() {
     let fixture = Fixture::new();
     let engine = fixture.guest().linked.engine();
-    let (begun, stopped) = (Barrier::new(2), AtomicBool::new(false));
+    let (ticks, begun) = (direct_ticks(fixture.guest()), Barrier::new(2));
     let answers: Vec<_> = thread::scope(|scope| {
-        // As many in a call as if its thread had lost its core.
+        // As many as pass while a thread has lost its core for its call's time, but for one.
         scope.spawn(|| {
             begun.wait();
-            while !stopped.load(Ordering::Relaxed) {
-                engine.increment_epoch();
-            }
+            (1..ticks).for_each(|_| engine.increment_epoch());
         });
         begun.wait();
-        let answers = (0..CALLS).map(|_| fixture.call(DIRECT)).collect();
-        stopped.store(true, Ordering::Relaxed);
-        answers
+        (0..CALLS).map(|_| fixture.call(DIRECT)).collect()
     });
     assert!(answers.into_iter().all(|answer| answer.unwrap() == 404));
     assert_eq!(fixture.idle_calls(), [CALLS]);
