@@ -1,24 +1,38 @@
 //! A guest that does what tests ask of it, good or bad: the last part of the path says what.
 
+mod changes;
+mod deferred;
 mod hostile;
-mod later;
 mod memory;
 
 mod bindings {
     #![allow(missing_docs, clippy::all, reason = "generated code; documented in wit/")]
-    wit_bindgen::generate!({ path: "../../wit", world: "deferring-handler", generate_all });
+    wit_bindgen::generate!({
+        path: "../../wit",
+        // Both worlds of guests that end calls with writes: of 0.1.1, and of 0.1.2.
+        inline: "
+            package larder:test-guest;
+            world both {
+                include larder:guest/deferring-handler@0.1.2;
+                include larder:guest/continuing-handler@0.1.2;
+            }
+        ",
+        world: "larder:test-guest/both",
+        generate_all,
+    });
 }
 
 use std::cell::Cell;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use bindings::exports::larder::guest::{completion, incoming_handler};
+use bindings::exports::larder::guest::{completion, continuation, incoming_handler};
 use bindings::larder::guest::blobs::{Blob, Content};
 use bindings::larder::guest::deferred::Outcome;
 use bindings::larder::guest::kv::{self, Behavior, SetOptions};
 use bindings::larder::guest::namespaces;
 use bindings::larder::guest::requests::{self, Body, Request, Response};
+use bindings::larder::guest::storage;
 
 struct TestGuest;
 
@@ -37,7 +51,13 @@ const OPTIONS: SetOptions = SetOptions { behavior: Behavior::Upsert, version: No
 
 impl completion::Guest for TestGuest {
     fn complete(memo: Vec<u8>, outcome: Outcome) -> Response {
-        later::complete(&memo, &outcome)
+        deferred::complete(&memo, &outcome)
+    }
+}
+
+impl continuation::Guest for TestGuest {
+    fn resume(memo: Vec<u8>, outcome: Result<storage::Outcome, storage::Error>) -> Response {
+        changes::resume(&memo, outcome)
     }
 }
 
@@ -58,7 +78,10 @@ impl incoming_handler::Guest for TestGuest {
                 text(format!("{:?}", namespaces::configure(query(&request)).map(|_| ())))
             }
             "namespace" => text(format!("{:?}", namespaces::get(query(&request)).map(|_| ()))),
-            "defer" => later::defer(&request),
+            "defer" => deferred::defer(&request),
+            "read-storage" => changes::read(&request),
+            "commit" => changes::commit(&request),
+            "continue" => changes::defer(&request),
             "outside" => text(outside()),
             "log" => log(&request),
             "hide-header" => with_header("x-hidden\r\nx-forged", "1"),

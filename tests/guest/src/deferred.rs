@@ -1,4 +1,4 @@
-//! Writes that end a call, used well and badly, and what follows them.
+//! Writes that end a call by the interface `deferred`, as guests of 0.1.1 make them, used well and badly.
 
 use crate::bindings::larder::guest::blobs::Content;
 use crate::bindings::larder::guest::deferred::{self, Outcome};
