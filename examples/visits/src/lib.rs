@@ -11,9 +11,9 @@ mod bindings {
 
 use bindings::exports::larder::guest::incoming_handler::Guest;
 use bindings::larder::guest::blobs::Content;
-use bindings::larder::guest::kv::{self, Behavior, SetOptions};
+use bindings::larder::guest::kv::{Behavior, SetOptions};
 use bindings::larder::guest::requests::{self, Method, Request, Response};
-use bindings::larder::guest::types::{ConflictKind, Error};
+use bindings::larder::guest::storage::{self, Changes};
 
 /// The namespace that the mount is expected to grant.
 const NAMESPACE: &str = "visits";
@@ -43,45 +43,72 @@ impl Guest for Visits {
         };
         match counted {
             Ok(visits) => answer(200, format!(r#"{{"visits":{visits}}}"#)),
-            Err(Error::Denied) => {
-                answer(403, format!(r#"{{"error":"the namespace '{namespace}' was not granted"}}"#))
-            }
-            Err(Error::Unavailable | Error::Full) => {
-                answer(503, r#"{"error":"visits cannot be counted now"}"#.to_owned())
-            }
-            Err(error) => {
-                // Goes to the server's log, under this guest's name.
-                eprintln!("counting {page} failed: {error:?}");
+            Err(Failure::Storage(error)) => refused(&error, namespace, page),
+            Err(Failure::NoNumber) => {
+                eprintln!("{page} does not hold a number");
                 answer(500, r#"{"error":"counting failed"}"#.to_owned())
             }
         }
     }
 }
 
+/// Why a page's visits are not known.
+enum Failure {
+    /// The storage did not do what it was asked.
+    Storage(storage::Error),
+    /// The stored value is not a count.
+    NoNumber,
+}
+
+impl From<storage::Error> for Failure {
+    fn from(error: storage::Error) -> Self {
+        Failure::Storage(error)
+    }
+}
+
+/// The answer to an error of the storage, by its code. Later versions may have more codes than these, so
+/// that there is an answer to all others.
+fn refused(error: &storage::Error, namespace: &str, page: &str) -> Response {
+    match &*error.code() {
+        "denied" => {
+            answer(403, format!(r#"{{"error":"the namespace '{namespace}' was not granted"}}"#))
+        }
+        "unavailable" | "full" => {
+            answer(503, r#"{"error":"visits cannot be counted now"}"#.to_owned())
+        }
+        code => {
+            // Goes to the server's log, under this guest's name.
+            eprintln!("counting {page} failed: {code}: {}", error.message());
+            answer(500, r#"{"error":"counting failed"}"#.to_owned())
+        }
+    }
+}
+
 /// The count of a page and the version that it was read at; 0 and 0 when nobody came yet.
-fn visits(namespace: &str, page: &str) -> Result<(u64, u64), Error> {
-    let Some(entry) = kv::get(namespace, page)? else {
+fn visits(namespace: &str, page: &str) -> Result<(u64, u64), Failure> {
+    let Some(entry) = storage::get(namespace, page)? else {
         return Ok((0, 0));
     };
     let text = match entry.value {
         Content::Bytes(bytes) => bytes,
         Content::Blob(blob) => blob.read(0, blob.length()),
     };
-    let visits = String::from_utf8_lossy(&text).parse();
-    let visits = visits.map_err(|_| Error::Other(format!("{page} does not hold a number")))?;
+    let visits = String::from_utf8_lossy(&text).parse().map_err(|_| Failure::NoNumber)?;
     Ok((visits, entry.version))
 }
 
 /// Counts one visit: reads, adds one, and writes only if nobody wrote in between; else again.
-fn count(namespace: &str, page: &str) -> Result<u64, Error> {
+fn count(namespace: &str, page: &str) -> Result<u64, Failure> {
     loop {
         let (visits, version) = visits(namespace, page)?;
         let next = visits + 1;
         let options = SetOptions { behavior: Behavior::Upsert, version: Some(version), ttl: None };
-        match kv::set(namespace, page, next.to_string().as_bytes(), options) {
+        let changes = Changes::new(namespace);
+        changes.set(page, next.to_string().as_bytes(), options);
+        match storage::commit(changes) {
             Ok(_) => return Ok(next),
-            Err(Error::Conflict(conflict)) if conflict.kind == ConflictKind::VersionMismatch => {}
-            Err(error) => return Err(error),
+            Err(error) if error.code() == "version-mismatch" => {}
+            Err(error) => return Err(error.into()),
         }
     }
 }
