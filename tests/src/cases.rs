@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Map, Value, json};
 
 use crate::client::{Client, Protocol, Reply};
-use crate::{Larder, TOKEN};
+use crate::larder::{Larder, TOKEN};
 
 /// How far an instant may be from the reference's, both counted from the request.
 const TOLERANCE_MS: i64 = 2000;

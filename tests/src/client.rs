@@ -10,7 +10,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-use crate::{BEARER, TOKEN};
+use crate::larder::{BEARER, TOKEN};
 
 /// Long enough for any answer; what takes longer hangs.
 const TIMEOUT: Duration = Duration::from_secs(30);

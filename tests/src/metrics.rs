@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::{Client, TOKEN};
+use crate::client::Client;
+use crate::larder::TOKEN;
 
 /// How often a page is looked at that is waited for, and when that ends.
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);
