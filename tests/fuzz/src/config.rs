@@ -7,7 +7,7 @@ use std::time::Duration;
 use larder::config::{Config, ConfigError, HOST_PATHS, Mount, is_under};
 use toml::{Table, Value};
 
-use crate::Target;
+use crate::target::Target;
 
 /// The target.
 pub const TARGET: Target = Target {

@@ -11,7 +11,7 @@ use larder::tools::data::text::Line;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::Target;
+use crate::target::Target;
 
 /// The target.
 pub const TARGET: Target =

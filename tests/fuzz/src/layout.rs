@@ -7,7 +7,7 @@ use larder::storage::lmdb::layout::{
 };
 use larder::storage::{NamespaceId, Version};
 
-use crate::Target;
+use crate::target::Target;
 
 /// The longest key that LMDB holds, which is longer than any of ours.
 const STORED_KEY_BYTES_MAX: usize = 511;

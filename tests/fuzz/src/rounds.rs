@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Target, corpus_dir};
+use crate::target::{Target, corpus_dir};
 
 /// Executions that each target is to bear.
 pub const EXECUTIONS_GOAL: u64 = 100_000_000;

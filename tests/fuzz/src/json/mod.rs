@@ -6,8 +6,8 @@ mod oracle;
 use larder_wire::Encoding;
 use serde::de::IgnoredAny;
 
-use crate::Target;
 use crate::fields::{self, Decoder, Verdict};
+use crate::target::Target;
 
 /// The target.
 pub const TARGET: Target =

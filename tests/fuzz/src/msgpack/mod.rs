@@ -11,8 +11,8 @@ use larder_api::partial_body::{self, PartialBody};
 use larder_wire::Encoding;
 
 use self::oracle::Fault;
-use crate::Target;
 use crate::fields::{self, Decoder, Verdict};
+use crate::target::Target;
 
 /// Nesting down to which rmpv goes along.
 const DEPTH_MAX: usize = 500;
