@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use larder_wire::Encoding;
 
-use crate::Failure;
 use crate::cli::ClientArgs;
+use crate::failure::Failure;
 use crate::load::template::{self, TOKEN};
 use crate::load::{Stream, Work};
 use crate::report::results::{Goal, Spread, number};

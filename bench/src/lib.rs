@@ -6,22 +6,20 @@ mod cli;
 mod client;
 mod clock;
 mod experiments;
+mod failure;
 pub mod load;
 mod peers;
 mod report;
 mod sides;
 pub mod system;
 
-use std::error::Error;
 use std::fs;
 
 use clap::Parser;
 
 use crate::cli::{Cli, Command};
 use crate::experiments::Bench;
-
-/// Why something could not be measured; told to people.
-pub type Failure = Box<dyn Error>;
+pub use crate::failure::Failure;
 
 /// Does what the command line says.
 ///

@@ -12,8 +12,8 @@ use heed::{CommitOrAbort, Env, EnvFlags, EnvOpenOptions};
 
 use super::log::{Log, RECORD_BYTES};
 use super::{Bench, rounds};
-use crate::Failure;
 use crate::clock::now_ns;
+use crate::failure::Failure;
 use crate::load::keys;
 use crate::report::results::{Finding, Spread};
 use crate::sides::fill;

@@ -2,7 +2,7 @@
 
 use super::Bench;
 use super::rounds::{Turn, alternate, filling, start};
-use crate::Failure;
+use crate::failure::Failure;
 use crate::load::{Stream, Work};
 use crate::report::results::{Finding, Goal, number};
 use crate::sides::Side;

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::Failure;
 use crate::clock::now_ns;
+use crate::failure::Failure;
 use crate::load::keys::KEY_BYTES;
 
 /// A value, and what is kept with it.

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use self::rounds::Measured;
-use crate::Failure;
+use crate::failure::Failure;
 use crate::report::results::{self, Finding, Measurement, Results};
 use crate::report::table;
 use crate::system::Machine;

@@ -13,8 +13,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::Bench;
 use super::size;
-use crate::Failure;
 use crate::clock::now_ns;
+use crate::failure::Failure;
 use crate::load::template::{self, TOKEN};
 use crate::report::results::{Finding, Goal, Spread};
 use crate::system::Process;

@@ -8,7 +8,7 @@ use larder_wire::Encoding;
 
 use super::Bench;
 use super::rounds::{Turn, alternate, alternate_on_one, filling, start};
-use crate::Failure;
+use crate::failure::Failure;
 use crate::load::{Protocol, Stream, Work};
 use crate::report::results::{Finding, Goal};
 use crate::sides::{Side, child};

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Plan;
-use crate::Failure;
+use crate::failure::Failure;
 use crate::load::Stream;
 use crate::load::latency::Figure;
 use crate::report::results::{Measurement, Spread};

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Bench;
-use crate::Failure;
+use crate::failure::Failure;
 use crate::load::keys::KEY_BYTES;
 use crate::report::results::{Finding, Goal, Spread, number};
 use crate::sides::child;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use self::server::{Kind, Peer};
-use crate::Failure;
 use crate::cli::PeersArgs;
+use crate::failure::Failure;
 use crate::load::latency::Figure;
 use crate::load::{self, Protocol, Stream, Work};
 use crate::report::results::{self, Measurement};

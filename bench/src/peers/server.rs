@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::Failure;
+use crate::failure::Failure;
 use crate::load::Protocol;
 use crate::system::Process;
 

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use super::results::{Finding, Measurement, Results, number};
-use crate::Failure;
+use crate::failure::Failure;
 use crate::load::Work;
 use crate::load::latency::Figure;
 use crate::peers::PeersResults;

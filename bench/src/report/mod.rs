@@ -8,8 +8,8 @@ pub mod table;
 use std::fs;
 
 use self::results::Results;
-use crate::Failure;
 use crate::cli::DrawArgs;
+use crate::failure::Failure;
 use crate::peers::PeersResults;
 
 /// Draws the plots and writes the page's marked regions anew.

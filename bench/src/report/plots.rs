@@ -8,7 +8,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use super::results::{Finding, Goal, Measurement, Results, Spread, number};
-use crate::Failure;
+use crate::failure::Failure;
 use crate::load::Work;
 use crate::load::latency::Figure;
 use crate::peers::PeersResults;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::Side;
 use super::fill::{Filling, Order};
-use crate::Failure;
+use crate::failure::Failure;
 use crate::load::latency::Figure;
 use crate::load::{self, Stream};
 use crate::system::Process;

@@ -29,7 +29,7 @@ use tempfile::TempDir;
 use self::fill::Filling;
 use self::floor::Floor;
 use self::native::Native;
-use crate::Failure;
+use crate::failure::Failure;
 use crate::load::template::TOKEN;
 
 /// What a side is.
