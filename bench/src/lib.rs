@@ -18,7 +18,6 @@ use std::fs;
 use clap::Parser;
 
 use crate::cli::{Cli, Command};
-use crate::experiments::Bench;
 pub use crate::failure::Failure;
 
 /// Does what the command line says.
@@ -31,7 +30,7 @@ pub fn run() -> Result<(), Failure> {
     match cli.command.unwrap_or(Command::Run(cli.run)) {
         Command::Run(args) => {
             fs::create_dir_all(&args.dir)?;
-            Bench::run(args.plan(), &args.only)
+            experiments::run(args.plan(), &args.only)
         }
         Command::Client(args) => {
             fs::create_dir_all(&args.dir)?;

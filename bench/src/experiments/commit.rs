@@ -10,8 +10,9 @@ use std::time::Duration;
 use heed::types::Bytes;
 use heed::{CommitOrAbort, Env, EnvFlags, EnvOpenOptions};
 
+use super::bench::Bench;
 use super::log::{Log, RECORD_BYTES};
-use super::{Bench, rounds};
+use super::rounds;
 use crate::clock::now_ns;
 use crate::failure::Failure;
 use crate::load::keys;

@@ -1,6 +1,6 @@
 //! What is large: values of 1 MiB, and stores of many keys.
 
-use super::Bench;
+use super::bench::Bench;
 use super::rounds::{Turn, alternate, filling, start};
 use crate::failure::Failure;
 use crate::load::{Stream, Work};

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use super::bench::Bench;
 use super::log::Log;
-use super::rounds::{filling, one, start, together};
-use super::{Bench, Measured};
+use super::rounds::{Measured, filling, one, start, together};
 use crate::clock;
 use crate::failure::Failure;
 use crate::load::latency::Figure;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use larder_wire::Encoding;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::Bench;
+use super::bench::Bench;
 use super::size;
 use crate::clock::now_ns;
 use crate::failure::Failure;

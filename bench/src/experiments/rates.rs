@@ -6,7 +6,7 @@ use std::path::Path;
 
 use larder_wire::Encoding;
 
-use super::Bench;
+use super::bench::Bench;
 use super::rounds::{Turn, alternate, alternate_on_one, filling, start};
 use crate::failure::Failure;
 use crate::load::{Protocol, Stream, Work};

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::Plan;
+use super::plan::Plan;
 use crate::failure::Failure;
 use crate::load::Stream;
 use crate::load::latency::Figure;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Bench;
+use super::bench::Bench;
 use crate::failure::Failure;
 use crate::load::keys::KEY_BYTES;
 use crate::report::results::{Finding, Goal, Spread, number};
