@@ -12,8 +12,8 @@ use super::http2::{Dialect, Http2};
 use super::keys::Choice;
 use super::latency::Done;
 use super::resp::Resp;
+use super::stream::{Protocol, Stream, Work};
 use super::template::SetForm;
-use super::{Protocol, Stream, Work};
 
 /// A connection of any protocol.
 pub enum Connection {

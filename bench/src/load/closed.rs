@@ -3,9 +3,9 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Window;
 use super::caller::Caller;
 use super::latency::Tally;
+use super::window::Window;
 use crate::clock::now_ns;
 
 /// Runs one caller until the window is over.

@@ -10,7 +10,9 @@ pub mod keys;
 pub mod latency;
 mod open;
 mod resp;
+mod stream;
 pub mod template;
+mod window;
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,14 +20,14 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use larder_wire::Encoding;
-use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 use self::caller::{Caller, Connection};
 use self::keys::Choice;
 use self::latency::{Done, Figure, Tally};
 use self::open::Due;
+pub use self::stream::{Pace, Protocol, Stream, Work};
+use self::window::Window;
 use crate::clock::{now_ns, own_cpu_us, sleep_until};
 use crate::system::Process;
 
@@ -35,100 +37,6 @@ const WARM_UP: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Connections that fill a server.
 const FILL_CONNECTIONS: usize = 64;
-
-/// What is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Work {
-    /// Read a key.
-    Get,
-    /// Write a key, durably.
-    Set,
-    /// One or the other.
-    Half,
-    /// Read a key and write it if it is still the same.
-    Cas,
-}
-
-/// How it is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// HTTP/1.1, a request at a time on each connection.
-    Http1,
-    /// HTTP/2 with so many streams at a time on each connection.
-    Http2 {
-        /// At a time.
-        streams: usize,
-    },
-    /// Redis' own.
-    Redis,
-    /// etcd's gRPC, a stream at a time.
-    Etcd,
-}
-
-/// How fast it is asked.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Pace {
-    /// As fast as answers come.
-    Closed,
-    /// So many a second.
-    Rate(f64),
-}
-
-/// Callers that all do the same.
-#[derive(Clone, Debug)]
-pub struct Stream {
-    /// What they ask.
-    pub work: Work,
-    /// How.
-    pub protocol: Protocol,
-    /// How fast.
-    pub pace: Pace,
-    /// Form of bodies.
-    pub encoding: Encoding,
-    /// Connections at once.
-    pub connections: usize,
-    /// Keys to choose from.
-    pub keys: u32,
-    /// Size of each value.
-    pub value_bytes: usize,
-}
-
-impl Stream {
-    /// Callers in the closed loop over HTTP/1.1 in MessagePack, with 100,000 keys of 1 KiB.
-    pub fn new(work: Work, connections: usize) -> Self {
-        Self {
-            work,
-            protocol: Protocol::Http1,
-            pace: Pace::Closed,
-            encoding: Encoding::MessagePack,
-            connections,
-            keys: 100_000,
-            value_bytes: 1 << 10,
-        }
-    }
-
-    /// Callers at a time.
-    fn callers(&self) -> usize {
-        match self.protocol {
-            Protocol::Http2 { streams } => self.connections * streams,
-            _ => self.connections,
-        }
-    }
-}
-
-/// The time that counts, in nanoseconds of the monotonic clock.
-#[derive(Clone, Copy, Debug)]
-pub struct Window {
-    begin_ns: u64,
-    end_ns: u64,
-}
-
-impl Window {
-    fn holds(self, instant: u64) -> bool {
-        (self.begin_ns..self.end_ns).contains(&instant)
-    }
-}
 
 /// A running part of a load, and where it counts.
 struct Part {

@@ -13,9 +13,9 @@ use rustix::time::{
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
-use super::Window;
 use super::caller::Caller;
 use super::latency::Tally;
+use super::window::Window;
 use crate::clock::{now_ns, timespec};
 
 /// The pace's grain. Tokio's own timers have one of a millisecond.
