@@ -8,7 +8,7 @@ use crate::bindings::larder::guest::kv::{Behavior, SetOptions};
 use crate::bindings::larder::guest::requests::{self, Body, Request, Response};
 use crate::bindings::larder::guest::storage::{self, Changes, Error, Outcome};
 use crate::bindings::larder::guest::{deferral, deferred};
-use crate::{OPTIONS, query, text};
+use crate::shared::{OPTIONS, query, text};
 
 /// Longer than a memo may be.
 const LONG_MEMO: [u8; 4097] = [b'm'; 4097];

@@ -4,7 +4,7 @@ use crate::bindings::larder::guest::blobs::Content;
 use crate::bindings::larder::guest::deferred::{self, Outcome};
 use crate::bindings::larder::guest::kv::{self, Behavior, SetOptions};
 use crate::bindings::larder::guest::requests::{self, Body, Request, Response};
-use crate::{OPTIONS, query, text};
+use crate::shared::{OPTIONS, query, text};
 
 /// Defers as the query says: what, and in which namespace.
 pub fn defer(request: &Request) -> Response {

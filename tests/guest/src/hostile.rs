@@ -10,7 +10,7 @@ use wasip2::random::random;
 use crate::bindings::larder::guest::blobs::{Blob, Content};
 use crate::bindings::larder::guest::requests::{self, Response};
 use crate::bindings::larder::guest::{kv, namespaces};
-use crate::{OPTIONS, text};
+use crate::shared::{OPTIONS, text};
 
 /// The most that WASI gives at a time.
 const RANDOM_BYTES: u64 = 64 << 10;

@@ -1,26 +1,11 @@
 //! A guest that does what tests ask of it, good or bad: the last part of the path says what.
 
+mod bindings;
 mod changes;
 mod deferred;
 mod hostile;
 mod memory;
-
-mod bindings {
-    #![allow(missing_docs, clippy::all, reason = "generated code; documented in wit/")]
-    wit_bindgen::generate!({
-        path: "../../wit",
-        // Both worlds of guests that end calls with writes: of 0.1.1, and of 0.1.2.
-        inline: "
-            package larder:test-guest;
-            world both {
-                include larder:guest/deferring-handler@0.1.2;
-                include larder:guest/continuing-handler@0.1.2;
-            }
-        ",
-        world: "larder:test-guest/both",
-        generate_all,
-    });
-}
+mod shared;
 
 use std::cell::Cell;
 use std::fmt::Write as _;
@@ -29,10 +14,11 @@ use std::time::Duration;
 use bindings::exports::larder::guest::{completion, continuation, incoming_handler};
 use bindings::larder::guest::blobs::{Blob, Content};
 use bindings::larder::guest::deferred::Outcome;
-use bindings::larder::guest::kv::{self, Behavior, SetOptions};
+use bindings::larder::guest::kv;
 use bindings::larder::guest::namespaces;
 use bindings::larder::guest::requests::{self, Body, Request, Response};
 use bindings::larder::guest::storage;
+use shared::{OPTIONS, query, sleep, text};
 
 struct TestGuest;
 
@@ -46,8 +32,6 @@ mod export {
 thread_local! {
     static CALLS: Cell<u32> = const { Cell::new(0) };
 }
-
-const OPTIONS: SetOptions = SetOptions { behavior: Behavior::Upsert, version: None, ttl: None };
 
 impl completion::Guest for TestGuest {
     fn complete(memo: Vec<u8>, outcome: Outcome) -> Response {
@@ -113,17 +97,8 @@ impl incoming_handler::Guest for TestGuest {
     }
 }
 
-fn text(text: String) -> Response {
-    let headers = vec![("content-type".to_owned(), "text/plain".to_owned())];
-    Response { status: 200, headers, body: vec![Content::Bytes(text.into_bytes())] }
-}
-
 fn with_header(name: &str, value: &str) -> Response {
     Response { headers: vec![(name.to_owned(), value.to_owned())], ..text(String::new()) }
-}
-
-fn query(request: &Request) -> &str {
-    request.query.as_deref().unwrap_or_default()
 }
 
 fn bytes(content: &Content) -> Vec<u8> {
@@ -216,12 +191,6 @@ fn loop_for_ever() -> ! {
 fn work(request: &Request) -> Response {
     let turns: u64 = query(request).parse().unwrap_or_default();
     text((0..turns).fold(0, |sum, turn| std::hint::black_box(sum + turn % 2)).to_string())
-}
-
-fn sleep() -> Response {
-    println!("sleeping");
-    std::thread::sleep(Duration::from_secs(3600));
-    text("woke up".to_owned())
 }
 
 /// Takes so many milliseconds, and no processor.

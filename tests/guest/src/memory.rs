@@ -3,7 +3,7 @@
 use crate::bindings::larder::guest::blobs::{Blob, Content};
 use crate::bindings::larder::guest::requests::{Request, Response};
 use crate::bindings::larder::guest::{deferred, kv};
-use crate::{OPTIONS, query, sleep, text};
+use crate::shared::{OPTIONS, query, sleep, text};
 
 /// Holds what the query says until nobody waits any more: `bytes=N` in its memory, `blob=N` or `deferred=N`
 /// with the host besides, `value=KEY`, as large as it is, or `read=KEY`, the same in its memory too.
