@@ -12,7 +12,8 @@ use larder_bench::load::template::TOKEN;
 use larder_bench::load::{Pace, Stream, Work, fill, run};
 use larder_bench::system::{Process, raise_open_files};
 
-use super::{Kind, Stage, kinds};
+use super::kind::Kind;
+use super::{Stage, kinds};
 use crate::client::Connection;
 use crate::rounds::{Tally, Trial};
 

@@ -1,8 +1,8 @@
 //! All kinds of hostile guests: where each is mounted, how it is asked for, and what its caller must
 //! be told. Knows no server.
 
+use super::kind::{Expected, Kind};
 use super::text;
-use super::{Expected, Kind};
 use Expected::{Fails, Internal, Says, Timeout};
 
 /// What the test guest does when it is asked to.

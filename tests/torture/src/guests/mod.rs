@@ -3,6 +3,7 @@
 //! writes stay right all the while.
 
 pub mod beside;
+pub mod kind;
 pub mod kinds;
 pub mod memory;
 pub mod neighbour;
@@ -16,15 +17,16 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use larder_bench::system::Process;
 use larder_tests::{Larder, Options, guest_file};
 use tempfile::TempDir;
 
+use self::kind::LONG_CALL_MS_MAX;
+pub use self::kind::{CALL_MS_MAX, Expected, Kind};
 use self::neighbour::Neighbour;
-use crate::client::{Answer, Connection};
+use crate::client::Connection;
 use crate::rounds::{Tally, Trial};
 
 /// Calls of each kind in either half of a round of the long form, and in all.
@@ -32,11 +34,6 @@ const TIMES: usize = 25;
 const GOAL: u64 = 1000;
 /// Connections that call hostile guests at once.
 const CALLERS: usize = 8;
-/// The time of calls that go on until it ends, that of others, and how late an end may be told on a
-/// busy machine.
-pub const CALL_MS_MAX: u64 = 300;
-const LONG_CALL_MS_MAX: u64 = 10_000;
-const LATE_MAX: Duration = Duration::from_secs(5);
 
 /// The trial.
 pub struct Guests;
@@ -52,75 +49,6 @@ impl Trial for Guests {
 
     fn round(&self, seed: u64, tally: &mut Tally) -> Result<(), String> {
         contained(seed, TIMES, tally)
-    }
-}
-
-/// What the caller of a hostile guest must be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expected {
-    /// 500 `internal-error`.
-    Internal,
-    /// 504 `timeout`.
-    Timeout,
-    /// One of these.
-    Fails,
-    /// 200, and this in the body.
-    Says(&'static str),
-}
-
-/// A kind of hostile guest.
-#[derive(Clone, Debug)]
-pub struct Kind {
-    /// Names it.
-    pub name: String,
-    /// How it is asked for.
-    pub path: String,
-    /// What must come of it.
-    pub expected: Expected,
-}
-
-impl Kind {
-    /// Calls it once.
-    ///
-    /// # Errors
-    /// What its caller was told instead of what was due, or that it took too long.
-    pub fn call(&self, connection: &mut Connection) -> Result<(), String> {
-        let begun = now();
-        let answer = connection.send("GET", &self.path, b"");
-        let answer = answer.map_err(|lost| format!("{}: no answer: {lost:?}", self.name))?;
-        let ms = if self.expected.is_late() { CALL_MS_MAX } else { LONG_CALL_MS_MAX };
-        let (took, most) = (begun.elapsed(), Duration::from_millis(ms) + LATE_MAX);
-        if !self.expected.is(&answer) {
-            let body = String::from_utf8_lossy(&answer.body[..answer.body.len().min(200)]);
-            return Err(format!(
-                "{}: {:?} was due, not {} {body}",
-                self.name, self.expected, answer.status
-            ));
-        }
-        if took > most {
-            return Err(format!("{}: the answer took {took:?}, at most {most:?}", self.name));
-        }
-        Ok(())
-    }
-}
-
-impl Expected {
-    /// Whether it may come of a call that goes on until its deadline.
-    #[must_use]
-    pub fn is_late(self) -> bool {
-        matches!(self, Self::Timeout | Self::Fails)
-    }
-
-    fn is(self, answer: &Answer) -> bool {
-        let says = |text: &str| String::from_utf8_lossy(&answer.body).contains(text);
-        let internal = answer.status == 500 && says("\"code\":\"internal-error\"");
-        let timeout = answer.status == 504 && says("\"code\":\"timeout\"");
-        match self {
-            Self::Internal => internal,
-            Self::Timeout => timeout,
-            Self::Fails => internal || timeout,
-            Self::Says(text) => answer.status == 200 && says(text),
-        }
     }
 }
 
@@ -231,9 +159,4 @@ pub fn call_all(
     tally.add("hostile calls", calls.len() as u64);
     let wrong = wrong.lock().unwrap_or_else(PoisonError::into_inner);
     if wrong.is_empty() { Ok(()) } else { Err(Vec::from_iter(wrong.iter().cloned()).join("\n")) }
-}
-
-#[expect(clippy::disallowed_methods, reason = "deadlines are judged from outside")]
-fn now() -> Instant {
-    Instant::now()
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{Resolve, SourceMap};
 
-use super::Expected::{self, Internal, Says, Timeout};
+use super::kind::Expected::{self, Internal, Says, Timeout};
 
 /// A module that answers 200, and the one place where it is hostile.
 pub struct Text {
