@@ -8,11 +8,11 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::Server;
 use super::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, SETTINGS, UNKNOWN,
     WINDOW_UPDATE, bomb, frame, head, opening, references,
 };
+use super::server::Server;
 use super::slow::connect;
 use crate::exchange::now;
 

@@ -9,8 +9,9 @@ use larder_bench::load::{Pace, Stream, Work, fill, run};
 use larder_bench::system::Process;
 use larder_tests::{Larder, Options};
 
+use super::server::{GRACE, Limits, Server, put_large};
+use super::siege::{Rabble, besiege};
 use super::slow::Slow;
-use super::{GRACE, Limits, Rabble, Server, besiege};
 use crate::rounds::{Tally, Trial};
 
 const SLOW: usize = 10_000;
@@ -72,7 +73,7 @@ fn ratio(larder: &Larder, server: &Server) -> Result<f64, String> {
     let process = Process(larder.process_id());
     let closed = Stream { keys: KEYS, ..Stream::new(Work::Get, CONNECTIONS) };
     fill(server.address, &Stream { work: Work::Set, ..closed.clone() }).map_err(told)?;
-    super::put_large(server)?;
+    put_large(server)?;
     let measured = |stream: &Stream| {
         let figures = run(server.address, std::slice::from_ref(stream), TURN_TIME, process);
         figures.map_err(told).map(|figures| figures[0])

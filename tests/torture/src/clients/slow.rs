@@ -10,7 +10,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
 use super::frames::{self, DATA, END_HEADERS, END_STREAM, HEADERS, PING};
-use super::{LARGE_BYTES, LARGE_KEY, Limits, PATIENCE, Server};
+use super::server::{CONNECT_TIME_MAX, LARGE_BYTES, LARGE_KEY, Limits, PATIENCE, Server};
 use crate::exchange::now;
 
 /// The receive window of clients that do not read.
@@ -239,7 +239,7 @@ pub async fn connect(address: SocketAddr, number: usize, small: bool) -> io::Res
     }
     let last = u8::try_from(2 + number % SOURCES).unwrap_or(2);
     socket.bind((Ipv4Addr::new(127, 0, 0, last), 0).into())?;
-    let connected = timeout(super::CONNECT_TIME_MAX, socket.connect(address)).await;
+    let connected = timeout(CONNECT_TIME_MAX, socket.connect(address)).await;
     let stream = connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     stream.set_nodelay(true)?;
     // Nothing of it stays behind, so that ports come back at once.
