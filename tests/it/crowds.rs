@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use larder_tests::http2::{END_HEADERS, END_STREAM, HEADERS, frame, get, opening};
 use larder_tests::{Client, Larder, Metrics, Options, TOKEN};
 use rustix::process::Signal;
 use serde_json::json;
@@ -131,14 +132,6 @@ async fn what_the_limit_of_open_files_does_not_let_be_is_told_and_the_soft_limit
     assert_eq!(metrics.sum("larder_connections_max", &[]), 10_000.0);
 }
 
-/// The frames of an HTTP/2 client before its first request, and a window of `window` bytes for
-/// answers.
-fn preface(window: u32) -> Vec<u8> {
-    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x06\x04\0\0\0\0\0\0\x04".to_vec();
-    bytes.extend_from_slice(&window.to_be_bytes());
-    bytes
-}
-
 /// Reads until the server closes; how long that took.
 async fn time_to_close(stream: &mut TcpStream) -> Duration {
     let begun = tokio::time::Instant::now();
@@ -152,7 +145,7 @@ async fn frames_that_ask_for_nothing_neither_keep_a_connection_nor_may_come_in_f
     let ping = b"\0\0\x08\x06\0\0\0\0\0pingping";
     let connect = async || {
         let mut stream = TcpStream::connect(larder.address()).await.unwrap();
-        stream.write_all(&preface(65_535)).await.unwrap();
+        stream.write_all(&opening(65_535)).await.unwrap();
         stream
     };
     let (mut reader, mut writer) = connect().await.into_split();
@@ -230,15 +223,12 @@ async fn wait_for_open(client: &Client, most: f64) {
 async fn a_stream_whose_answer_is_not_taken_ends_though_others_go_on() {
     let larder = Larder::start_with(Options::flags(&["--answer-ms-max", "1000"]));
     let mut stream = TcpStream::connect(larder.address()).await.unwrap();
-    stream.write_all(&preface(0)).await.unwrap();
+    stream.write_all(&opening(0)).await.unwrap();
     // Answers without a window to send them in, and connections that ask on and on.
     let asked = async {
         for number in (1..).step_by(2) {
-            let mut block = b"\x82\x86\x04\x06/livez\x01\x01x".to_vec();
-            let mut frame = vec![0, 0, block.len() as u8, 0x01, 0x05];
-            frame.extend_from_slice(&u32::to_be_bytes(number));
-            frame.append(&mut block);
-            if stream.write_all(&frame).await.is_err() {
+            let asks = frame(HEADERS, END_HEADERS | END_STREAM, number, &get("/livez"));
+            if stream.write_all(&asks).await.is_err() {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;

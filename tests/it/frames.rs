@@ -4,43 +4,12 @@
 use std::collections::HashMap;
 
 use larder_tests::TOKEN;
+use larder_tests::http2::{SETTINGS, WINDOW_UPDATE, frame, literal, opening};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Kinds of frames, and flags.
-pub const DATA: u8 = 0;
-pub const HEADERS: u8 = 1;
-pub const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-pub const PING: u8 = 6;
-pub const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
-pub const END_STREAM: u8 = 1;
-pub const END_HEADERS: u8 = 4;
 const WINDOW_MAX: u32 = i32::MAX as u32;
-
-/// One frame.
-pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let mut frame = length[1..].to_vec();
-    frame.extend_from_slice(&[kind, flags]);
-    frame.extend_from_slice(&stream.to_be_bytes());
-    frame.extend_from_slice(payload);
-    frame
-}
-
-/// A field whose name has this index in HPACK's static table.
-fn literal(block: &mut Vec<u8>, index: u8, value: &str) {
-    match index.checked_sub(15) {
-        None => block.push(index),
-        Some(rest) => block.extend_from_slice(&[15, rest]),
-    }
-    assert!(value.len() < 127, "longer lengths are written otherwise");
-    block.push(value.len() as u8);
-    block.extend_from_slice(value.as_bytes());
-}
 
 /// The head of a POST of JSON with the admin token, and what it says of its length.
 pub fn post(path: &str, length: Option<usize>) -> Vec<u8> {
@@ -52,14 +21,6 @@ pub fn post(path: &str, length: Option<usize>) -> Vec<u8> {
     if let Some(length) = length {
         literal(&mut block, 28, &length.to_string());
     }
-    block
-}
-
-/// The head of a GET without a token.
-pub fn get(path: &str) -> Vec<u8> {
-    let mut block = vec![0x82, 0x86];
-    literal(&mut block, 4, path);
-    literal(&mut block, 1, "larder");
     block
 }
 
@@ -111,10 +72,8 @@ pub async fn open(address: std::net::SocketAddr, window: u32) -> (Incoming, Owne
     let stream = TcpStream::connect(address).await.unwrap();
     stream.set_nodelay(true).unwrap();
     let (reader, mut writer) = stream.into_split();
-    let settings = [&[0, 4][..], &window.to_be_bytes()].concat();
     let all = (WINDOW_MAX - 65_535).to_be_bytes();
-    let opening =
-        [PREFACE.to_vec(), frame(SETTINGS, 0, 0, &settings), frame(WINDOW_UPDATE, 0, 0, &all)];
+    let opening = [opening(window), frame(WINDOW_UPDATE, 0, 0, &all)];
     writer.write_all(&opening.concat()).await.unwrap();
     let mut incoming = Incoming { reader, bytes: Vec::new(), counts: HashMap::new() };
     while incoming.next().await.expect("the server's settings").kind != SETTINGS {}

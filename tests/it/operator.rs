@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use larder_tests::http2::{END_HEADERS, END_STREAM, HEADERS, frame, get};
 use larder_tests::{BEARER, Client, Larder, Metrics, Options, TOKEN, guest_file};
 use rustix::process::Signal;
 use serde_json::json;
@@ -294,13 +295,8 @@ async fn a_full_store_is_not_ready_and_lives_and_is_ready_again_with_room() {
 }
 
 /// The frames that ask for a path over HTTP/2, on this stream.
-fn ask(stream: u8, path: &str) -> Vec<u8> {
-    let mut block = vec![0x82, 0x86, 0x04, path.len() as u8];
-    block.extend_from_slice(path.as_bytes());
-    block.extend_from_slice(b"\x01\x01x");
-    let mut frame = vec![0, 0, block.len() as u8, 0x01, 0x05, 0, 0, 0, stream];
-    frame.extend_from_slice(&block);
-    frame
+fn ask(stream: u32, path: &str) -> Vec<u8> {
+    frame(HEADERS, END_HEADERS | END_STREAM, stream, &get(path))
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use larder_tests::http2::{DATA, END_HEADERS, END_STREAM, HEADERS, PING, frame, get};
 use larder_tests::{BEARER, Client, Larder, Metrics, Options};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -10,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::frames::{DATA, END_HEADERS, END_STREAM, HEADERS, PING, frame, get, open, post};
+use crate::frames::{open, post};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const SET: &str = "/api/v1.kv.set";

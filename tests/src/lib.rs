@@ -3,6 +3,7 @@
 
 mod cases;
 mod client;
+pub mod http2;
 mod larder;
 mod metrics;
 

@@ -5,13 +5,14 @@
 use std::io;
 use std::time::Duration;
 
+use larder_tests::http2::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, SETTINGS, UNKNOWN,
+    WINDOW_UPDATE, frame, opening,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::frames::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, SETTINGS, UNKNOWN,
-    WINDOW_UPDATE, bomb, frame, head, opening, references,
-};
+use super::frames::{bomb, head, references};
 use super::server::Server;
 use super::slow::connect;
 use crate::exchange::now;

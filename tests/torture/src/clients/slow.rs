@@ -5,11 +5,12 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use larder_tests::http2::{self, DATA, END_HEADERS, END_STREAM, HEADERS, PING, frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
-use super::frames::{self, DATA, END_HEADERS, END_STREAM, HEADERS, PING};
+use super::frames;
 use super::server::{CONNECT_TIME_MAX, LARGE_BYTES, LARGE_KEY, Limits, PATIENCE, Server};
 use crate::exchange::now;
 
@@ -117,7 +118,7 @@ impl Slow {
             Self::Body => post("/api/v1.kv.set", BODY_BYTES).into_bytes(),
             Self::Reader | Self::Deaf => (post("/api/v1.kv.get", get.len()) + &get).into_bytes(),
             Self::Idle => b"GET /livez HTTP/1.1\r\nhost: larder\r\n\r\n".to_vec(),
-            Self::Http2Idle | Self::Http2Pings => frames::opening(65_535),
+            Self::Http2Idle | Self::Http2Pings => http2::opening(65_535),
             Self::HalfBody => {
                 let half = [b'v'; LARGE_BYTES / 2];
                 [post("/api/v1.kv.set", LARGE_BYTES).as_bytes(), &half].concat()
@@ -130,11 +131,11 @@ impl Slow {
             }
             Self::Http2Bodies => many(65_535, STREAMS, |stream| {
                 let head = frames::head(0x83, "/api/v1.kv.set", token);
-                let head = frames::frame(HEADERS, END_HEADERS, stream, &head);
-                [head, frames::frame(DATA, 0, stream, &[b'v'; PART_BYTES])].concat()
+                let head = frame(HEADERS, END_HEADERS, stream, &head);
+                [head, frame(DATA, 0, stream, &[b'v'; PART_BYTES])].concat()
             }),
             Self::Http2Heads => many(65_535, STREAMS, |stream| {
-                frames::frame(HEADERS, END_HEADERS, stream, &frames::references("/livez", 90))
+                frame(HEADERS, END_HEADERS, stream, &frames::references("/livez", 90))
             }),
         }
     }
@@ -145,9 +146,9 @@ impl Slow {
         match self {
             Self::Head => byte(b"GET /livez HTTP/1.1\r\nx-slow: sloooooooooooooooow"),
             // But for the last one.
-            Self::Preface if turn + 2 < frames::PREFACE.len() => byte(frames::PREFACE),
+            Self::Preface if turn + 2 < http2::PREFACE.len() => byte(http2::PREFACE),
             Self::Body => byte(BODY.as_bytes()),
-            Self::Http2Pings => frames::frame(PING, 0, 0, b"pingpong"),
+            Self::Http2Pings => frame(PING, 0, 0, b"pingpong"),
             _ => Vec::new(),
         }
     }
@@ -212,13 +213,13 @@ impl Slow {
 /// The frames of so many requests at once, on a connection with a window of so many bytes for each answer.
 fn many(window: u32, count: u32, request: impl Fn(u32) -> Vec<u8>) -> Vec<u8> {
     let requests = (0..count).map(|number| request(2 * number + 1));
-    [frames::opening(window)].into_iter().chain(requests).flatten().collect()
+    [http2::opening(window)].into_iter().chain(requests).flatten().collect()
 }
 
 /// A whole request.
 fn ask(stream: u32, path: &str, body: &[u8], token: &str) -> Vec<u8> {
-    let head = frames::frame(HEADERS, END_HEADERS, stream, &frames::head(0x83, path, token));
-    [head, frames::frame(DATA, END_STREAM, stream, body)].concat()
+    let head = frame(HEADERS, END_HEADERS, stream, &frames::head(0x83, path, token));
+    [head, frame(DATA, END_STREAM, stream, body)].concat()
 }
 
 /// Reads and forgets until there is nothing more to come.
