@@ -6,6 +6,7 @@ mod client;
 pub mod http2;
 mod larder;
 mod metrics;
+pub mod progress;
 
 pub use crate::cases::{Case, Variant, load_cases, run_scenario};
 pub use crate::client::{Client, Protocol, Reply, text};

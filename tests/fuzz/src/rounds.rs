@@ -3,10 +3,11 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use larder_tests::progress;
 use serde::{Deserialize, Serialize};
 
 use crate::target::{Target, corpus_dir};
@@ -39,7 +40,7 @@ pub struct State {
 /// The input that broke a promise, or why the target could not be run.
 pub fn run(target: &Target, programs: &Path, dir: &Path, time: Duration) -> Result<(), String> {
     let path = dir.join(format!("{}.json", target.name));
-    let mut state = read(&path)?;
+    let mut state: State = progress::read(&path)?;
     let begun = clock();
     let mut crash = Ok(());
     while crash.is_ok() && state.executions < EXECUTIONS_GOAL && begun.elapsed() < time {
@@ -50,7 +51,7 @@ pub fn run(target: &Target, programs: &Path, dir: &Path, time: Duration) -> Resu
         state.seconds += started.elapsed().as_secs_f64();
         state.crashes += u64::from(result.is_err());
         crash = result;
-        write(&path, &state).map_err(|error| format!("{}: {error}", path.display()))?;
+        progress::write(&path, &state).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     println!(
         "{}: {} of {} executions, {} crashes; {:.0} a second",
@@ -122,22 +123,6 @@ fn grouped(number: u64) -> String {
         text.push(digit);
     }
     text
-}
-
-fn read(path: &PathBuf) -> Result<State, String> {
-    match fs::read_to_string(path) {
-        Ok(text) => serde_json::from_str(&text)
-            .map_err(|error| format!("{}: {error}; delete it to begin anew", path.display())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(State::default()),
-        Err(error) => Err(format!("{}: {error}", path.display())),
-    }
-}
-
-/// Written beside its place and moved there, so that a run that is killed leaves a whole state.
-fn write(path: &Path, state: &State) -> io::Result<()> {
-    let unfinished = path.with_extension("tmp");
-    fs::write(&unfinished, serde_json::to_vec_pretty(state)?)?;
-    fs::rename(unfinished, path)
 }
 
 #[expect(

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use larder_tests::progress;
 use serde::{Deserialize, Serialize};
 
 /// What rounds counted, by name: "acknowledgements", "kills".
@@ -85,7 +86,7 @@ pub fn run(trial: &dyn Trial, dir: &Path, until: Until) -> Result<(), String> {
     let path = dir.join(format!("{}.json", trial.name()));
     let io = |error: io::Error| format!("{}: {error}", path.display());
     fs::create_dir_all(dir).map_err(io)?;
-    let mut state = read(&path)?;
+    let mut state: State = progress::read(&path)?;
     let (what, goal) = trial.goal();
     let begun = clock();
     let mut rounds = 0;
@@ -103,7 +104,7 @@ pub fn run(trial: &dyn Trial, dir: &Path, until: Until) -> Result<(), String> {
         if result.is_err() {
             state.failed_seeds.push(seed);
         }
-        write(&path, &state).map_err(io)?;
+        progress::write(&path, &state).map_err(io)?;
         println!("{} seed {seed}: {}; so far {}", trial.name(), tally, state.tally);
         result.map_err(|error| {
             format!(
@@ -123,22 +124,6 @@ pub fn run(trial: &dyn Trial, dir: &Path, until: Until) -> Result<(), String> {
         state.failed_seeds
     );
     Ok(())
-}
-
-fn read(path: &PathBuf) -> Result<State, String> {
-    match fs::read_to_string(path) {
-        Ok(text) => serde_json::from_str(&text)
-            .map_err(|error| format!("{}: {error}; delete it to begin anew", path.display())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(State::default()),
-        Err(error) => Err(format!("{}: {error}", path.display())),
-    }
-}
-
-/// Written beside its place and moved there, so that a run that is killed leaves a whole state.
-fn write(path: &Path, state: &State) -> io::Result<()> {
-    let unfinished = path.with_extension("tmp");
-    fs::write(&unfinished, serde_json::to_vec_pretty(state)?)?;
-    fs::rename(unfinished, path)
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long rounds take is told, and decides nothing")]
@@ -175,7 +160,7 @@ mod tests {
         assert!(error.contains("SEED=1") && error.contains("broken"), "{error}");
         run(&Sample, dir.path(), Until { rounds: Some(1), time: None }).expect("seed 2 holds");
         run(&Sample, dir.path(), Until::default()).expect("so do the others");
-        let state = read(&dir.path().join("sample.json")).expect("a state");
+        let state: State = progress::read(&dir.path().join("sample.json")).expect("a state");
         assert_eq!((state.rounds, state.tally.get("things")), (5, 10));
         assert_eq!(state.failed_seeds, [1]);
     }
