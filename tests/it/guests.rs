@@ -276,15 +276,15 @@ fn a_component_that_does_not_fit_is_refused_with_the_reason() {
         ("(module)", &["guest bad", "core module", "wasm32-wasip2"]),
         (
             r#"(component (import "foo:bar/baz@1.0.0" (instance)))"#,
-            &["imports foo:bar/baz@1.0.0", "it offers larder:guest@0.1.1"],
+            &["imports foo:bar/baz@1.0.0", "it offers larder:guest@0.1.2"],
         ),
         (
             r#"(component (import "larder:guest/kv@0.2.0" (instance)))"#,
-            &["imports larder:guest/kv@0.2.0", "this host offers larder:guest@0.1.1"],
+            &["imports larder:guest/kv@0.2.0", "this host offers larder:guest@0.1.2"],
         ),
         (
             r#"(component (instance $i) (export "larder:guest/incoming-handler@0.3.0" (instance $i)))"#,
-            &["exports larder:guest/incoming-handler@0.3.0", "larder:guest@0.1.1"],
+            &["exports larder:guest/incoming-handler@0.3.0", "larder:guest@0.1.2"],
         ),
         (
             r#"(component (instance $i) (export "larder:guest/incoming-handler@0.1.0" (instance $i)))"#,

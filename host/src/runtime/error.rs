@@ -31,6 +31,15 @@ impl Error {
         Self { change: Some(change), ..self }
     }
 
+    /// The storage's word about a list of one change, which it was the change's fault or nobody's.
+    #[must_use]
+    pub fn of_only_change(error: storage::Error) -> Self {
+        use storage::Error::{Conflict, Corrupt, Full, TooLarge, TooManyNamespaces};
+        let of_change =
+            matches!(error, Conflict(_) | Corrupt | Full | TooLarge | TooManyNamespaces);
+        Self { change: of_change.then_some(0), ..Self::from(error) }
+    }
+
     /// What a guest may be told of it beyond its kind. What the system said is for the server's log alone.
     #[must_use]
     pub fn words(&self) -> String {

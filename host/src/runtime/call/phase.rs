@@ -84,6 +84,6 @@ impl Deferred {
             Ok(ticket) => ticket.await,
             Err(error) => Err(error),
         };
-        Settled { outcome: outcome.map_err(Error::from), memo, entry, left }
+        Settled { outcome: outcome.map_err(Error::of_only_change), memo, entry, left }
     }
 }

@@ -119,10 +119,10 @@ impl State {
         &mut self,
         operations: Result<Vec<Operation>, Error>,
     ) -> impl Future<Output = Result<Vec<Outcome>, Error>> + Send + use<> {
-        let submit = |operations| Ok(self.storage.submit(operations)?);
+        let submit = |operations| self.storage.submit(operations).map_err(Error::of_only_change);
         let ticket: Result<Ticket, Error> = operations.and_then(submit);
         self.has_written |= ticket.is_ok();
-        async { Ok(ticket?.await?) }
+        async { ticket?.await.map_err(Error::of_only_change) }
     }
 
     /// The same for one change.
