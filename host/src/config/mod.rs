@@ -20,7 +20,7 @@ pub use self::memory::{LimitOf, MemoryLimit};
 pub use self::mounts::{BUILTIN_API, Component, Mount};
 use self::paths::Base;
 pub use self::prefixes::{HOST_PATHS, is_under};
-pub use self::settings::{DataArgs, LogFormat, Settings};
+pub use self::settings::{DataArgs, Settings};
 use self::sizes::Sizes;
 use self::variables::{TOKEN_VARIABLE, Variables};
 use crate::auth::Token;
@@ -28,6 +28,7 @@ use crate::gateway::HttpLimits;
 use crate::net::connection::ConnectionLimits;
 use crate::net::tls::TlsFiles;
 use crate::net::workers::Workers;
+use crate::process::logging::{LogFilter, LogFormat};
 use crate::storage;
 
 const DATA_DEFAULT: &str = "data";
@@ -53,7 +54,7 @@ pub struct Config {
     /// The admin token, if one was given.
     pub admin_token: Option<Token>,
     /// What is logged.
-    pub log: String,
+    pub log: LogFilter,
     /// How it is logged.
     pub log_format: LogFormat,
     /// Worker threads, and how they serve connections.
@@ -127,7 +128,7 @@ impl Config {
             tls,
             data: given.data.unwrap_or(DATA_DEFAULT.into()),
             admin_token: parse_token(given.admin_token.as_deref(), "admin_token")?,
-            log: given.log.unwrap_or("info".to_owned()),
+            log: given.log.as_deref().unwrap_or("info").parse().map_err(ConfigError)?,
             log_format: given.log_format.unwrap_or(LogFormat::Auto),
             workers,
             shutdown_delay: Duration::from_millis(shutdown_delay),

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::mounts::FileMount;
 use super::paths::Base;
 use super::{ConfigError, listen};
+use crate::process::logging::LogFormat;
 
 /// The settings of `larder serve` that one source gives: flags, variables, or the file.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -38,7 +39,7 @@ pub struct Settings {
     /// Component that serves the API in place of the built-in one
     #[arg(long, value_name = "FILE")]
     pub api: Option<PathBuf>,
-    /// What is logged: error, warn, info, debug, trace or off, for parts of the program too, as in `info,larder::http=debug` [default: info]
+    /// What is logged: error, warn, info, debug, trace or off, for parts of the program too, as in `info,larder::gateway=debug` [default: info]
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
     /// How it is logged: `auto` is text on a terminal, else JSON [default: auto]
@@ -176,16 +177,4 @@ pub struct DataArgs {
     /// Configuration file that may name it [default: ./larder.toml, if it is there]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-}
-
-/// How the log is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LogFormat {
-    /// Text on a terminal, else JSON.
-    Auto,
-    /// Lines for people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }

@@ -3,6 +3,7 @@
 //! to it.
 
 mod filter;
+mod format;
 mod queue;
 mod text;
 
@@ -17,9 +18,10 @@ use tracing::{Dispatch, Metadata};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+pub use self::filter::LogFilter;
+pub use self::format::LogFormat;
 pub use self::queue::{Dropped, Log};
 use self::queue::{Lines, Share};
-use crate::config::LogFormat;
 
 /// The target of what guests print: it has a share of the queue, so that the server's own lines have
 /// room whatever guests do.
@@ -41,10 +43,9 @@ enum Look {
     Text { colours: bool },
 }
 
-/// Starts the log. What is returned writes the last lines when it is dropped; an error tells what is
-/// wrong with the filter, or what the system refused.
-pub fn start(filter: &str, format: LogFormat) -> Result<Log, String> {
-    let filter = filter::parse(filter)?;
+/// Starts the log. What is returned writes the last lines when it is dropped; an error tells what the
+/// system refused.
+pub fn start(filter: &LogFilter, format: LogFormat) -> Result<Log, String> {
     let terminal = stderr().is_terminal();
     let look = match format {
         LogFormat::Auto if !terminal => Look::Json,
@@ -55,7 +56,7 @@ pub fn start(filter: &str, format: LogFormat) -> Result<Log, String> {
     // A descriptor of its own, so that nobody waits for a lock that is held while it is written.
     let out = File::from(stderr().as_fd().try_clone_to_owned().map_err(system)?);
     let (lines, log) = queue::start(out, &DROPPED).map_err(system)?;
-    let dispatch = dispatch(filter, look, Entrance { lines, look });
+    let dispatch = dispatch(filter.to_env_filter(), look, Entrance { lines, look });
     tracing::dispatcher::set_global_default(dispatch)
         .map_err(|error| format!("the log cannot be started: {error}"))?;
     panic::set_hook(Box::new(panicked));
@@ -164,7 +165,7 @@ mod tests {
     fn logged(look: Look) -> String {
         let written = Written::default();
         let writer = written.clone();
-        let filter = filter::parse("info").unwrap();
+        let filter = EnvFilter::new("info");
         let dispatch = dispatch(filter, look, move || writer.clone());
         tracing::dispatcher::with_default(&dispatch, || {
             let error = io::Error::other(HOSTILE);
