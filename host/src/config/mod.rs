@@ -1,6 +1,8 @@
 //! Flags, variables and file become one [`Config`], complete and valid, or an error that names the
 //! key. Nothing after this looks at where a setting came from.
 
+mod checks;
+mod file_mount;
 mod listen;
 mod memory;
 mod mounts;
@@ -8,21 +10,24 @@ mod paths;
 mod prefixes;
 mod settings;
 mod sizes;
+mod sources;
 mod variables;
 
 use std::ffi::OsString;
-use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use self::checks::ConfigError;
+use self::checks::fail;
+pub use self::file_mount::BUILTIN_API;
 pub use self::memory::{LimitOf, MemoryLimit};
-pub use self::mounts::{BUILTIN_API, Component, Mount};
-use self::paths::Base;
+pub use self::mounts::{Component, Mount};
 pub use self::prefixes::{HOST_PATHS, is_under};
+use self::settings::{CALLS_MAX, DATA_DIR};
 pub use self::settings::{DataArgs, Settings};
 use self::sizes::Sizes;
-use self::variables::{TOKEN_VARIABLE, Variables};
+pub use self::sources::data_dir;
 use crate::auth::Token;
 use crate::gateway::HttpLimits;
 use crate::net::connection::ConnectionLimits;
@@ -30,17 +35,6 @@ use crate::net::tls::TlsFiles;
 use crate::net::workers::Workers;
 use crate::process::logging::{LogFilter, LogFormat};
 use crate::storage;
-
-const DATA_DEFAULT: &str = "data";
-/// No limit of calls is higher: each takes address space.
-const CALLS_MAX: usize = 16 << 10;
-/// No configured duration is longer than this: a year.
-const MS_MAX: u64 = 366 * 24 * 60 * 60 * 1000;
-
-/// Why the configuration cannot be used. Names the key and what to do.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ConfigError(String);
 
 /// All settings, valid.
 #[derive(Debug)]
@@ -80,36 +74,21 @@ pub struct Config {
     warnings: Vec<String>,
 }
 
-fn fail<T>(message: impl Into<String>) -> Result<T, ConfigError> {
-    Err(ConfigError(message.into()))
-}
-
 impl Config {
     /// Resolves flags, the process's variables and the file.
     pub fn resolve(
         flags: Settings,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, ConfigError> {
-        let variables = Variables::new(variables);
-        let mut of_variables: Settings = variables.read()?;
-        of_variables.admin_token = variables.admin_token()?;
-        // Each is checked, also one that is overruled.
-        parse_token(of_variables.admin_token.as_deref(), TOKEN_VARIABLE)?;
-        let home = variables.home();
-        let here = Base { dir: Path::new(""), home };
-        let given = flags.based(here)?.over(of_variables.based(here)?);
-        let (file, file_dir) = read_file(given.config.as_deref())?;
-        parse_token(file.admin_token.as_deref(), "admin_token")?;
-        let given = given.over(file.based(Base { dir: &file_dir, home })?);
+        let (given, near_misses) = sources::read(flags, variables)?;
         let mut config = Self::of_settings(given, MemoryLimit::of_this_process())?;
-        config.warnings.extend(variables.near_misses());
+        config.warnings.extend(near_misses);
         Ok(config)
     }
 
     /// Resolves the text of a file alone, whose paths count from `dir`, on a machine of any size.
     pub fn of_text(text: &str, dir: &Path) -> Result<Self, ConfigError> {
-        let file = parse_file(text)?.based(Base { dir, home: None })?;
-        Self::of_settings(file, None)
+        Self::of_settings(sources::read_text(text, dir)?, None)
     }
 
     fn of_settings(given: Settings, memory: Option<MemoryLimit>) -> Result<Self, ConfigError> {
@@ -120,15 +99,20 @@ impl Config {
         let tls = tls_files(given.tls_certificate, given.tls_key)?;
         check_exposure(listen, &tls, given.plain_http.unwrap_or(false))?;
         let shutdown_delay = given.shutdown_delay_ms.unwrap_or(0);
-        check("shutdown_delay_ms", shutdown_delay, 0..=MS_MAX)?;
+        checks::in_range("shutdown_delay_ms", shutdown_delay, 0..=settings::MS_MAX)?;
         let value_bytes_max = usize::try_from(sizes.body).unwrap_or(usize::MAX);
         let server = mounts::Server { api: given.api, sizes };
         let mut config = Self {
             listen,
             tls,
-            data: given.data.unwrap_or(DATA_DEFAULT.into()),
-            admin_token: parse_token(given.admin_token.as_deref(), "admin_token")?,
-            log: given.log.as_deref().unwrap_or("info").parse().map_err(ConfigError)?,
+            data: given.data.unwrap_or(DATA_DIR.into()),
+            admin_token: checks::token(given.admin_token.as_deref(), "admin_token")?,
+            log: given
+                .log
+                .as_deref()
+                .unwrap_or("info")
+                .parse()
+                .map_err(|why: String| ConfigError::new(why))?,
             log_format: given.log_format.unwrap_or(LogFormat::Auto),
             workers,
             shutdown_delay: Duration::from_millis(shutdown_delay),
@@ -263,76 +247,14 @@ fn check_exposure(
     ))
 }
 
-/// The data directory that a server with these settings would take.
-pub fn data_dir(
-    flags: DataArgs,
-    variables: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Result<PathBuf, ConfigError> {
-    let variables = Variables::new(variables);
-    let given: DataArgs = variables.read()?;
-    let here = Base { dir: Path::new(""), home: variables.home() };
-    if let Some(data) = flags.data.or(given.data) {
-        return here.path("data", data);
-    }
-    let config = flags.config.or(given.config);
-    let config = config.map(|config| here.path("config", config)).transpose()?;
-    let (file, file_dir) = read_file(config.as_deref())?;
-    let data = file.data.map(|data| Base { dir: &file_dir, ..here }.path("data", data));
-    Ok(data.transpose()?.unwrap_or(DATA_DEFAULT.into()))
-}
-
-fn parse_token(token: Option<&str>, key: &str) -> Result<Option<Token>, ConfigError> {
-    let Some(token) = token else { return Ok(None) };
-    match Token::new(token) {
-        Some(token) => Ok(Some(token)),
-        None => {
-            fail(format!("{key}: a token is one or more visible ASCII characters, without spaces"))
-        }
-    }
-}
-
-/// Reads the file that was named, or `larder.toml` if it is there. Paths in it count from where
-/// it stands.
-fn read_file(named: Option<&Path>) -> Result<(Settings, PathBuf), ConfigError> {
-    let path = named.unwrap_or(Path::new("larder.toml"));
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => {
-            return Ok((Settings::default(), PathBuf::new()));
-        }
-        Err(error) => return fail(format!("{}: {error}", path.display())),
-    };
-    let dir = path.parent().unwrap_or(Path::new("")).to_owned();
-    match parse_file(&text) {
-        Ok(file) => Ok((file, dir)),
-        Err(error) => fail(format!("{}: {error}", path.display())),
-    }
-}
-
-fn parse_file(text: &str) -> Result<Settings, ConfigError> {
-    toml::from_str(text).map_err(|error| ConfigError(error.to_string()))
-}
-
-fn check(key: &str, value: u64, range: std::ops::RangeInclusive<u64>) -> Result<(), ConfigError> {
-    if range.contains(&value) {
-        return Ok(());
-    }
-    fail(format!("{key} = {value}: must be from {} to {}", range.start(), range.end()))
-}
-
-fn count(
-    key: &str,
-    value: Option<usize>,
-    default: usize,
-    max: usize,
-) -> Result<usize, ConfigError> {
+fn count(key: &str, value: Option<usize>, default: usize, max: u64) -> Result<usize, ConfigError> {
     let value = value.unwrap_or(default);
-    check(key, value as u64, 1..=max as u64)?;
+    checks::in_range(key, value as u64, 1..=max)?;
     Ok(value)
 }
 
 fn duration(key: &str, ms: Option<u64>, default_ms: u64) -> Result<Duration, ConfigError> {
     let ms = ms.unwrap_or(default_ms);
-    check(key, ms, 1..=MS_MAX)?;
+    checks::in_range(key, ms, 1..=settings::MS_MAX)?;
     Ok(Duration::from_millis(ms))
 }

@@ -6,20 +6,18 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use serde::Deserialize;
-
-use super::paths::Base;
+use super::checks::{ConfigError, fail, in_range};
+use super::file_mount::{BUILTIN_API, FileMount};
 use super::prefixes::{self, check_prefix};
-use super::sizes::{ROOM_BYTES_MAX, Sizes};
-use super::{CALLS_MAX, ConfigError, check, duration, fail};
+use super::settings::{CALLS_MAX, MS_MAX, ROOM_BYTES_MAX};
+use super::sizes::Sizes;
 use crate::auth::access::Access;
 use crate::gateway::Auth;
 use crate::runtime::{COMPONENT_BYTES_MAX, Limits, PERCENT_ALL, Priority};
 use crate::storage;
 
-/// Names the built-in API where a component's file could stand.
-pub const BUILTIN_API: &str = "builtin:api";
 /// The world that all guests are of, so far.
 const WORLD: &str = "larder:guest/handler";
 const API_HEALTH: [&str; 2] = ["/api/v1.health.ping", "/api/v1.health.ready"];
@@ -89,48 +87,6 @@ fn read_up_to(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(bytes_max as u64).read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-/// A `[[mount]]` of the file.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FileMount {
-    pub(super) prefix: String,
-    component: PathBuf,
-    name: Option<String>,
-    world: Option<String>,
-    #[serde(default)]
-    namespaces: BTreeMap<String, Access>,
-    auth: Option<Auth>,
-    #[serde(default)]
-    pub(super) health: Vec<String>,
-    #[serde(default)]
-    pub(super) operations: Vec<String>,
-    call_ms_max: Option<u64>,
-    pub(super) memory_bytes_max: Option<usize>,
-    host_calls_max: Option<u32>,
-    host_bytes_max: Option<usize>,
-    pub(super) answer_bytes_max: Option<usize>,
-    instance_calls_max: Option<u32>,
-    calls_max: Option<usize>,
-    cpu_percent_max: Option<u32>,
-    priority: Option<Priority>,
-}
-
-impl FileMount {
-    /// Whether it is the API that came with the program.
-    pub fn is_builtin(&self) -> bool {
-        self.component == Path::new(BUILTIN_API)
-    }
-
-    /// Takes the component's path as its source means it.
-    pub fn find_component(&mut self, base: Base<'_>) -> Result<(), ConfigError> {
-        if !self.is_builtin() {
-            let given = std::mem::take(&mut self.component);
-            self.component = base.path("mount.component", given)?;
-        }
-        Ok(())
-    }
 }
 
 /// What mounts depend on.
@@ -247,7 +203,7 @@ fn resolve_one(mount: FileMount, server: &Server) -> Result<Mount, ConfigError> 
         }
     }
     if let Some(calls) = mount.calls_max {
-        check("mount.calls_max", calls as u64, 1..=CALLS_MAX as u64)?;
+        in_range("mount.calls_max", calls as u64, 1..=CALLS_MAX)?;
     }
     let limits = limits(&mount, base.limits)?;
     Ok(Mount {
@@ -269,7 +225,10 @@ fn limits(mount: &FileMount, base: Limits) -> Result<Limits, ConfigError> {
     let or = |given: Option<usize>, default| given.unwrap_or(default);
     let limits = Limits {
         call_time_max: match mount.call_ms_max {
-            Some(_) => duration("mount.call_ms_max", mount.call_ms_max, 0)?,
+            Some(ms) => {
+                in_range("mount.call_ms_max", ms, 1..=MS_MAX)?;
+                Duration::from_millis(ms)
+            }
             None => base.call_time_max,
         },
         memory_bytes_max: or(mount.memory_bytes_max, base.memory_bytes_max),
@@ -279,9 +238,9 @@ fn limits(mount: &FileMount, base: Limits) -> Result<Limits, ConfigError> {
         instance_calls_max: mount.instance_calls_max.unwrap_or(base.instance_calls_max),
         cpu_percent_max: mount.cpu_percent_max.unwrap_or(base.cpu_percent_max),
     };
-    check("mount.memory_bytes_max", limits.memory_bytes_max as u64, 64 << 10..=4 << 30)?;
-    check("mount.answer_bytes_max", limits.answer_bytes_max as u64, 0..=ROOM_BYTES_MAX)?;
-    check("mount.cpu_percent_max", limits.cpu_percent_max.into(), 1..=PERCENT_ALL.into())?;
-    check("mount.instance_calls_max", limits.instance_calls_max.into(), 1..=u32::MAX.into())?;
+    in_range("mount.memory_bytes_max", limits.memory_bytes_max as u64, 64 << 10..=4 << 30)?;
+    in_range("mount.answer_bytes_max", limits.answer_bytes_max as u64, 0..=ROOM_BYTES_MAX)?;
+    in_range("mount.cpu_percent_max", limits.cpu_percent_max.into(), 1..=PERCENT_ALL.into())?;
+    in_range("mount.instance_calls_max", limits.instance_calls_max.into(), 1..=u32::MAX.into())?;
     Ok(limits)
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::{ConfigError, fail};
+use super::checks::{ConfigError, fail};
 
 /// From where the paths of one source count.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,7 @@
 //! Paths of mounts: which prefixes may be, and which paths reach the mount that names them. Knows no guest.
 
-use super::mounts::FileMount;
-use super::{ConfigError, fail};
+use super::checks::{ConfigError, fail};
+use super::file_mount::FileMount;
 
 /// Paths that are the host's own: no guest is mounted on them, or answers them.
 pub const HOST_PATHS: [&str; 4] = ["/livez", "/readyz", "/metrics", "/larder"];

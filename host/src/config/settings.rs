@@ -7,10 +7,22 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Deserialize;
 
-use super::mounts::FileMount;
+use super::checks::ConfigError;
+use super::file_mount::FileMount;
+use super::listen;
 use super::paths::Base;
-use super::{ConfigError, listen};
 use crate::process::logging::LogFormat;
+
+/// The data directory by default.
+pub const DATA_DIR: &str = "data";
+/// The file that is read where none is named, if it is there.
+pub const FILE: &str = "larder.toml";
+/// No limit of calls is higher: each takes address space.
+pub const CALLS_MAX: u64 = 16 << 10;
+/// No configured duration is longer than this: a year.
+pub const MS_MAX: u64 = 366 * 24 * 60 * 60 * 1000;
+/// The most that all bodies, answers or calls may take together.
+pub const ROOM_BYTES_MAX: u64 = 1 << 40;
 
 /// The settings of `larder serve` that one source gives: flags, variables, or the file.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -161,9 +173,8 @@ impl Settings {
                 *path = Some(base.path(key, given)?);
             }
         }
-        for mount in &mut self.mount {
-            mount.find_component(base)?;
-        }
+        self.mount =
+            self.mount.into_iter().map(|mount| mount.based(base)).collect::<Result<_, _>>()?;
         Ok(self)
     }
 }

@@ -1,10 +1,10 @@
 //! Sizes that depend on each other: bodies, answers, calls of guests, and the room that all of each share.
 //! What nobody set follows what somebody did; what somebody set and cannot be is refused.
 
+use super::checks::{ConfigError, fail, in_range};
+use super::file_mount::FileMount;
 use super::memory::MemoryLimit;
-use super::mounts::FileMount;
-use super::settings::Settings;
-use super::{ConfigError, check, fail};
+use super::settings::{ROOM_BYTES_MAX, Settings};
 use crate::storage;
 
 /// Longest body by default, and at all.
@@ -29,8 +29,6 @@ const CONNECTIONS_MAX: u64 = 1 << 20;
 const STREAMS: std::ops::RangeInclusive<u64> = 16..=100;
 /// What a request takes whose answer nobody reads.
 const UNREAD_BYTES: u64 = 4 << 10;
-/// The most that all bodies, answers or calls may take together.
-pub const ROOM_BYTES_MAX: u64 = 1 << 40;
 /// Each byte of a value may take so many in an answer of the API, as a number in JSON; and what else may
 /// be in one.
 const ANSWER_BYTES_A_BYTE: u64 = 4;
@@ -63,10 +61,10 @@ impl Sizes {
     pub fn resolve(given: &Settings, memory: Option<&MemoryLimit>) -> Result<Self, ConfigError> {
         let storage = given.storage_bytes_max;
         if let Some(storage) = storage {
-            check("storage_bytes_max", storage, STORAGE_BYTES)?;
+            in_range("storage_bytes_max", storage, STORAGE_BYTES)?;
         }
         let body = given.body_bytes_max.unwrap_or(BODY_BYTES.min(storage.unwrap_or(BODY_BYTES)));
-        check("body_bytes_max", body, 1..=BODY_BYTES_MAX)?;
+        in_range("body_bytes_max", body, 1..=BODY_BYTES_MAX)?;
         if let Some(storage) = storage.filter(|storage| *storage < body) {
             return fail(format!(
                 "storage_bytes_max = {storage}: less than one value of body_bytes_max = {body}; raise \
@@ -98,7 +96,7 @@ fn connections(
         || (memory / CONNECTION_MEMORY_BYTES).clamp(1, CONNECTIONS),
         |given| given as u64,
     );
-    check("connections_max", connections, 1..=CONNECTIONS_MAX)?;
+    in_range("connections_max", connections, 1..=CONNECTIONS_MAX)?;
     let streams = memory / MEMORY_PART / connections / UNREAD_BYTES;
     Ok((connections, streams.clamp(*STREAMS.start(), *STREAMS.end())))
 }
@@ -114,7 +112,7 @@ fn part(
     let Some(given) = given.map(|given| given as u64) else {
         return Ok(room.max(one));
     };
-    check(key, given, 1..=ROOM_BYTES_MAX)?;
+    in_range(key, given, 1..=ROOM_BYTES_MAX)?;
     if given < one {
         return fail(format!(
             "{key} = {given}: less than {one} bytes, which {whose}, may take; raise it, or lower that"

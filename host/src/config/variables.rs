@@ -6,8 +6,8 @@ use std::path::Path;
 
 use clap::{Arg, Args, Command};
 
+use super::checks::{ConfigError, fail};
 use super::settings::Settings;
-use super::{ConfigError, fail};
 
 /// The variable of the admin token, which is no flag.
 pub const TOKEN_VARIABLE: &str = "LARDER_ADMIN_TOKEN";
@@ -61,7 +61,7 @@ impl Variables {
         }
         let matches = command.try_get_matches_from(flags);
         let read = matches.and_then(|matches| A::from_arg_matches(&matches));
-        read.map_err(|error| ConfigError(error.to_string()))
+        read.map_err(|error| ConfigError::new(error.to_string()))
     }
 
     /// Names that nobody reads and that look like one that somebody would, with that one.
