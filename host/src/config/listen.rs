@@ -1,57 +1,85 @@
 //! The address to listen on, from what somebody wrote. Looks no name up: it may stand for several
 //! addresses, and for others at the next start.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
-/// The port in what is suggested where none was given.
-const PORT: &str = "8624";
+/// The port by default, and in what is suggested where none was given.
+const PORT: u16 = 8624;
 
 /// An IP address and a port. `localhost` is the one name that stands for an address by itself.
-pub fn parse(given: &str) -> Result<SocketAddr, String> {
-    if let Ok(address) = given.parse() {
-        return Ok(address);
-    }
-    if let Ok(ip) = given.parse::<IpAddr>() {
-        let whole = SocketAddr::new(ip, 0).to_string();
-        let address = whole.trim_end_matches('0');
-        return Err(format!("the port is missing; write {address}{PORT}"));
-    }
-    let (host, port) = match given.rsplit_once(':') {
-        Some(parts) => parts,
-        None if given.bytes().all(|byte| byte.is_ascii_digit()) => ("", given),
-        None => (given, PORT),
-    };
-    let Ok(number) = port.parse::<u16>() else {
-        return Err(format!(
-            "the port is a number from 0 to 65535, after an IP address, as in 127.0.0.1:{PORT}"
-        ));
-    };
-    match host {
-        "" | "*" => Err(format!(
-            "the address is missing; write 127.0.0.1:{port} for this machine alone, or 0.0.0.0:{port} \
-             or [::]:{port} for all that reach it"
-        )),
-        host if host.eq_ignore_ascii_case("localhost") && given.contains(':') => {
-            Ok((Ipv4Addr::LOCALHOST, number).into())
-        }
-        _ => Err(format!(
-            "an IP address and a port are needed, such as 127.0.0.1:{port} or [::1]:{port}; names are \
-             not looked up"
-        )),
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ListenAddress(pub SocketAddr);
+
+impl ListenAddress {
+    /// This machine alone, at the usual port.
+    pub const LOCAL: Self = Self(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), PORT));
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
-/// The same for what stands in the file.
-pub fn deserialize<'de, D: Deserializer<'de>>(given: D) -> Result<Option<SocketAddr>, D::Error> {
-    let given = String::deserialize(given)?;
-    parse(&given).map(Some).map_err(serde::de::Error::custom)
+impl TryFrom<String> for ListenAddress {
+    type Error = String;
+
+    fn try_from(given: String) -> Result<Self, String> {
+        given.parse()
+    }
+}
+
+impl FromStr for ListenAddress {
+    type Err = String;
+
+    fn from_str(given: &str) -> Result<Self, String> {
+        if let Ok(address) = given.parse() {
+            return Ok(Self(address));
+        }
+        if let Ok(ip) = given.parse::<IpAddr>() {
+            let whole = SocketAddr::new(ip, 0).to_string();
+            let address = whole.trim_end_matches('0');
+            return Err(format!("the port is missing; write {address}{PORT}"));
+        }
+        let usual = PORT.to_string();
+        let (host, port) = match given.rsplit_once(':') {
+            Some(parts) => parts,
+            None if given.bytes().all(|byte| byte.is_ascii_digit()) => ("", given),
+            None => (given, usual.as_str()),
+        };
+        let Ok(number) = port.parse::<u16>() else {
+            return Err(format!(
+                "the port is a number from 0 to 65535, after an IP address, as in 127.0.0.1:{PORT}"
+            ));
+        };
+        match host {
+            "" | "*" => Err(format!(
+                "the address is missing; write 127.0.0.1:{port} for this machine alone, or 0.0.0.0:{port} \
+                 or [::]:{port} for all that reach it"
+            )),
+            host if host.eq_ignore_ascii_case("localhost") && given.contains(':') => {
+                Ok(Self((Ipv4Addr::LOCALHOST, number).into()))
+            }
+            _ => Err(format!(
+                "an IP address and a port are needed, such as 127.0.0.1:{port} or [::1]:{port}; names are \
+                 not looked up"
+            )),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(given: &str) -> Result<SocketAddr, String> {
+        given.parse().map(|ListenAddress(address)| address)
+    }
 
     #[test]
     fn an_address_is_taken_and_anything_else_is_told_with_what_to_write() {

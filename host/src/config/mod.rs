@@ -2,6 +2,8 @@
 //! key. Nothing after this looks at where a setting came from.
 
 mod checks;
+#[cfg(test)]
+mod documented;
 mod file_mount;
 mod listen;
 mod memory;
@@ -11,6 +13,8 @@ mod prefixes;
 mod settings;
 mod sizes;
 mod sources;
+mod table;
+mod units;
 mod variables;
 
 use std::ffi::OsString;
@@ -21,10 +25,11 @@ use std::time::Duration;
 pub use self::checks::ConfigError;
 use self::checks::fail;
 pub use self::file_mount::BUILTIN_API;
+use self::listen::ListenAddress;
 pub use self::memory::{LimitOf, MemoryLimit};
 pub use self::mounts::{Component, Mount};
 pub use self::prefixes::{HOST_PATHS, is_under};
-use self::settings::{CALLS_MAX, DATA_DIR};
+use self::settings::{DATA_DIR, WORKERS_MAX};
 pub use self::settings::{DataArgs, Settings};
 use self::sizes::Sizes;
 pub use self::sources::data_dir;
@@ -92,40 +97,34 @@ impl Config {
     }
 
     fn of_settings(given: Settings, memory: Option<MemoryLimit>) -> Result<Self, ConfigError> {
+        given.check_ranges()?;
         let sizes = Sizes::resolve(&given, memory.as_ref())?;
-        let http = http_limits(&given, sizes)?;
-        let workers = workers(&given, sizes)?;
-        let listen = given.listen.unwrap_or(([127, 0, 0, 1], 8624).into());
-        let tls = tls_files(given.tls_certificate, given.tls_key)?;
-        check_exposure(listen, &tls, given.plain_http.unwrap_or(false))?;
-        let shutdown_delay = given.shutdown_delay_ms.unwrap_or(0);
-        checks::in_range("shutdown_delay_ms", shutdown_delay, 0..=settings::MS_MAX)?;
-        let value_bytes_max = usize::try_from(sizes.body).unwrap_or(usize::MAX);
-        let server = mounts::Server { api: given.api, sizes };
+        let ListenAddress(listen) = given.listen();
+        let tls = tls_files(&given)?;
+        check_exposure(listen, &tls, given.plain_http())?;
+        let log = given.log().parse().map_err(|why: String| ConfigError::new(why))?;
         let mut config = Self {
             listen,
             tls,
-            data: given.data.unwrap_or(DATA_DIR.into()),
             admin_token: checks::token(given.admin_token.as_deref(), "admin_token")?,
-            log: given
-                .log
-                .as_deref()
-                .unwrap_or("info")
-                .parse()
-                .map_err(|why: String| ConfigError::new(why))?,
-            log_format: given.log_format.unwrap_or(LogFormat::Auto),
-            workers,
-            shutdown_delay: Duration::from_millis(shutdown_delay),
-            http,
+            log,
+            log_format: given.log_format(),
+            workers: workers(&given, sizes),
+            shutdown_delay: Duration::from_millis(given.shutdown_delay_ms()),
+            http: http_limits(&given, sizes),
             guests_bytes_max: usize::try_from(sizes.guests).unwrap_or(usize::MAX),
-            metrics: given.metrics.unwrap_or(true),
+            metrics: given.metrics(),
             storage: storage::Options {
                 bytes_max: sizes.storage,
-                value_bytes_max,
+                value_bytes_max: usize::try_from(sizes.body).unwrap_or(usize::MAX),
                 ..storage::Options::default()
             },
             compiler: None,
-            mounts: mounts::resolve(given.mount, &server)?,
+            data: given.data.unwrap_or(DATA_DIR.into()),
+            mounts: mounts::resolve(
+                given.mount.unwrap_or_default(),
+                &mounts::Server { api: given.api, sizes },
+            )?,
             memory,
             warnings: Vec::new(),
         };
@@ -189,42 +188,38 @@ impl Config {
     }
 }
 
-fn http_limits(given: &Settings, sizes: Sizes) -> Result<HttpLimits, ConfigError> {
-    let calls_max = count("calls_max", given.calls_max, 1024, CALLS_MAX)?;
+fn http_limits(given: &Settings, sizes: Sizes) -> HttpLimits {
     let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-    Ok(HttpLimits {
-        calls_max,
-        calls_waiting_max: 4 * calls_max,
-        call_wait_max: duration("call_wait_ms_max", given.call_wait_ms_max, 1000)?,
+    HttpLimits {
+        calls_max: given.calls_max(),
+        calls_waiting_max: 4 * given.calls_max(),
+        call_wait_max: Duration::from_millis(given.call_wait_ms_max()),
         body_bytes_max: sizes.body,
         bodies_bytes_max: bytes(sizes.bodies),
-        body_time_max: duration("body_ms_max", given.body_ms_max, 30_000)?,
+        body_time_max: Duration::from_millis(given.body_ms_max()),
         answers_bytes_max: bytes(sizes.answers),
-    })
+    }
 }
 
-fn workers(given: &Settings, sizes: Sizes) -> Result<Workers, ConfigError> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    Ok(Workers {
-        count: count("workers", given.workers, cores, 1024)?,
+fn workers(given: &Settings, sizes: Sizes) -> Workers {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    Workers {
+        count: given.workers.unwrap_or_else(|| cores().min(WORKERS_MAX as usize)),
         connections_max: usize::try_from(sizes.connections).unwrap_or(usize::MAX),
         connection: ConnectionLimits {
-            header_time_max: duration("header_ms_max", given.header_ms_max, 10_000)?,
-            idle_time_max: duration("idle_ms_max", given.idle_ms_max, 75_000)?,
-            answer_time_max: duration("answer_ms_max", given.answer_ms_max, 60_000)?,
+            header_time_max: Duration::from_millis(given.header_ms_max()),
+            idle_time_max: Duration::from_millis(given.idle_ms_max()),
+            answer_time_max: Duration::from_millis(given.answer_ms_max()),
             streams_max: u32::try_from(sizes.streams).unwrap_or(u32::MAX),
         },
         tls: None,
-        drain_time_max: duration("drain_ms_max", given.drain_ms_max, 10_000)?,
-    })
+        drain_time_max: Duration::from_millis(given.drain_ms_max()),
+    }
 }
 
 /// Both files, or neither.
-fn tls_files(
-    certificate: Option<PathBuf>,
-    key: Option<PathBuf>,
-) -> Result<Option<TlsFiles>, ConfigError> {
-    match (certificate, key) {
+fn tls_files(given: &Settings) -> Result<Option<TlsFiles>, ConfigError> {
+    match (given.tls_certificate.clone(), given.tls_key.clone()) {
         (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
         (None, None) => Ok(None),
         (Some(_), None) => fail("tls_certificate: its private key is missing; set tls_key too"),
@@ -245,16 +240,4 @@ fn check_exposure(
         "listen = {listen}: other machines reach it, and without TLS tokens and data would travel in \
          the clear; set tls_certificate and tls_key, or plain_http = true where a proxy in front has TLS"
     ))
-}
-
-fn count(key: &str, value: Option<usize>, default: usize, max: u64) -> Result<usize, ConfigError> {
-    let value = value.unwrap_or(default);
-    checks::in_range(key, value as u64, 1..=max)?;
-    Ok(value)
-}
-
-fn duration(key: &str, ms: Option<u64>, default_ms: u64) -> Result<Duration, ConfigError> {
-    let ms = ms.unwrap_or(default_ms);
-    checks::in_range(key, ms, 1..=settings::MS_MAX)?;
-    Ok(Duration::from_millis(ms))
 }

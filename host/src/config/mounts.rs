@@ -19,7 +19,7 @@ use crate::runtime::{COMPONENT_BYTES_MAX, Limits, PERCENT_ALL, Priority};
 use crate::storage;
 
 /// The world that all guests are of, so far.
-const WORLD: &str = "larder:guest/handler";
+pub const WORLD: &str = "larder:guest/handler";
 const API_HEALTH: [&str; 2] = ["/api/v1.health.ping", "/api/v1.health.ready"];
 const API_OPERATIONS: [&str; 8] = [
     "/api/v1.health.error",

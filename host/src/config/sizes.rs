@@ -1,31 +1,20 @@
 //! Sizes that depend on each other: bodies, answers, calls of guests, and the room that all of each share.
 //! What nobody set follows what somebody did; what somebody set and cannot be is refused.
 
-use super::checks::{ConfigError, fail, in_range};
+use super::checks::{ConfigError, fail};
 use super::file_mount::FileMount;
 use super::memory::MemoryLimit;
-use super::settings::{ROOM_BYTES_MAX, Settings};
-use crate::storage;
+use super::settings::{
+    BODY_BYTES, CONNECTION_MEMORY_BYTES, CONNECTIONS, GUESTS_BYTES, GUESTS_MEMORY_PART,
+    MEMORY_PART, ROOM_BYTES, Settings,
+};
 
-/// Longest body by default, and at all.
-const BODY_BYTES: u64 = 8 << 20;
-const BODY_BYTES_MAX: u64 = storage::VALUE_BYTES_MAX as u64;
-/// Room for bodies and for answers by default: this part of the memory each, up to so much.
-const MEMORY_PART: u64 = 8;
-const ROOM_BYTES: u64 = 512 << 20;
-/// Room for guests by default: this part of the memory, up to so much.
-const GUESTS_MEMORY_PART: u64 = 4;
-const GUESTS_BYTES: u64 = 8 << 30;
-/// What a call of the API takes of it at most, for each byte of the longest body and besides: in JSON the
-/// guest holds text and value, and the host a copy of either on its way.
+/// What a call of the API takes of the guests' memory at most, for each byte of the longest body and
+/// besides: in JSON the guest holds text and value, and the host a copy of either on its way.
 const CALL_BYTES_A_BYTE: u64 = 8;
 const CALL_BYTES_BESIDES: u64 = 4 << 20;
-/// Connections by default: one for so many bytes of the memory, up to so many; and at all.
-const CONNECTION_MEMORY_BYTES: u64 = 512 << 10;
-const CONNECTIONS: u64 = 10_000;
-const CONNECTIONS_MAX: u64 = 1 << 20;
-/// Requests of one at a time, over HTTP/2: as many as let those of all connections take a part of the
-/// memory, and within these.
+/// Requests of a connection at a time, over HTTP/2: as many as let those of all connections take a part
+/// of the memory, and within these.
 const STREAMS: std::ops::RangeInclusive<u64> = 16..=100;
 /// What a request takes whose answer nobody reads.
 const UNREAD_BYTES: u64 = 4 << 10;
@@ -33,7 +22,6 @@ const UNREAD_BYTES: u64 = 4 << 10;
 /// be in one.
 const ANSWER_BYTES_A_BYTE: u64 = 4;
 const ANSWER_BYTES_BESIDES: u64 = 4 << 10;
-const STORAGE_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 46;
 
 /// Sizes that fit each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,14 +45,10 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// Takes what was set, and what follows from it and from the memory that there is.
+    /// Takes what was set, each in its range, and what follows from it and from the memory that there is.
     pub fn resolve(given: &Settings, memory: Option<&MemoryLimit>) -> Result<Self, ConfigError> {
         let storage = given.storage_bytes_max;
-        if let Some(storage) = storage {
-            in_range("storage_bytes_max", storage, STORAGE_BYTES)?;
-        }
         let body = given.body_bytes_max.unwrap_or(BODY_BYTES.min(storage.unwrap_or(BODY_BYTES)));
-        in_range("body_bytes_max", body, 1..=BODY_BYTES_MAX)?;
         if let Some(storage) = storage.filter(|storage| *storage < body) {
             return fail(format!(
                 "storage_bytes_max = {storage}: less than one value of body_bytes_max = {body}; raise \
@@ -80,25 +64,21 @@ impl Sizes {
         let bodies = part("bodies_bytes_max", given.bodies_bytes_max, room, body, &whose)?;
         let answers = part("answers_bytes_max", given.answers_bytes_max, room, answer, &of)?;
         let guests = part("guests_bytes_max", given.guests_bytes_max, guests_room, call, &of_call)?;
-        let (connections, streams) = connections(given.connections_max, memory)?;
+        let (connections, streams) = connections(given.connections_max, memory);
         let api_answer = api_answer(body);
         Ok(Self { body, bodies, api_answer, answers, guests, connections, streams, storage })
     }
 }
 
 /// Connections at once, and requests of each.
-fn connections(
-    given: Option<usize>,
-    memory: Option<&MemoryLimit>,
-) -> Result<(u64, u64), ConfigError> {
+fn connections(given: Option<usize>, memory: Option<&MemoryLimit>) -> (u64, u64) {
     let memory = memory.map_or(u64::MAX, |memory| memory.bytes);
     let connections = given.map_or_else(
         || (memory / CONNECTION_MEMORY_BYTES).clamp(1, CONNECTIONS),
         |given| given as u64,
     );
-    in_range("connections_max", connections, 1..=CONNECTIONS_MAX)?;
     let streams = memory / MEMORY_PART / connections / UNREAD_BYTES;
-    Ok((connections, streams.clamp(*STREAMS.start(), *STREAMS.end())))
+    (connections, streams.clamp(*STREAMS.start(), *STREAMS.end()))
 }
 
 /// A room that was given, or by default `room`, in which one of `one` bytes must find a place.
@@ -112,7 +92,6 @@ fn part(
     let Some(given) = given.map(|given| given as u64) else {
         return Ok(room.max(one));
     };
-    in_range(key, given, 1..=ROOM_BYTES_MAX)?;
     if given < one {
         return fail(format!(
             "{key} = {given}: less than {one} bytes, which {whose}, may take; raise it, or lower that"
@@ -126,6 +105,11 @@ fn api_answer(body: u64) -> u64 {
     body * ANSWER_BYTES_A_BYTE + ANSWER_BYTES_BESIDES
 }
 
+/// The mounts of the file.
+fn mounts(given: &Settings) -> impl Iterator<Item = &FileMount> {
+    given.mount.iter().flatten()
+}
+
 /// The largest answer that must be possible, and whose it is: the API's, and those of mounts for which a
 /// limit was set. One that a mount has by default follows the room.
 fn largest_answer(given: &Settings, body: u64) -> (u64, String) {
@@ -134,7 +118,7 @@ fn largest_answer(given: &Settings, body: u64) -> (u64, String) {
         let prefix = &mount.prefix;
         Some((bytes, format!("an answer below {prefix:?}, mount.answer_bytes_max = {bytes}")))
     };
-    let api = given.mount.iter().find(|mount| mount.prefix == "/api");
+    let api = mounts(given).find(|mount| mount.prefix == "/api");
     let of_api = match api {
         Some(mount) if !mount.is_builtin() || mount.answer_bytes_max.is_some() => None,
         _ => Some((
@@ -145,7 +129,7 @@ fn largest_answer(given: &Settings, body: u64) -> (u64, String) {
         )),
     };
     let least = (body, format!("an answer as long as a body, body_bytes_max = {body}"));
-    largest(least, given.mount.iter().filter_map(of_mount).chain(of_api))
+    largest(least, mounts(given).filter_map(of_mount).chain(of_api))
 }
 
 /// The largest call that must be possible, in bytes of memory, and whose it is, in the same way.
@@ -155,7 +139,7 @@ fn largest_call(given: &Settings, body: u64) -> (u64, String) {
         let prefix = &mount.prefix;
         Some((bytes, format!("one call below {prefix:?}, mount.memory_bytes_max = {bytes}")))
     };
-    let of_api = match given.mount.iter().find(|mount| mount.prefix == "/api") {
+    let of_api = match mounts(given).find(|mount| mount.prefix == "/api") {
         Some(mount) if !mount.is_builtin() || mount.memory_bytes_max.is_some() => None,
         _ => Some((
             body * CALL_BYTES_A_BYTE + CALL_BYTES_BESIDES,
@@ -165,7 +149,7 @@ fn largest_call(given: &Settings, body: u64) -> (u64, String) {
         )),
     };
     let least = (CALL_BYTES_BESIDES, "one call of a small guest".to_owned());
-    largest(least, given.mount.iter().filter_map(of_mount).chain(of_api))
+    largest(least, mounts(given).filter_map(of_mount).chain(of_api))
 }
 
 fn largest(least: (u64, String), others: impl Iterator<Item = (u64, String)>) -> (u64, String) {
@@ -182,7 +166,8 @@ mod tests {
     fn sizes(text: &str, memory_mib: u64) -> Result<Sizes, String> {
         let given: Settings = toml::from_str(text).unwrap();
         let memory = MemoryLimit { bytes: memory_mib * MIB, of: LimitOf::Machine };
-        Sizes::resolve(&given, Some(&memory)).map_err(|error| error.to_string())
+        let resolved = given.check_ranges().and_then(|()| Sizes::resolve(&given, Some(&memory)));
+        resolved.map_err(|error| error.to_string())
     }
 
     #[test]

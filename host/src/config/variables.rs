@@ -66,9 +66,7 @@ impl Variables {
 
     /// Names that nobody reads and that look like one that somebody would, with that one.
     pub fn near_misses(&self) -> Vec<String> {
-        let command = command::<Settings>();
-        let known: Vec<String> =
-            command.get_arguments().map(variable).chain([TOKEN_VARIABLE.to_owned()]).collect();
+        let known = names();
         let names = self.0.iter().filter_map(|(name, _)| name.to_str());
         let unknown = names.filter(|name| !known.iter().any(|known| known == name));
         let meant = |name: &str| {
@@ -81,6 +79,12 @@ impl Variables {
         };
         unknown.filter(|name| !is_of_a_service(name)).filter_map(meant).collect()
     }
+}
+
+/// All variables that are settings.
+pub fn names() -> Vec<String> {
+    let command = command::<Settings>();
+    command.get_arguments().map(variable).chain([TOKEN_VARIABLE.to_owned()]).collect()
 }
 
 /// The arguments as a command line of their own, in which each goes by its setting's name.
