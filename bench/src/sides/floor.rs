@@ -9,8 +9,8 @@ use http::Response;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use hyper::body::Incoming;
 use larder::net::body::{Arriving, Reply};
+use larder::net::handler::Handler;
 use larder::net::rooms::{Claim, Party, Room};
-use larder::net::workers::Handler;
 use larder_api::endpoint::get;
 use larder_wire::Encoding;
 

@@ -20,7 +20,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use larder::clock::Clock;
 use larder::config::{Config, Settings};
-use larder::net::workers::Handler;
+use larder::net::handler::Handler;
 use larder::runtime::Runtime;
 use larder::server::Server;
 use larder::storage::{Options, Storage};

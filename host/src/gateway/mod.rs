@@ -35,8 +35,8 @@ use crate::clock::timeout::within;
 use crate::config::{HOST_PATHS, is_under};
 use crate::metrics::{Own, PerThread};
 use crate::net::body::{Arriving, Reply};
+use crate::net::handler::Handler;
 use crate::net::rooms::{Claim, Room};
-use crate::net::workers::Handler;
 use crate::runtime::{CallError, Guest, Head, Request};
 
 /// How a mount wants callers to be judged.

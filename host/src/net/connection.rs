@@ -22,10 +22,10 @@ use tokio::time::{Instant, timeout};
 use super::activity::{Running, Traffic};
 use super::body::{Arriving, Reply};
 use super::closed::Closed;
+use super::handler::Handler;
 use super::socket::Socket;
 use super::stream::Opened;
 use super::tls::Tls;
-use super::workers::Handler;
 
 const HEADERS_MAX: usize = 100;
 const HEADER_BYTES_MAX: usize = 16 << 10;

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// What HTTP/2 begins with.
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const HEAD_BYTES: usize = 9;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -33,7 +35,7 @@ pub struct Frames {
 
 impl Default for Frames {
     fn default() -> Self {
-        let payload_left = super::stream::PREFACE.len();
+        let payload_left = PREFACE.len();
         Self {
             head: [0; HEAD_BYTES],
             head_bytes: 0,
@@ -97,7 +99,6 @@ impl Frames {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::stream::PREFACE;
 
     const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\0pingpong";
 

@@ -8,6 +8,7 @@ pub mod connection;
 mod eviction;
 mod fairness;
 mod frame_guard;
+pub mod handler;
 pub mod rooms;
 mod socket;
 pub mod stream;

@@ -15,11 +15,9 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use super::activity::Traffic;
 use super::closed::Closed;
 use super::fairness::{self, Turn};
-use super::frame_guard::Frames;
+use super::frame_guard::{Frames, PREFACE};
 use super::socket::Socket;
 
-/// What HTTP/2 begins with.
-pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Read at first, to tell the protocol.
 const FIRST_BYTES: usize = 2 << 10;
 

@@ -11,16 +11,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{JoinError, JoinSet, LocalSet, spawn_local};
 use tokio::time::{sleep, timeout};
 
 use super::activity::Events;
-use super::body::Reply;
 use super::closed::{Closed, ClosedCounts};
 use super::connection::{self, ConnectionLimits};
 use super::eviction::{Crowd, Place};
+use super::handler::Handler;
 use super::tls::Tls;
 use crate::metrics::Counter;
 use crate::process::allocator;
@@ -36,16 +35,6 @@ const REST: Duration = Duration::from_secs(1);
 const HARDLY_MORE_SHARE: usize = 8;
 /// How long a worker has to make room before the next one is asked.
 const ROOM_TIME: Duration = Duration::from_millis(50);
-
-/// Answers requests on one worker thread. The server's guests are one; benches have others.
-pub trait Handler: Clone + 'static {
-    /// Answers one request of the connection with this number, whatever happens.
-    fn answer(
-        self,
-        request: http::Request<Incoming>,
-        connection: u64,
-    ) -> impl Future<Output = http::Response<Reply>> + 'static;
-}
 
 /// How connections are served.
 #[derive(Clone, Debug)]
