@@ -28,7 +28,6 @@ pub use self::file_mount::BUILTIN_API;
 use self::listen::ListenAddress;
 pub use self::memory::{LimitOf, MemoryLimit};
 pub use self::mounts::{Component, Mount};
-pub use self::prefixes::{HOST_PATHS, is_under};
 use self::settings::{DATA_DIR, WORKERS_MAX};
 pub use self::settings::{DataArgs, Settings};
 use self::sizes::Sizes;

@@ -2,9 +2,8 @@
 
 use super::checks::{ConfigError, fail};
 use super::file_mount::FileMount;
+use crate::gateway::{HOST_PATHS, is_under};
 
-/// Paths that are the host's own: no guest is mounted on them, or answers them.
-pub const HOST_PATHS: [&str; 4] = ["/livez", "/readyz", "/metrics", "/larder"];
 /// Paths of a mount that are counted apart, and how long each may be: metrics stay small.
 const OPERATIONS_MAX: usize = 64;
 const OPERATION_BYTES_MAX: usize = 64;
@@ -83,9 +82,4 @@ pub fn check_prefix(prefix: &str) -> Result<(), ConfigError> {
         return wrong(&format!("{path} is the server's own"));
     }
     Ok(())
-}
-
-/// Whether `path` is `prefix` or lies below it.
-pub fn is_under(path: &str, prefix: &str) -> bool {
-    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -4,7 +4,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use larder::config::{Config, ConfigError, HOST_PATHS, Mount, is_under};
+use larder::config::{Config, ConfigError, Mount};
+use larder::gateway::{HOST_PATHS, is_under};
 use toml::{Table, Value};
 
 use crate::target::Target;
