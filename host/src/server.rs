@@ -20,7 +20,7 @@ use crate::auth::{Authenticator, Token, Tokens, random_bytes};
 use crate::clock::Clock;
 use crate::config::{Component, Config, ConfigError, Mount};
 use crate::gateway::{
-    Calls, Exposure, Gate, HEALTH_CALLS_MAX, HttpLimits, Operator, Route, Worker,
+    Calls, Exposure, Gateway, HEALTH_CALLS_MAX, HttpLimits, Probe, Route, Worker,
 };
 use crate::hex;
 use crate::net::tls::{Tls, TlsError};
@@ -217,7 +217,7 @@ impl Server {
         let control = serve_control(control, tokens);
         let address = listener.local_addr().map_err(system("serve"))?;
         let serving = Arc::<Serving>::default();
-        let operator = Operator::new(
+        let probe = Probe::new(
             storage.clone(),
             clock,
             Arc::clone(&serving),
@@ -225,7 +225,7 @@ impl Server {
             Arc::clone(runtime.memory()),
             Exposure::at(address.ip(), metrics),
         );
-        let gate = Arc::new(Gate::new(routes, authenticator, limits, operator));
+        let gateway = Arc::new(Gateway::new(routes, authenticator, limits, probe));
         let shutdown = async {
             shutdown.await;
             // Whoever asks whether it is ready hears of it before the port closes.
@@ -240,7 +240,7 @@ impl Server {
             }
         };
         let runtime = Arc::new(runtime);
-        let worker = move || Worker::new(Arc::clone(&gate), calls(&runtime));
+        let worker = move || Worker::new(Arc::clone(&gateway), calls(&runtime));
         let served = tokio::select! {
             served = workers.serve(listener, worker, over, &serving) => served,
             never = control => match never {},

@@ -69,7 +69,7 @@ impl Reason {
 
 /// An answer of the host's own.
 #[derive(Debug)]
-pub struct Refusal {
+pub struct HostError {
     reason: Option<Reason>,
     status: StatusCode,
     r#type: ErrorType,
@@ -77,7 +77,7 @@ pub struct Refusal {
     detail: Cow<'static, str>,
 }
 
-impl Refusal {
+impl HostError {
     /// No principal where one is required.
     pub fn unauthorized(caller: &Caller) -> Self {
         let (reason, code, detail) = match caller {
@@ -93,22 +93,22 @@ impl Refusal {
 
     /// A head that no request may have.
     pub fn invalid_head(detail: &'static str) -> Self {
-        let refusal = Self::input(StatusCode::BAD_REQUEST, "invalid-head", detail);
-        Self { reason: Some(Reason::InvalidHead), ..refusal }
+        let error = Self::input(StatusCode::BAD_REQUEST, "invalid-head", detail);
+        Self { reason: Some(Reason::InvalidHead), ..error }
     }
 
     /// A body in a transfer coding that is not understood.
     pub fn unknown_coding() -> Self {
         let detail = "The only transfer coding that is understood is `chunked`.";
-        let refusal = Self::server(StatusCode::NOT_IMPLEMENTED, "not-implemented", detail);
-        Self { reason: Some(Reason::InvalidHead), ..refusal }
+        let error = Self::server(StatusCode::NOT_IMPLEMENTED, "not-implemented", detail);
+        Self { reason: Some(Reason::InvalidHead), ..error }
     }
 
     /// A principal that may not do what only an administrator may.
     pub fn not_admin() -> Self {
         let detail = "This takes a token whose role is `admin`.";
-        let refusal = Self::operation(StatusCode::FORBIDDEN, "forbidden", detail);
-        Self { reason: Some(Reason::Forbidden), ..refusal }
+        let error = Self::operation(StatusCode::FORBIDDEN, "forbidden", detail);
+        Self { reason: Some(Reason::Forbidden), ..error }
     }
 
     /// A body that is not JSON where only JSON is understood.
@@ -164,15 +164,15 @@ impl Refusal {
     /// Too many calls run or wait.
     pub fn overloaded(reason: Reason) -> Self {
         let detail = "The server is busy; try again.";
-        let refusal = Self::server(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
-        Self { reason: Some(reason), ..refusal }
+        let error = Self::server(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
+        Self { reason: Some(reason), ..error }
     }
 
     /// Clients that are slow to read hold all the room that there is for large answers.
     pub fn no_answer_room() -> Self {
         let detail = "There is no room for so large an answer now; what the request did is done.";
-        let refusal = Self::server(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
-        Self { reason: Some(Reason::AnswerRoom), ..refusal }
+        let error = Self::server(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
+        Self { reason: Some(Reason::AnswerRoom), ..error }
     }
 
     /// All calls together use what they may of memory. One that has written already must not be made
@@ -187,8 +187,8 @@ impl Refusal {
                 "There is no room for the handler's memory now, and it wrote nothing; try again.";
             (Reason::GuestRoom, detail)
         };
-        let refusal = Self::server(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
-        Self { reason: Some(reason), ..refusal }
+        let error = Self::server(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
+        Self { reason: Some(reason), ..error }
     }
 
     /// The guest missed its deadline.
@@ -213,8 +213,8 @@ impl Refusal {
     /// The body ended before its end, or is not framed as HTTP says.
     pub fn body_cut_short() -> Self {
         let detail = "The body could not be read to its end.";
-        let refusal = Self::input(StatusCode::BAD_REQUEST, "invalid-encoding", detail);
-        Self { reason: Some(Reason::BodyCutShort), ..refusal }
+        let error = Self::input(StatusCode::BAD_REQUEST, "invalid-encoding", detail);
+        Self { reason: Some(Reason::BodyCutShort), ..error }
     }
 
     fn server(

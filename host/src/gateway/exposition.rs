@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::Gate;
+use super::Gateway;
 use super::counters::{self, CALL_OUTCOMES, METHODS, Meter, OUTCOMES, OperationCounts};
 use super::errors::Reason;
 use crate::metrics::{Distribution, Kind, Own, Page, TIMES};
@@ -17,14 +17,14 @@ use crate::storage::{self, Contents};
 type Meters = [Arc<Own<Meter>>];
 
 /// Everything that there is to say, with what is in the file if that is known.
-pub fn write(gate: &Gate, contents: Option<&Contents>) -> String {
+pub fn write(gateway: &Gateway, contents: Option<&Contents>) -> String {
     let mut page = Page::default();
-    let meters = gate.meters.all();
-    server(&mut page, gate);
-    requests(&mut page, gate, &meters);
-    waiting(&mut page, gate, &meters);
-    calls(&mut page, gate, &meters);
-    let activity = gate.operator.storage.activity();
+    let meters = gateway.meters.all();
+    server(&mut page, gateway);
+    requests(&mut page, gateway, &meters);
+    waiting(&mut page, gateway, &meters);
+    calls(&mut page, gateway, &meters);
+    let activity = gateway.probe.storage.activity();
     writes(&mut page, &activity);
     readers(&mut page, &activity);
     if let Some(contents) = contents {
@@ -33,28 +33,28 @@ pub fn write(gate: &Gate, contents: Option<&Contents>) -> String {
     page.into_text()
 }
 
-fn server(page: &mut Page, gate: &Gate) {
-    let operator = &gate.operator;
+fn server(page: &mut Page, gateway: &Gateway) {
+    let probe = &gateway.probe;
     page.family(Kind::Gauge, "larder_build_info", "The version that runs; always 1.")
         .value(&[("version", env!("CARGO_PKG_VERSION"))], 1);
     page.gauge(
         "process_start_time_seconds",
         "When the server was opened, in seconds since the epoch.",
-        Duration::from_millis(operator.started.0).as_secs_f64(),
+        Duration::from_millis(probe.started.0).as_secs_f64(),
     );
     if let Some(faults) = allocator::major_faults() {
         let help = "Times that a thread had to wait for the disk to bring a page into memory.";
         page.counter("larder_process_major_page_faults_total", help, faults);
     }
     let help = "1 when writes can be served and no shutdown has begun, as /readyz tells, else 0.";
-    page.gauge("larder_ready", help, u8::from(operator.ready().is_ok()));
+    page.gauge("larder_ready", help, u8::from(probe.ready().is_ok()));
     let help =
         "How far the server's time is ahead of this machine's clock, as after that was wrong.";
-    page.gauge("larder_clock_ahead_seconds", help, operator.clock.ahead().as_secs_f64());
-    let serving = &operator.serving;
+    page.gauge("larder_clock_ahead_seconds", help, probe.clock.ahead().as_secs_f64());
+    let serving = &probe.serving;
     page.gauge("larder_connections_open", "Connections that are open.", serving.open());
     let help = "Connections that may be open at once; idle ones make room for more.";
-    page.gauge("larder_connections_max", help, operator.connections_max);
+    page.gauge("larder_connections_max", help, probe.connections_max);
     let help = "Connections that were accepted.";
     page.counter("larder_connections_accepted_total", help, serving.accepted());
     let help = "Idle connections that were closed to make room for others.";
@@ -82,9 +82,9 @@ fn operation(meter: &Meter, (guest, operation): (usize, usize)) -> &OperationCou
 }
 
 /// Only series that anything was counted in are written: most guests answer few methods and statuses.
-fn requests(page: &mut Page, gate: &Gate, meters: &Meters) {
+fn requests(page: &mut Page, gateway: &Gateway, meters: &Meters) {
     let operations = || {
-        gate.names.iter().enumerate().flat_map(|(place, names)| {
+        gateway.names.iter().enumerate().flat_map(|(place, names)| {
             let operations = names.operations().enumerate();
             operations.map(move |(index, operation)| ((place, index), &*names.guest, operation))
         })
@@ -127,7 +127,7 @@ fn requests(page: &mut Page, gate: &Gate, meters: &Meters) {
     }
 }
 
-fn waiting(page: &mut Page, gate: &Gate, meters: &Meters) {
+fn waiting(page: &mut Page, gateway: &Gateway, meters: &Meters) {
     let mut family = page.family(
         Kind::Counter,
         "larder_http_refused_total",
@@ -137,16 +137,16 @@ fn waiting(page: &mut Page, gate: &Gate, meters: &Meters) {
         let count = sum(meters, |meter| meter.refused[reason as usize].get());
         family.value(&[("reason", name)], count);
     }
-    let limits = &gate.limits;
-    let waiting = gate.calls_waiting.load(Ordering::Relaxed);
+    let limits = &gateway.limits;
+    let waiting = gateway.calls_waiting.load(Ordering::Relaxed);
     page.gauge("larder_http_requests_waiting", "Requests that wait for their call.", waiting);
     let help = "Requests that may wait for their call.";
     page.gauge("larder_http_requests_waiting_max", help, limits.calls_waiting_max);
-    let running = limits.calls_max.saturating_sub(gate.calls.available_permits());
+    let running = limits.calls_max.saturating_sub(gateway.calls.available_permits());
     page.gauge("larder_calls_running", "Calls of guests that run, health aside.", running);
     let help = "Calls that may run at once, health aside.";
     page.gauge("larder_calls_max", help, limits.calls_max);
-    let rooms = [("bodies", &gate.bodies), ("answers", &gate.answers)];
+    let rooms = [("bodies", &gateway.bodies), ("answers", &gateway.answers)];
     let help =
         "Bytes that requests, heads and bodies, and large answers take while they are under way.";
     let mut family = page.family(Kind::Gauge, "larder_http_room_bytes", help);
@@ -160,8 +160,8 @@ fn waiting(page: &mut Page, gate: &Gate, meters: &Meters) {
     }
 }
 
-fn calls(page: &mut Page, gate: &Gate, meters: &Meters) {
-    let guests = || gate.names.iter().zip(&gate.routes).enumerate();
+fn calls(page: &mut Page, gateway: &Gateway, meters: &Meters) {
+    let guests = || gateway.names.iter().zip(&gateway.routes).enumerate();
     let mut family = page.family(
         Kind::Counter,
         "larder_guest_calls_total",
@@ -191,7 +191,7 @@ fn calls(page: &mut Page, gate: &Gate, meters: &Meters) {
     for (_, (names, route)) in guests() {
         family.value(&[("guest", &names.guest)], route.guest.instances_made());
     }
-    let memory = &gate.operator.guests;
+    let memory = &gateway.probe.guests;
     let help = "Bytes that calls and idle instances of all guests take, or have reserved.";
     page.gauge("larder_guests_bytes", help, memory.used_bytes());
     let help = "Bytes that they may take.";

@@ -4,7 +4,7 @@
 use http::Version;
 use http::header::{AUTHORIZATION, HOST, HeaderMap, TRANSFER_ENCODING};
 
-use super::errors::Refusal;
+use super::errors::HostError;
 
 /// Headers of a request. Over HTTP/1 hyper has judged that.
 const HEADERS_MAX: usize = 100;
@@ -12,9 +12,9 @@ const HEADERS_MAX: usize = 100;
 const CHUNKED: &[u8] = b"chunked";
 
 /// Refuses a head that two servers could read differently, or that this one cannot read.
-pub fn judge(version: Version, headers: &HeaderMap) -> Result<(), Refusal> {
+pub fn judge(version: Version, headers: &HeaderMap) -> Result<(), HostError> {
     if headers.len() > HEADERS_MAX {
-        return Err(Refusal::too_many_headers(HEADERS_MAX));
+        return Err(HostError::too_many_headers(HEADERS_MAX));
     }
     judge_host(version, headers)?;
     judge_codings(headers)?;
@@ -22,19 +22,19 @@ pub fn judge(version: Version, headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 /// RFC 9112, 3.2: one `host` that can be one, which only HTTP/1.1 must have; HTTP/2 says `:authority`.
-fn judge_host(version: Version, headers: &HeaderMap) -> Result<(), Refusal> {
+fn judge_host(version: Version, headers: &HeaderMap) -> Result<(), HostError> {
     let mut hosts = headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (None, _) if version == Version::HTTP_11 => {
-            Err(Refusal::invalid_head("HTTP/1.1 needs a `host` header, and there is none."))
+            Err(HostError::invalid_head("HTTP/1.1 needs a `host` header, and there is none."))
         }
         (None, _) => Ok(()),
         (Some(_), Some(_)) => {
-            Err(Refusal::invalid_head("There is more than one `host` header; send one."))
+            Err(HostError::invalid_head("There is more than one `host` header; send one."))
         }
         (Some(host), None) if host.as_bytes().iter().copied().all(is_host_byte) => Ok(()),
         (Some(_), None) => {
-            Err(Refusal::invalid_head("`host` must be a host's name or address, and its port."))
+            Err(HostError::invalid_head("`host` must be a host's name or address, and its port."))
         }
     }
 }
@@ -46,27 +46,27 @@ fn is_host_byte(byte: u8) -> bool {
 
 /// RFC 9112, 6.1: what is not understood is 501, and nothing is chunked twice. (HTTP/2 has no such header:
 /// h2 refuses it.)
-fn judge_codings(headers: &HeaderMap) -> Result<(), Refusal> {
+fn judge_codings(headers: &HeaderMap) -> Result<(), HostError> {
     let values = headers.get_all(TRANSFER_ENCODING).iter();
     let codings = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     let mut is_chunked = false;
     for coding in codings.map(<[u8]>::trim_ascii).filter(|coding| !coding.is_empty()) {
         if !coding.eq_ignore_ascii_case(CHUNKED) {
-            return Err(Refusal::unknown_coding());
+            return Err(HostError::unknown_coding());
         }
         if std::mem::replace(&mut is_chunked, true) {
-            return Err(Refusal::invalid_head("`transfer-encoding` names `chunked` twice."));
+            return Err(HostError::invalid_head("`transfer-encoding` names `chunked` twice."));
         }
     }
     Ok(())
 }
 
 /// RFC 9110, 5.3 and 11.6.2: `authorization` is no list. A proxy may look at another one than the server.
-fn judge_credentials(headers: &HeaderMap) -> Result<(), Refusal> {
+fn judge_credentials(headers: &HeaderMap) -> Result<(), HostError> {
     match headers.get_all(AUTHORIZATION).iter().nth(1) {
         None => Ok(()),
         Some(_) => {
-            Err(Refusal::invalid_head("There is more than one `authorization` header; send one."))
+            Err(HostError::invalid_head("There is more than one `authorization` header; send one."))
         }
     }
 }
@@ -85,7 +85,7 @@ mod tests {
             let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
             map.append(HeaderName::from_static(name), value);
         }
-        judge(version, &map).err().map(|refusal| refusal.into_response(&map).status().as_u16())
+        judge(version, &map).err().map(|error| error.into_response(&map).status().as_u16())
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use http::StatusCode;
 use http::header::{EXPECT, HeaderName, HeaderValue};
 
-use super::errors::{Reason, Refusal};
-use super::{Auth, Gate};
+use super::errors::{HostError, Reason};
+use super::{Auth, Gateway};
 use crate::auth::access::Principal;
 use crate::net::body::{Arriving, Received, Reply};
 use crate::net::connection::SMALL_ANSWER_BYTES;
@@ -44,7 +44,7 @@ impl Origin {
     }
 }
 
-impl Gate {
+impl Gateway {
     /// Whose a request's memory is. A mount's share is judged only beside another's.
     pub(super) fn parties(
         &self,
@@ -68,19 +68,19 @@ impl Gate {
         arriving: &mut Arriving,
         (may_send, limit): (bool, u64),
         claim: &mut Claim<'_>,
-    ) -> Result<Body, Refusal> {
-        let no_room = || Refusal::overloaded(Reason::BodyRoom);
+    ) -> Result<Body, HostError> {
+        let no_room = || HostError::overloaded(Reason::BodyRoom);
         claim.grow_to(head_bytes(head)).await.map_err(|_| no_room())?;
         if !may_send {
             arriving.discard_little(head.headers.contains_key(EXPECT), claim).await;
             return Ok(Body::Unread);
         }
         match arriving.receive((limit, self.limits.body_time_max), claim).await {
-            Err(_) => Err(Refusal::body_cut_short()),
+            Err(_) => Err(HostError::body_cut_short()),
             Ok(Received::Complete(bytes)) => Ok(Body::Complete(bytes)),
             Ok(Received::TooLarge) => Ok(Body::TooLarge(limit)),
             Ok(Received::NoRoom) => Err(no_room()),
-            Ok(Received::TooSlow) => Err(Refusal::body_too_slow()),
+            Ok(Received::TooSlow) => Err(HostError::body_too_slow()),
         }
     }
 
@@ -91,7 +91,7 @@ impl Gate {
         mut answer: Answer,
         is_http2: bool,
         parties: &dyn Fn() -> Parties,
-    ) -> Result<http::Response<Reply>, Refusal> {
+    ) -> Result<http::Response<Reply>, HostError> {
         // Given back when there is room of its own.
         let _charges = std::mem::take(&mut answer.charges);
         let response = reply(answer);
@@ -101,7 +101,7 @@ impl Gate {
         }
         match self.answers.take(bytes, parties()) {
             Ok(room) => Ok(response.map(|reply| reply.in_room(room))),
-            Err(_) => Err(Refusal::no_answer_room()),
+            Err(_) => Err(HostError::no_answer_room()),
         }
     }
 

@@ -23,10 +23,10 @@ use http::{Method, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
-pub use self::admin::health::{Exposure, Operator};
+pub use self::admin::health::{Exposure, Probe};
 pub use self::calls::Calls;
 use self::counters::{Counting, GuestNames, Meter};
-use self::errors::{Reason, Refusal};
+use self::errors::{HostError, Reason};
 use self::failures::Failures;
 use self::intake::{Origin, has_content};
 pub use self::paths::{HOST_PATHS, is_under};
@@ -101,7 +101,7 @@ pub const HEALTH_CALLS_MAX: usize = 16;
 const HEADS_BYTES: u64 = 128 << 10;
 
 /// What all workers share.
-pub struct Gate {
+pub struct Gateway {
     /// Mounts, longest prefix first.
     routes: Vec<Route>,
     authenticator: Authenticator,
@@ -110,7 +110,7 @@ pub struct Gate {
     calls_waiting: AtomicUsize,
     bodies: Arc<Room>,
     answers: Arc<Room>,
-    operator: Operator,
+    probe: Probe,
     /// What requests are counted under: one a route, in the same order, and one for the host.
     names: Vec<GuestNames>,
     /// Failures of each route's guest, in the same order.
@@ -118,13 +118,13 @@ pub struct Gate {
     meters: PerThread<Meter>,
 }
 
-impl Gate {
+impl Gateway {
     /// Puts the routes in order and opens the permits.
     pub fn new(
         mut routes: Vec<Route>,
         authenticator: Authenticator,
         limits: HttpLimits,
-        operator: Operator,
+        probe: Probe,
     ) -> Self {
         routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
         let names = GuestNames::all(&routes, &admin::health::PATHS);
@@ -138,7 +138,7 @@ impl Gate {
             bodies: room(limits.bodies_bytes_max as u64 + HEADS_BYTES),
             answers: room(limits.answers_bytes_max as u64),
             limits,
-            operator,
+            probe,
             names,
             failures,
             meters: PerThread::default(),
@@ -160,27 +160,27 @@ impl Gate {
         &'a self,
         route: &'a Route,
         health: bool,
-    ) -> Result<(Place<'a>, bool), Refusal> {
+    ) -> Result<(Place<'a>, bool), HostError> {
         if health {
             // Of the mount's own: a guest that hangs on its paths takes none of another's.
             let permit = route.health_calls.try_acquire();
-            let overloaded = |_| Refusal::overloaded(Reason::HealthCalls);
+            let overloaded = |_| HostError::overloaded(Reason::HealthCalls);
             return Ok((Place { call: permit.map_err(overloaded)?, own: None }, false));
         }
         // Before the server's: beyond its own a mount's calls take no place that others could have.
         let own = route.calls.as_ref().map(Semaphore::try_acquire).transpose();
-        let own = own.map_err(|_| Refusal::overloaded(Reason::MountCalls))?;
+        let own = own.map_err(|_| HostError::overloaded(Reason::MountCalls))?;
         if let Ok(call) = self.calls.try_acquire() {
             return Ok((Place { call, own }, false));
         }
         if self.calls_waiting.fetch_add(1, Ordering::AcqRel) >= self.limits.calls_waiting_max {
             self.calls_waiting.fetch_sub(1, Ordering::AcqRel);
-            return Err(Refusal::overloaded(Reason::CallQueue));
+            return Err(HostError::overloaded(Reason::CallQueue));
         }
         let _waiting = Waiting(&self.calls_waiting);
         match within(self.limits.call_wait_max, self.calls.acquire()).await {
             Some(Ok(call)) => Ok((Place { call, own }, true)),
-            _ => Err(Refusal::overloaded(Reason::CallWait)),
+            _ => Err(HostError::overloaded(Reason::CallWait)),
         }
     }
 }
@@ -197,7 +197,7 @@ impl Drop for Waiting<'_> {
 /// One worker thread's end of the request path.
 pub struct Worker<C> {
     /// What is shared with the other workers.
-    gate: Arc<Gate>,
+    gateway: Arc<Gateway>,
     /// What is this thread's alone.
     own: Rc<ThreadsOwn<C>>,
 }
@@ -211,16 +211,16 @@ struct ThreadsOwn<C> {
 
 impl<C> Clone for Worker<C> {
     fn clone(&self) -> Self {
-        Self { gate: Arc::clone(&self.gate), own: Rc::clone(&self.own) }
+        Self { gateway: Arc::clone(&self.gateway), own: Rc::clone(&self.own) }
     }
 }
 
 impl<C> Worker<C> {
     /// A thread's end, with instances of its own.
     #[must_use]
-    pub fn new(gate: Arc<Gate>, calls: C) -> Self {
-        let meter = gate.meters.join(Meter::new(&gate.names));
-        Self { gate, own: Rc::new(ThreadsOwn { calls, meter }) }
+    pub fn new(gateway: Arc<Gateway>, calls: C) -> Self {
+        let meter = gateway.meters.join(Meter::new(&gateway.names));
+        Self { gateway, own: Rc::new(ThreadsOwn { calls, meter }) }
     }
 }
 
@@ -235,20 +235,20 @@ impl<C: Calls> Handler for Worker<C> {
         let http::request::Parts { method, uri, headers, version, .. } = parts;
         let head = Arc::new(Head { method, uri, headers });
         let mut arriving = Arriving::new(incoming);
-        let (gate, meter, path) = (&*self.gate, &self.own.meter, head.uri.path());
-        let place = gate.place(path);
-        let names = (place, &gate.names[place]);
-        let counting = meter.begin(&gate.operator.clock, names, &head.method, path);
+        let (gateway, meter, path) = (&*self.gateway, &self.own.meter, head.uri.path());
+        let place = gateway.place(path);
+        let names = (place, &gateway.names[place]);
+        let counting = meter.begin(&gateway.probe.clock, names, &head.method, path);
         let origin = Origin { connection, is_http2: version == Version::HTTP_2 };
         let (answered, counting) = match judged {
             // Boxed, so that what waits for its client afterwards is small.
             Ok(()) => Box::pin(self.dispatch(origin, place, &head, &mut arriving, counting)).await,
-            Err(refusal) => (Err(refusal), counting),
+            Err(error) => (Err(error), counting),
         };
         let is_refused = answered.is_err();
-        let response = answered.unwrap_or_else(|refusal| {
-            meter.refused(refusal.reason());
-            refusal.into_response(&head.headers)
+        let response = answered.unwrap_or_else(|error| {
+            meter.refused(error.reason());
+            error.into_response(&head.headers)
         });
         counting.end(response.status());
         let is_head = head.method == Method::HEAD;
@@ -259,7 +259,7 @@ impl<C: Calls> Handler for Worker<C> {
         if arriving.is_over() {
             return response;
         }
-        let rest = gate.finish(origin, arriving, is_refused, waits).await;
+        let rest = gateway.finish(origin, arriving, is_refused, waits).await;
         response.map(|reply| reply.leaving(rest))
     }
 }
@@ -273,15 +273,15 @@ impl<C: Calls> Worker<C> {
         head: &Arc<Head>,
         arriving: &mut Arriving,
         mut counting: Counting<'a>,
-    ) -> (Result<http::Response<Reply>, Refusal>, Counting<'a>) {
-        let gate = &*self.gate;
-        let answered = if place < gate.routes.len() {
+    ) -> (Result<http::Response<Reply>, HostError>, Counting<'a>) {
+        let gateway = &*self.gateway;
+        let answered = if place < gateway.routes.len() {
             self.call(origin, place, head, arriving, &mut counting).await
         } else if let Some(id) = admin::tokens::id_of(head.uri.path()) {
-            admin::tokens::answer(gate, head, id, (origin, arriving), &mut counting).await
+            admin::tokens::answer(gateway, head, id, (origin, arriving), &mut counting).await
         } else {
             counting.arrive();
-            admin::health::answer(gate, head).await
+            admin::health::answer(gateway, head).await
         };
         (answered, counting)
     }
@@ -293,29 +293,29 @@ impl<C: Calls> Worker<C> {
         head: &Arc<Head>,
         arriving: &mut Arriving,
         counting: &mut Counting<'_>,
-    ) -> Result<http::Response<Reply>, Refusal> {
-        let (gate, route) = (&*self.gate, &self.gate.routes[place]);
+    ) -> Result<http::Response<Reply>, HostError> {
+        let (gateway, route) = (&*self.gateway, &self.gateway.routes[place]);
         let caller = match route.auth {
             Auth::None => Caller::Anonymous,
-            Auth::Required | Auth::Guest => gate.authenticator.judge(&head.headers),
+            Auth::Required | Auth::Guest => gateway.authenticator.judge(&head.headers),
         };
         let principal = caller.principal().cloned();
         if route.auth == Auth::Required && principal.is_none() {
-            return Err(Refusal::unauthorized(&caller));
+            return Err(HostError::unauthorized(&caller));
         }
-        let parties = || gate.parties(origin, place, principal.as_deref());
-        let mut claim = Claim::new(&gate.bodies, &parties, origin.waiting_bytes());
+        let parties = || gateway.parties(origin, place, principal.as_deref());
+        let mut claim = Claim::new(&gateway.bodies, &parties, origin.waiting_bytes());
         let may_send = principal.is_some() || route.auth == Auth::None;
-        let most = (may_send, gate.limits.body_bytes_max);
-        let body = gate.receive(head, arriving, most, &mut claim).await?;
+        let most = (may_send, gateway.limits.body_bytes_max);
+        let body = gateway.receive(head, arriving, most, &mut claim).await?;
         counting.arrive();
         let health = route.health.iter().any(|path| path == head.uri.path());
-        let (held, waited) = gate.permit(route, health).await?;
+        let (held, waited) = gateway.permit(route, health).await?;
         counting.begin_call(waited);
         let request = Request { head: Arc::clone(head), caller, body };
         let (calls, guest) = (&self.own.calls, &route.guest);
         let answered = if guest.is_aside() {
-            let held = Kept::new(&self.gate, place, health, held, claim.keep());
+            let held = Kept::new(&self.gateway, place, health, held, claim.keep());
             calls.call_aside(guest, request, Box::new(held)).await
         } else {
             let answered = calls.call(guest, request).await;
@@ -324,19 +324,19 @@ impl<C: Calls> Worker<C> {
         };
         counting.end_call(&answered);
         let answer = answered.map_err(|error| {
-            gate.failures[place].tell(guest, &error, gate.operator.clock.monotonic());
+            gateway.failures[place].tell(guest, &error, gateway.probe.clock.monotonic());
             failed(&error)
         })?;
-        gate.reply(answer, origin.is_http2, &parties)
+        gateway.reply(answer, origin.is_http2, &parties)
     }
 }
 
 /// What the caller is told of a call that failed.
-fn failed(error: &CallError) -> Refusal {
+fn failed(error: &CallError) -> HostError {
     match error {
-        CallError::Deadline => Refusal::deadline(),
-        CallError::NoRoom { has_written } => Refusal::no_guest_room(*has_written),
-        CallError::Limit(_) | CallError::Trap(_) | CallError::Invalid(_) => Refusal::internal(),
+        CallError::Deadline => HostError::deadline(),
+        CallError::NoRoom { has_written } => HostError::no_guest_room(*has_written),
+        CallError::Limit(_) | CallError::Trap(_) | CallError::Invalid(_) => HostError::internal(),
     }
 }
 

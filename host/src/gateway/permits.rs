@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::SemaphorePermit;
 
-use super::Gate;
+use super::Gateway;
 use crate::net::rooms;
 
 /// A call's place.
@@ -18,7 +18,7 @@ pub struct Place<'a> {
 /// A place, and room for a body, of a call that may go on for a moment when its request has been
 /// given up.
 pub struct Kept {
-    gate: Arc<Gate>,
+    gateway: Arc<Gateway>,
     route: usize,
     health: bool,
     own: bool,
@@ -28,7 +28,7 @@ pub struct Kept {
 impl Kept {
     /// Keeps what a call of a route holds.
     pub fn new(
-        gate: &Arc<Gate>,
+        gateway: &Arc<Gateway>,
         route: usize,
         health: bool,
         place: Place<'_>,
@@ -40,15 +40,15 @@ impl Kept {
         if let Some(permit) = place.own {
             permit.forget();
         }
-        Self { gate: Arc::clone(gate), route, health, own, _room: room }
+        Self { gateway: Arc::clone(gateway), route, health, own, _room: room }
     }
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        let gate = &*self.gate;
-        let route = &gate.routes[self.route];
-        let calls = if self.health { &route.health_calls } else { &gate.calls };
+        let gateway = &*self.gateway;
+        let route = &gateway.routes[self.route];
+        let calls = if self.health { &route.health_calls } else { &gateway.calls };
         calls.add_permits(1);
         if let Some(calls) = route.calls.as_ref()
             && self.own

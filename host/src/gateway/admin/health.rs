@@ -13,8 +13,8 @@ use tokio::sync::Semaphore;
 use super::tokens;
 use crate::clock::timeout::within;
 use crate::clock::{Clock, Millis};
-use crate::gateway::errors::Refusal;
-use crate::gateway::{Gate, exposition};
+use crate::gateway::errors::HostError;
+use crate::gateway::{Gateway, exposition};
 use crate::metrics;
 use crate::net::body::Reply;
 use crate::net::workers::Serving;
@@ -24,10 +24,10 @@ use crate::storage::{Contents, Storage};
 /// Paths of the host's own that are counted apart.
 pub const PATHS: [&str; 4] = ["/livez", "/readyz", "/metrics", super::tokens::PATH];
 const TEXT: &str = "text/plain; charset=utf-8";
-/// How long a page waits for what must be looked up in the file; then it goes without.
-const LOOK_TIME_MAX: Duration = Duration::from_secs(1);
-/// Threads that may look it up at once: with a disk that does not answer, each hangs.
-const LOOKS_MAX: usize = 4;
+/// How long the exposition waits for figures that stand in the data file; then it goes without.
+const PROBE_TIME_MAX: Duration = Duration::from_secs(1);
+/// Threads that may read them at once: with a disk that does not answer, each hangs.
+const PROBES_MAX: usize = 4;
 
 /// Who may read the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Exposure {
 }
 
 /// What the host knows of itself besides its requests.
-pub struct Operator {
+pub struct Probe {
     /// The store.
     pub storage: Storage,
     /// Measures requests.
@@ -69,11 +69,11 @@ pub struct Operator {
     pub guests: Arc<GuestMemory>,
     /// Who may read the metrics.
     pub exposure: Exposure,
-    looks: Arc<Semaphore>,
+    probes: Arc<Semaphore>,
 }
 
-impl Operator {
-    /// An operator's view of a server that starts now.
+impl Probe {
+    /// What is known of a server that starts now.
     #[must_use]
     pub fn new(
         storage: Storage,
@@ -83,8 +83,8 @@ impl Operator {
         guests: Arc<GuestMemory>,
         exposure: Exposure,
     ) -> Self {
-        let (started, looks) = (clock.now(), Arc::new(Semaphore::new(LOOKS_MAX)));
-        Self { storage, clock, started, serving, connections_max, guests, exposure, looks }
+        let (started, probes) = (clock.now(), Arc::new(Semaphore::new(PROBES_MAX)));
+        Self { storage, clock, started, serving, connections_max, guests, exposure, probes }
     }
 
     /// Whether requests can be served, writes among them; an error says why not.
@@ -98,14 +98,14 @@ impl Operator {
     /// What is in the file, if the disk tells it in time. Asked on another thread, so that this one
     /// serves on.
     async fn contents(&self) -> Option<Contents> {
-        let permit = Arc::clone(&self.looks).try_acquire_owned().ok()?;
+        let permit = Arc::clone(&self.probes).try_acquire_owned().ok()?;
         let storage = self.storage.clone();
-        let look = tokio::task::spawn_blocking(move || {
+        let reading = tokio::task::spawn_blocking(move || {
             let contents = storage.contents();
             drop(permit);
             contents
         });
-        match within(LOOK_TIME_MAX, look).await?.ok()? {
+        match within(PROBE_TIME_MAX, reading).await?.ok()? {
             Ok(contents) => Some(contents),
             Err(error) => {
                 tracing::warn!(%error, "the metrics go without what is in the file");
@@ -116,28 +116,28 @@ impl Operator {
 }
 
 /// Answers a path that no mount holds: one of the host's own, or 404.
-pub async fn answer(gate: &Gate, head: &Head) -> Result<http::Response<Reply>, Refusal> {
-    let operator = &gate.operator;
+pub async fn answer(gateway: &Gateway, head: &Head) -> Result<http::Response<Reply>, HostError> {
+    let probe = &gateway.probe;
     Ok(match head.uri.path() {
-        "/livez" => looked_at(head, || text(StatusCode::OK, TEXT, "ok\n".to_owned())),
-        "/readyz" => looked_at(head, || match operator.ready() {
+        "/livez" => read_only(head, || text(StatusCode::OK, TEXT, "ok\n".to_owned())),
+        "/readyz" => read_only(head, || match probe.ready() {
             Ok(()) => text(StatusCode::OK, TEXT, "ok\n".to_owned()),
             Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("not ready: {why}\n")),
         }),
-        "/metrics" if operator.exposure != Exposure::Off => {
-            if operator.exposure == Exposure::Token {
-                tokens::admit(gate, &head.headers)?;
+        "/metrics" if probe.exposure != Exposure::Off => {
+            if probe.exposure == Exposure::Token {
+                tokens::admit(gateway, &head.headers)?;
             }
-            let contents = operator.contents().await;
-            let page = || exposition::write(gate, contents.as_ref());
-            looked_at(head, || text(StatusCode::OK, metrics::CONTENT_TYPE, page()))
+            let contents = probe.contents().await;
+            let page = || exposition::write(gateway, contents.as_ref());
+            read_only(head, || text(StatusCode::OK, metrics::CONTENT_TYPE, page()))
         }
         _ => crate::gateway::empty(StatusCode::NOT_FOUND),
     })
 }
 
 /// The answer to GET and HEAD; other methods are told so.
-fn looked_at(head: &Head, answer: impl FnOnce() -> http::Response<Reply>) -> http::Response<Reply> {
+fn read_only(head: &Head, answer: impl FnOnce() -> http::Response<Reply>) -> http::Response<Reply> {
     if head.method == Method::GET || head.method == Method::HEAD {
         return answer();
     }

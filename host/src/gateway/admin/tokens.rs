@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use crate::auth::access::{Caller, Role};
 use crate::auth::{NewToken, TokenError};
 use crate::gateway::counters::Counting;
-use crate::gateway::errors::Refusal;
+use crate::gateway::errors::HostError;
 use crate::gateway::intake::Origin;
-use crate::gateway::{Gate, empty};
+use crate::gateway::{Gateway, empty};
 use crate::net::body::{Arriving, Reply};
 use crate::net::rooms::{Claim, Party};
 use crate::runtime::{Body, Head};
@@ -31,21 +31,21 @@ pub fn id_of(path: &str) -> Option<&str> {
 
 /// Answers a request for the token `id`, or for all of them when it is empty.
 pub async fn answer(
-    gate: &Gate,
+    gateway: &Gateway,
     head: &Head,
     id: &str,
     (origin, arriving): (Origin, &mut Arriving),
     counting: &mut Counting<'_>,
-) -> Result<http::Response<Reply>, Refusal> {
-    let name = admit(gate, &head.headers)?;
+) -> Result<http::Response<Reply>, HostError> {
+    let name = admit(gateway, &head.headers)?;
     let parties = || [Some(Party::Connection(origin.connection)), None, None];
-    let mut claim = Claim::new(&gate.bodies, &parties, origin.waiting_bytes());
-    let body = match gate.receive(head, arriving, (true, BODY_BYTES_MAX), &mut claim).await? {
+    let mut claim = Claim::new(&gateway.bodies, &parties, origin.waiting_bytes());
+    let body = match gateway.receive(head, arriving, (true, BODY_BYTES_MAX), &mut claim).await? {
         Body::Complete(bytes) => bytes,
-        Body::TooLarge(_) | Body::Unread => return Err(Refusal::body_too_large(BODY_BYTES_MAX)),
+        Body::TooLarge(_) | Body::Unread => return Err(HostError::body_too_large(BODY_BYTES_MAX)),
     };
     counting.arrive();
-    let tokens = gate.authenticator.tokens();
+    let tokens = gateway.authenticator.tokens();
     match (&head.method, id) {
         (&Method::GET | &Method::HEAD, "") => {
             Ok(json_answer(StatusCode::OK, &json!({ "tokens": tokens.list() })))
@@ -76,32 +76,32 @@ pub async fn answer(
 }
 
 /// The caller's name, if he is an administrator.
-pub fn admit(gate: &Gate, headers: &HeaderMap) -> Result<Arc<str>, Refusal> {
-    match gate.authenticator.judge(headers) {
+pub fn admit(gateway: &Gateway, headers: &HeaderMap) -> Result<Arc<str>, HostError> {
+    match gateway.authenticator.judge(headers) {
         Caller::Principal(principal) if principal.scope.role == Role::Admin => {
             Ok(Arc::clone(&principal.name))
         }
-        Caller::Principal(_) => Err(Refusal::not_admin()),
-        caller => Err(Refusal::unauthorized(&caller)),
+        Caller::Principal(_) => Err(HostError::not_admin()),
+        caller => Err(HostError::unauthorized(&caller)),
     }
 }
 
-fn parse(headers: &HeaderMap, body: &[u8]) -> Result<NewToken, Refusal> {
+fn parse(headers: &HeaderMap, body: &[u8]) -> Result<NewToken, HostError> {
     let named = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if named.and_then(Encoding::of_content_type) != Some(Encoding::Json) {
-        return Err(Refusal::not_json());
+        return Err(HostError::not_json());
     }
-    serde_json::from_slice(body).map_err(|error| Refusal::invalid(error.to_string()))
+    serde_json::from_slice(body).map_err(|error| HostError::invalid(error.to_string()))
 }
 
-fn refused(error: TokenError) -> Refusal {
+fn refused(error: TokenError) -> HostError {
     match error {
-        TokenError::Invalid(why) => Refusal::invalid(why),
-        TokenError::Unknown => Refusal::not_found(error.to_string()),
-        TokenError::Storage(error) => Refusal::unwritten(&error),
+        TokenError::Invalid(why) => HostError::invalid(why),
+        TokenError::Unknown => HostError::not_found(error.to_string()),
+        TokenError::Storage(error) => HostError::unwritten(&error),
         TokenError::Random(_) => {
             tracing::error!(%error, "a token could not be made");
-            Refusal::internal()
+            HostError::internal()
         }
     }
 }
