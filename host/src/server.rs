@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::sync::Semaphore;
 
 use crate::auth::access::Grants;
 use crate::auth::control::Control;
@@ -20,7 +19,7 @@ use crate::auth::{Authenticator, Token, Tokens, random_bytes};
 use crate::clock::Clock;
 use crate::config::{Component, Config, ConfigError, Mount};
 use crate::gateway::{
-    Calls, Exposure, Gateway, HEALTH_CALLS_MAX, HttpLimits, Probe, Route, Worker,
+    Calls, Exposure, Gateway, HEALTH_CALLS_MAX, HttpLimits, Probe, RouteConfig, Worker,
 };
 use crate::hex;
 use crate::net::tls::{Tls, TlsError};
@@ -91,7 +90,7 @@ pub struct Server {
     storage: Storage,
     clock: Clock,
     runtime: Runtime,
-    routes: Vec<Route>,
+    routes: Vec<RouteConfig>,
     authenticator: Authenticator,
     limits: HttpLimits,
     metrics: bool,
@@ -145,9 +144,7 @@ impl Server {
         let runtime = Runtime::load(&options, &cache_dir, guests, storage.clone(), clock.clone())?;
         let routes = config.mounts.into_iter().zip(runtime.guests()).map(|(mount, guest)| {
             let Mount { prefix, auth, health, operations, calls_max, .. } = mount;
-            let (calls, guest) = (calls_max.map(Semaphore::new), Arc::clone(guest));
-            let health_calls = Semaphore::new(HEALTH_CALLS_MAX);
-            Route { prefix, auth, health, health_calls, operations, calls, guest }
+            RouteConfig { prefix, auth, health, operations, calls_max, guest: Arc::clone(guest) }
         });
         Ok(Self {
             routes: routes.collect(),
@@ -225,7 +222,7 @@ impl Server {
             Arc::clone(runtime.memory()),
             Exposure::at(address.ip(), metrics),
         );
-        let gateway = Arc::new(Gateway::new(routes, authenticator, limits, probe));
+        let gateway = Arc::new(Gateway::new(routes, authenticator, &limits, probe));
         let shutdown = async {
             shutdown.await;
             // Whoever asks whether it is ready hears of it before the port closes.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 
-use super::Route;
 use super::errors::Reason;
+use super::routes::Route;
 use crate::clock::Clock;
 use crate::metrics::{Counter, Histogram, TIMES};
 use crate::runtime::{Answer, CallError};

@@ -11,7 +11,7 @@ use larder_wire::{CHALLENGE, CHALLENGE_REJECTED, Encoding, ErrorBody, ErrorType}
 
 use crate::auth::access::Caller;
 use crate::net::body::Reply;
-use crate::runtime::joined;
+use crate::runtime::{CallError, joined};
 use crate::storage;
 
 /// Why the host refused a request before a guest was called; for counting.
@@ -177,7 +177,7 @@ impl HostError {
 
     /// All calls together use what they may of memory. One that has written already must not be made
     /// again for the asking.
-    pub fn no_guest_room(has_written: bool) -> Self {
+    fn no_guest_room(has_written: bool) -> Self {
         let (reason, detail) = if has_written {
             let detail =
                 "There is no room for the handler's memory now; what it wrote before stays.";
@@ -191,8 +191,17 @@ impl HostError {
         Self { reason: Some(reason), ..error }
     }
 
+    /// What the caller is told of a call that failed.
+    pub fn of_call(error: &CallError) -> Self {
+        match error {
+            CallError::Deadline => Self::deadline(),
+            CallError::NoRoom { has_written } => Self::no_guest_room(*has_written),
+            CallError::Limit(_) | CallError::Trap(_) | CallError::Invalid(_) => Self::internal(),
+        }
+    }
+
     /// The guest missed its deadline.
-    pub fn deadline() -> Self {
+    fn deadline() -> Self {
         let detail = "The handler took too long; whether it had an effect is unknown.";
         Self::server(StatusCode::GATEWAY_TIMEOUT, "timeout", detail)
     }

@@ -2,12 +2,11 @@
 //! it. `docs/metrics.md` lists them; a test compares. Counts nothing itself.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::Gateway;
 use super::counters::{self, CALL_OUTCOMES, METHODS, Meter, OUTCOMES, OperationCounts};
 use super::errors::Reason;
+use super::shared::Gateway;
 use crate::metrics::{Distribution, Kind, Own, Page, TIMES};
 use crate::net::closed::Closed;
 use crate::process::allocator;
@@ -137,16 +136,15 @@ fn waiting(page: &mut Page, gateway: &Gateway, meters: &Meters) {
         let count = sum(meters, |meter| meter.refused[reason as usize].get());
         family.value(&[("reason", name)], count);
     }
-    let limits = &gateway.limits;
-    let waiting = gateway.calls_waiting.load(Ordering::Relaxed);
+    let (waiting, waiting_max) = gateway.permits.waiting();
     page.gauge("larder_http_requests_waiting", "Requests that wait for their call.", waiting);
     let help = "Requests that may wait for their call.";
-    page.gauge("larder_http_requests_waiting_max", help, limits.calls_waiting_max);
-    let running = limits.calls_max.saturating_sub(gateway.calls.available_permits());
+    page.gauge("larder_http_requests_waiting_max", help, waiting_max);
+    let (running, calls_max) = gateway.permits.running();
     page.gauge("larder_calls_running", "Calls of guests that run, health aside.", running);
     let help = "Calls that may run at once, health aside.";
-    page.gauge("larder_calls_max", help, limits.calls_max);
-    let rooms = [("bodies", &gateway.bodies), ("answers", &gateway.answers)];
+    page.gauge("larder_calls_max", help, calls_max);
+    let rooms = [("bodies", &gateway.memory.bodies), ("answers", &gateway.memory.answers)];
     let help =
         "Bytes that requests, heads and bodies, and large answers take while they are under way.";
     let mut family = page.family(Kind::Gauge, "larder_http_room_bytes", help);
@@ -161,7 +159,7 @@ fn waiting(page: &mut Page, gateway: &Gateway, meters: &Meters) {
 }
 
 fn calls(page: &mut Page, gateway: &Gateway, meters: &Meters) {
-    let guests = || gateway.names.iter().zip(&gateway.routes).enumerate();
+    let guests = || gateway.names.iter().zip(&gateway.table.routes).enumerate();
     let mut family = page.family(
         Kind::Counter,
         "larder_guest_calls_total",

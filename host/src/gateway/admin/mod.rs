@@ -1,4 +1,6 @@
 //! What the host answers itself, for whoever administers it.
 
+pub mod access;
 pub mod health;
+pub mod resources;
 pub mod tokens;

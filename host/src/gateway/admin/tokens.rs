@@ -1,31 +1,29 @@
 //! The administrator's door to the tokens: `GET` and `POST /larder/v1/tokens`, and
 //! `DELETE /larder/v1/tokens/ID`. JSON in and out. What a token is and where it is kept is `auth`'s.
 
-use std::sync::Arc;
-
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION};
 use http::{HeaderMap, Method, StatusCode};
 use larder_wire::Encoding;
 use serde_json::{Value, json};
 
-use crate::auth::access::{Caller, Role};
+use super::access::admit;
+use super::resources::TOKENS;
 use crate::auth::{NewToken, TokenError};
 use crate::gateway::counters::Counting;
 use crate::gateway::errors::HostError;
-use crate::gateway::intake::Origin;
-use crate::gateway::{Gateway, empty};
+use crate::gateway::memory::Origin;
+use crate::gateway::responses::empty;
+use crate::gateway::shared::Gateway;
 use crate::net::body::{Arriving, Reply};
 use crate::net::rooms::{Claim, Party};
 use crate::runtime::{Body, Head};
 
-/// Where tokens are listed and made; each is below it.
-pub const PATH: &str = "/larder/v1/tokens";
 /// Longest description of a new token.
 const BODY_BYTES_MAX: u64 = 64 << 10;
 
 /// Whether this request is for the tokens, and for which: Some("") stands for all.
 pub fn id_of(path: &str) -> Option<&str> {
-    let rest = path.strip_prefix(PATH)?;
+    let rest = path.strip_prefix(TOKENS)?;
     if rest.is_empty() { Some("") } else { rest.strip_prefix('/').filter(|id| !id.is_empty()) }
 }
 
@@ -37,13 +35,16 @@ pub async fn answer(
     (origin, arriving): (Origin, &mut Arriving),
     counting: &mut Counting<'_>,
 ) -> Result<http::Response<Reply>, HostError> {
-    let name = admit(gateway, &head.headers)?;
+    let name = admit(&gateway.authenticator, &head.headers)?;
     let parties = || [Some(Party::Connection(origin.connection)), None, None];
-    let mut claim = Claim::new(&gateway.bodies, &parties, origin.waiting_bytes());
-    let body = match gateway.receive(head, arriving, (true, BODY_BYTES_MAX), &mut claim).await? {
-        Body::Complete(bytes) => bytes,
-        Body::TooLarge(_) | Body::Unread => return Err(HostError::body_too_large(BODY_BYTES_MAX)),
-    };
+    let mut claim = Claim::new(&gateway.memory.bodies, &parties, origin.waiting_bytes());
+    let body =
+        match gateway.memory.receive(head, arriving, (true, BODY_BYTES_MAX), &mut claim).await? {
+            Body::Complete(bytes) => bytes,
+            Body::TooLarge(_) | Body::Unread => {
+                return Err(HostError::body_too_large(BODY_BYTES_MAX));
+            }
+        };
     counting.arrive();
     let tokens = gateway.authenticator.tokens();
     match (&head.method, id) {
@@ -53,7 +54,7 @@ pub async fn answer(
         (&Method::POST, "") => {
             let token = parse(&head.headers, &body)?;
             let (made, secret) = tokens.create(token, &name).await.map_err(refused)?;
-            let location = HeaderValue::try_from(format!("{PATH}/{}", made.id));
+            let location = HeaderValue::try_from(format!("{TOKENS}/{}", made.id));
             let mut shown = serde_json::to_value(made).unwrap_or_default();
             shown["token"] = secret.into();
             let mut answer = json_answer(StatusCode::CREATED, &shown);
@@ -72,17 +73,6 @@ pub async fn answer(
             answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
             Ok(answer)
         }
-    }
-}
-
-/// The caller's name, if he is an administrator.
-pub fn admit(gateway: &Gateway, headers: &HeaderMap) -> Result<Arc<str>, HostError> {
-    match gateway.authenticator.judge(headers) {
-        Caller::Principal(principal) if principal.scope.role == Role::Admin => {
-            Ok(Arc::clone(&principal.name))
-        }
-        Caller::Principal(_) => Err(HostError::not_admin()),
-        caller => Err(HostError::unauthorized(&caller)),
     }
 }
 

@@ -1,17 +1,19 @@
-//! What requests and answers take of the rooms: receives bodies into one, and gives answers a place in the
-//! other. Owns whose memory is whose; how it is shared out is `rooms`', how bytes arrive `body`'s.
+//! Memory of requests and answers: receives bodies into one room, and has large answers take room in another.
+//! Owns which parties a request's memory is charged to; how a room is shared out is `net/rooms`', how bytes
+//! arrive `net/body`'s.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::StatusCode;
 use http::header::{EXPECT, HeaderName, HeaderValue};
 
 use super::errors::{HostError, Reason};
-use super::{Auth, Gateway};
+use super::limits::HttpLimits;
+use super::responses::has_content;
 use crate::auth::access::Principal;
 use crate::net::body::{Arriving, Received, Reply};
 use crate::net::connection::SMALL_ANSWER_BYTES;
-use crate::net::rooms::{Claim, Parties, Party};
+use crate::net::rooms::{Claim, Parties, Party, Room};
 use crate::runtime::{Answer, Body, Head};
 
 /// What a header takes besides its text.
@@ -21,8 +23,10 @@ const HEADER_BYTES: usize = 128;
 const STREAM_BYTES: u64 = 12 << 10;
 /// What its stream takes when it has been answered and its body goes on.
 const REST_BYTES: u64 = 8 << 10;
-/// Answers up to this size have no place of their own over HTTP/2.
+/// Answers up to this size take no room over HTTP/2.
 const SMALL_STREAM_ANSWER_BYTES: u64 = 4 << 10;
+/// What a room has beside its size for heads, so that a body of that size fits.
+const HEADS_BYTES: u64 = 128 << 10;
 
 /// Where a request comes from.
 #[derive(Clone, Copy)]
@@ -44,25 +48,44 @@ impl Origin {
     }
 }
 
-impl Gateway {
-    /// Whose a request's memory is. A mount's share is judged only beside another's.
-    pub(super) fn parties(
-        &self,
-        origin: Origin,
-        place: usize,
-        caller: Option<&Principal>,
-    ) -> Parties {
-        let mount = (self.routes.len() > 1).then_some(Party::Mount(place));
-        let caller = match caller {
-            Some(caller) => Some(Party::Principal(Arc::clone(&caller.name))),
-            None if self.routes[place].auth == Auth::None => None,
-            None => Some(Party::Strangers),
-        };
-        [Some(Party::Connection(origin.connection)), mount, caller]
+/// The parties of a request to a mount. The mount is one only where there are others.
+pub fn parties(
+    origin: Origin,
+    mount: Option<Party>,
+    caller: Option<&Principal>,
+    is_open: bool,
+) -> Parties {
+    let caller = match caller {
+        Some(caller) => Some(Party::Principal(Arc::clone(&caller.name))),
+        None if is_open => None,
+        None => Some(Party::Strangers),
+    };
+    [Some(Party::Connection(origin.connection)), mount, caller]
+}
+
+/// The rooms of all requests.
+pub struct RequestMemory {
+    /// For requests: heads and bodies.
+    pub bodies: Arc<Room>,
+    /// For large answers.
+    pub answers: Arc<Room>,
+    body_time_max: Duration,
+}
+
+impl RequestMemory {
+    /// Empty rooms.
+    #[must_use]
+    pub fn new(limits: &HttpLimits) -> Self {
+        let room = |bytes: u64| Arc::new(Room::new(bytes, limits.call_wait_max));
+        Self {
+            bodies: room(limits.bodies_bytes_max as u64 + HEADS_BYTES),
+            answers: room(limits.answers_bytes_max as u64),
+            body_time_max: limits.body_time_max,
+        }
     }
 
     /// Receives a request's body, if the caller may send one, into room that head and body share.
-    pub(super) async fn receive(
+    pub async fn receive(
         &self,
         head: &Head,
         arriving: &mut Arriving,
@@ -75,7 +98,7 @@ impl Gateway {
             arriving.discard_little(head.headers.contains_key(EXPECT), claim).await;
             return Ok(Body::Unread);
         }
-        match arriving.receive((limit, self.limits.body_time_max), claim).await {
+        match arriving.receive((limit, self.body_time_max), claim).await {
             Err(_) => Err(HostError::body_cut_short()),
             Ok(Received::Complete(bytes)) => Ok(Body::Complete(bytes)),
             Ok(Received::TooLarge) => Ok(Body::TooLarge(limit)),
@@ -86,7 +109,7 @@ impl Gateway {
 
     /// What a guest answered, in room of its own when it is large. Nothing waits for that room: what
     /// waited would be held all the same, and clients that do not read could hold up everybody.
-    pub(super) fn reply(
+    pub fn reply(
         &self,
         mut answer: Answer,
         is_http2: bool,
@@ -108,7 +131,7 @@ impl Gateway {
     /// Waits for the end of a body that nobody wants, if it is small and there is room to wait in; what is
     /// left of it when the answer goes out. A refusal does not wait over HTTP/2, where nothing of the
     /// connection depends on it.
-    pub(super) async fn finish(
+    pub async fn finish(
         &self,
         origin: Origin,
         mut arriving: Arriving,
@@ -142,10 +165,4 @@ fn reply(answer: Answer) -> http::Response<Reply> {
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;
     response
-}
-
-/// Whether answers of this status have content. HTTP/2 has no way to send what does not belong there.
-pub fn has_content(status: StatusCode) -> bool {
-    let without = [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED];
-    !without.contains(&status)
 }

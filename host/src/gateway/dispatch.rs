@@ -1,0 +1,161 @@
+//! One worker thread's end of the request path: finds who answers a request, and takes it through the checks in
+//! their order, from its head to its answer. Alone knows all of their files.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::header::EXPECT;
+use http::{Method, Response, Version};
+use hyper::body::Incoming;
+
+use super::admin::{health, tokens};
+use super::calls::Calls;
+use super::counters::{Counting, Meter};
+use super::errors::HostError;
+use super::heads;
+use super::memory::{self, Origin};
+use super::permits::OwnedPermits;
+use super::responses::without_body;
+use super::routes::Auth;
+use super::shared::Gateway;
+use crate::auth::access::Caller;
+use crate::metrics::Own;
+use crate::net::body::{Arriving, Reply};
+use crate::net::handler::Handler;
+use crate::net::rooms::{Claim, Party};
+use crate::runtime::{Head, Request};
+
+/// One worker thread's end of the request path.
+pub struct Worker<C> {
+    /// What is shared with the other workers.
+    gateway: Arc<Gateway>,
+    /// What is this thread's alone.
+    own: Rc<ThreadsOwn<C>>,
+}
+
+struct ThreadsOwn<C> {
+    /// Its instances.
+    calls: C,
+    /// What it counts.
+    meter: Arc<Own<Meter>>,
+}
+
+impl<C> Clone for Worker<C> {
+    fn clone(&self) -> Self {
+        Self { gateway: Arc::clone(&self.gateway), own: Rc::clone(&self.own) }
+    }
+}
+
+impl<C> Worker<C> {
+    /// A thread's end, with instances of its own.
+    #[must_use]
+    pub fn new(gateway: Arc<Gateway>, calls: C) -> Self {
+        let meter = gateway.meters.join(Meter::new(&gateway.names));
+        Self { gateway, own: Rc::new(ThreadsOwn { calls, meter }) }
+    }
+}
+
+impl<C: Calls> Handler for Worker<C> {
+    async fn answer(self, request: http::Request<Incoming>, connection: u64) -> Response<Reply> {
+        let (parts, incoming) = request.into_parts();
+        let judged = heads::judge(parts.version, &parts.headers);
+        let http::request::Parts { method, uri, headers, version, .. } = parts;
+        let head = Arc::new(Head { method, uri, headers });
+        let mut arriving = Arriving::new(incoming);
+        let (gateway, meter, path) = (&*self.gateway, &self.own.meter, head.uri.path());
+        let place = gateway.table.place(path);
+        let names = (place, &gateway.names[place]);
+        let counting = meter.begin(&gateway.probe.clock, names, &head.method, path);
+        let origin = Origin { connection, is_http2: version == Version::HTTP_2 };
+        let (answered, counting) = match judged {
+            // Boxed, so that what waits for its client afterwards is small.
+            Ok(()) => Box::pin(self.dispatch(origin, place, &head, &mut arriving, counting)).await,
+            Err(error) => (Err(error), counting),
+        };
+        let is_refused = answered.is_err();
+        let response = answered.unwrap_or_else(|error| {
+            meter.refused(error.reason());
+            error.into_response(&head.headers)
+        });
+        counting.end(response.status());
+        let is_head = head.method == Method::HEAD;
+        let waits = head.headers.contains_key(EXPECT);
+        // Memory that the client could make us keep by sending no more.
+        drop(head);
+        let response = if is_head { without_body(response) } else { response };
+        if arriving.is_over() {
+            return response;
+        }
+        let rest = gateway.memory.finish(origin, arriving, is_refused, waits).await;
+        response.map(|reply| reply.leaving(rest))
+    }
+}
+
+impl<C: Calls> Worker<C> {
+    /// Has whoever is there answer: a mount's guest, or the host.
+    async fn dispatch<'a>(
+        &self,
+        origin: Origin,
+        place: usize,
+        head: &Arc<Head>,
+        arriving: &mut Arriving,
+        mut counting: Counting<'a>,
+    ) -> (Result<Response<Reply>, HostError>, Counting<'a>) {
+        let gateway = &*self.gateway;
+        let answered = if place < gateway.table.routes.len() {
+            self.call(origin, place, head, arriving, &mut counting).await
+        } else if let Some(id) = tokens::id_of(head.uri.path()) {
+            tokens::answer(gateway, head, id, (origin, arriving), &mut counting).await
+        } else {
+            counting.arrive();
+            health::answer(gateway, head).await
+        };
+        (answered, counting)
+    }
+
+    async fn call(
+        &self,
+        origin: Origin,
+        place: usize,
+        head: &Arc<Head>,
+        arriving: &mut Arriving,
+        counting: &mut Counting<'_>,
+    ) -> Result<Response<Reply>, HostError> {
+        let (gateway, route) = (&*self.gateway, &self.gateway.table.routes[place]);
+        let caller = match route.auth {
+            Auth::None => Caller::Anonymous,
+            Auth::Required | Auth::Guest => gateway.authenticator.judge(&head.headers),
+        };
+        let principal = caller.principal().cloned();
+        if route.auth == Auth::Required && principal.is_none() {
+            return Err(HostError::unauthorized(&caller));
+        }
+        let mount = (gateway.table.routes.len() > 1).then_some(Party::Mount(place));
+        let is_open = route.auth == Auth::None;
+        let parties = || memory::parties(origin, mount.clone(), principal.as_deref(), is_open);
+        let mut claim = Claim::new(&gateway.memory.bodies, &parties, origin.waiting_bytes());
+        let most = (principal.is_some() || is_open, gateway.body_bytes_max);
+        let body = gateway.memory.receive(head, arriving, most, &mut claim).await?;
+        counting.arrive();
+        let is_health = route.is_health(head.uri.path());
+        let (permits, waited) = gateway.permits.acquire(&route.permits, is_health).await?;
+        counting.begin_call(waited);
+        let request = Request { head: Arc::clone(head), caller, body };
+        let (calls, guest) = (&self.own.calls, &route.guest);
+        let answered = if guest.is_aside() {
+            let permits =
+                OwnedPermits::new(&gateway.permits, &route.permits, permits, claim.keep());
+            calls.call_aside(guest, request, Box::new(permits)).await
+        } else {
+            let answered = calls.call(guest, request).await;
+            drop((permits, claim));
+            answered
+        };
+        counting.end_call(&answered);
+        let answer = answered.map_err(|error| {
+            route.failures.tell(guest, &error, gateway.probe.clock.monotonic());
+            HostError::of_call(&error)
+        })?;
+        gateway.memory.reply(answer, origin.is_http2, &parties)
+    }
+}
