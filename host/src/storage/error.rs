@@ -4,7 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::Version;
+use super::types::Version;
 
 /// Which rule a conditional write broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,21 +8,23 @@
 pub mod error;
 pub mod lmdb;
 mod options;
+pub mod types;
+pub mod write;
 
-use std::fmt;
-use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 pub use self::error::{Conflict, ConflictKind, Error, OpenError};
-pub use self::lmdb::layout::{EXPIRY_MAX, NAME_BYTES_MAX, RecordKey, VALUE_BYTES_MAX};
-pub use self::lmdb::namespaces::{NAMESPACES_MAX, Namespace};
+pub use self::lmdb::layout::RecordKey;
 pub use self::lmdb::queue::{Answer, Ticket};
 pub use self::lmdb::stats::{Activity, Contents};
 pub use self::options::Options;
+pub use self::types::{
+    DEFAULT_NAMESPACE, EXPIRY_MAX, Entry, NAME_BYTES_MAX, NAMESPACES_MAX, Namespace, NamespaceId,
+    Outcome, TokenRow, VALUE_BYTES_MAX, VERSION_LIMIT, Version,
+};
+pub use self::write::{Behavior, NamespaceName, Operation, Ttl};
 
 use self::lmdb::env::{self, Database};
 use self::lmdb::layout::{self, Record};
@@ -33,160 +35,8 @@ use self::lmdb::queue::Asker;
 use self::lmdb::site::Site;
 use self::lmdb::writer::Writer;
 use self::lmdb::{caretaker, directory, sweeper};
-use crate::clock::{Clock, Millis};
-
-/// The namespace that exists from the start.
-pub const DEFAULT_NAMESPACE: &str = "default";
-
-/// A version: rises over all writes of the server, never used twice, 0 for "absent".
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Version(pub u64);
-
-impl Version {
-    /// What an absent or expired key has.
-    pub const ABSENT: Version = Version(0);
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// Identifies a namespace in stored keys; never used for another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct NamespaceId(pub u32);
-
-/// A namespace's name: 1 to 256 bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct NamespaceName(String);
-
-impl NamespaceName {
-    /// Takes a name of 1 to 256 bytes, else [`Error::InvalidName`].
-    pub fn new(name: &str) -> Result<Self, Error> {
-        if name.is_empty() || name.len() > NAME_BYTES_MAX {
-            return Err(Error::InvalidName);
-        }
-        Ok(Self(name.to_owned()))
-    }
-
-    /// The name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// How long an entry is to live, in milliseconds; at least 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ttl(NonZeroU64);
-
-impl Ttl {
-    /// Takes a whole number of milliseconds from 1, else [`Error::ExpiryOutOfRange`].
-    pub fn new(ms: u64) -> Result<Self, Error> {
-        NonZeroU64::new(ms).map(Self).ok_or(Error::ExpiryOutOfRange)
-    }
-
-    /// The expiry of an entry written at `now`, if it can be stored.
-    pub fn expiry(self, now: Millis) -> Result<Millis, Error> {
-        let expiry = now.0.checked_add(self.0.get()).map(Millis);
-        expiry.filter(|expiry| *expiry <= EXPIRY_MAX).ok_or(Error::ExpiryOutOfRange)
-    }
-}
-
-/// What a set expects to find.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Behavior {
-    /// Anything.
-    #[default]
-    Upsert,
-    /// No key.
-    Insert,
-    /// A key.
-    Update,
-}
-
-/// One change. A list of them is applied whole or not at all.
-#[derive(Clone, Debug)]
-pub enum Operation {
-    /// Writes a key, replacing value, version and expiry together.
-    Set {
-        /// The record's key.
-        key: RecordKey,
-        /// The new value.
-        value: Bytes,
-        /// The version that the key must have; judged before `behavior`.
-        expected: Option<Version>,
-        /// What must be there.
-        behavior: Behavior,
-        /// How long the entry lives; for ever without.
-        ttl: Option<Ttl>,
-    },
-    /// Deletes a key.
-    Delete {
-        /// The record's key.
-        key: RecordKey,
-        /// The version that the key must have.
-        expected: Option<Version>,
-    },
-    /// Makes a namespace, or moves the `updated` of one that exists.
-    Configure(NamespaceName),
-    /// Writes the row of a token, or removes it. What it says is not storage's.
-    Token {
-        /// The token's id: 1 to 256 bytes.
-        id: String,
-        /// The row's content.
-        content: Option<Bytes>,
-    },
-}
-
-impl Operation {
-    /// Bytes of memory that the operation holds while it waits, roughly.
-    fn weight(&self) -> usize {
-        let value = if let Operation::Set { value, .. } = self { value.len() } else { 0 };
-        size_of::<Self>() + value
-    }
-}
-
-/// What an operation did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The version that a set wrote.
-    Set(Version),
-    /// What a delete found.
-    Deleted {
-        /// Whether there was a key to delete.
-        existed: bool,
-        /// The version drawn for the deletion, or the newest of all when there was none.
-        version: Version,
-    },
-    /// A namespace after `configure`.
-    Configured {
-        /// The namespace.
-        namespace: Namespace,
-        /// The version drawn for the change.
-        version: Version,
-    },
-    /// Whether a token's row was there before it was written or removed.
-    Token {
-        /// It was.
-        existed: bool,
-    },
-}
-
-/// What a key holds, borrowed from the database for the length of a closure.
-#[derive(Clone, Copy, Debug)]
-pub struct Entry<'a> {
-    /// The value's bytes.
-    pub value: &'a [u8],
-    /// The version that wrote them.
-    pub version: Version,
-    /// When the entry expires.
-    pub expiry: Option<Millis>,
-}
-
-/// A token's id, and what its row says; None when that is damaged.
-pub type TokenRow = (String, Option<Vec<u8>>);
+use self::types::is_expired;
+use crate::clock::Clock;
 
 /// An open store. Clones share it; the last one to go closes it.
 #[derive(Clone)]
@@ -368,9 +218,4 @@ impl Storage {
         let txn = self.inner.database.read()?;
         Ok((self.inner.database.main.len(&txn)?, self.inner.database.expiry.len(&txn)?))
     }
-}
-
-/// Expired means absent, from the expiry's very millisecond on.
-fn is_expired(expiry: Option<Millis>, now: Millis) -> bool {
-    expiry.is_some_and(|expiry| now >= expiry)
 }

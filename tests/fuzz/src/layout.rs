@@ -2,10 +2,8 @@
 //! is told; no bytes at all make the reader fail in another way. The first byte chooses what is tried.
 
 use larder::clock::Millis;
-use larder::storage::lmdb::layout::{
-    self, Damaged, EXPIRY_MAX, NAME_BYTES_MAX, NamespaceRow, Record, RecordKey, StateRow,
-};
-use larder::storage::{NamespaceId, Version};
+use larder::storage::lmdb::layout::{self, Damaged, NamespaceRow, Record, RecordKey, StateRow};
+use larder::storage::{EXPIRY_MAX, NAME_BYTES_MAX, NamespaceId, Version};
 
 use crate::target::Target;
 

@@ -5,14 +5,15 @@
 use heed::RwTxn;
 
 use super::env::{Database, Tree};
-use super::layout::{
-    self, NAME_BYTES_MAX, NamespaceRow, Record, RecordKey, StateRow, VERSION_LIMIT,
-};
-use super::namespaces::{NAMESPACES_MAX, Namespace};
+use super::layout::{self, NamespaceRow, Record, RecordKey, StateRow};
 use super::preallocate::Growth;
 use crate::clock::Millis;
 use crate::storage::error::{Conflict, ConflictKind, Error};
-use crate::storage::{Behavior, NamespaceId, Operation, Outcome, Version, is_expired};
+use crate::storage::types::{
+    NAME_BYTES_MAX, NAMESPACES_MAX, Namespace, NamespaceId, Outcome, VERSION_LIMIT, Version,
+    is_expired,
+};
+use crate::storage::write::{Behavior, Operation};
 
 /// Bytes of expired records that a sweep reads in one transaction, so that writes do not wait for
 /// a disk full of large ones.

@@ -12,12 +12,12 @@ use heed::{CommitOrAbort, Env, EnvOpenOptions, WithTls};
 
 use super::directory::{self, Holds, data_file, io_error};
 use super::layout::{self, NamespaceRow, Record, StateRow};
-use super::namespaces::Namespace;
 use super::reader_table::ReaderTable;
 use super::readers::Readers;
 use crate::clock::Clock;
 use crate::storage::error::OpenError;
-use crate::storage::{DEFAULT_NAMESPACE, NamespaceId, Options, Version};
+use crate::storage::options::Options;
+use crate::storage::types::{DEFAULT_NAMESPACE, Namespace, NamespaceId, Version};
 
 /// A tree of bytes by bytes.
 pub type Tree = heed::Database<'static, Bytes, Bytes>;

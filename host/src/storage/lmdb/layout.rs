@@ -6,20 +6,12 @@
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::clock::Millis;
-use crate::storage::{NamespaceId, Version};
+use crate::storage::types::{NAME_BYTES_MAX, NamespaceId, Version};
 
 /// The id of the namespace that exists from the start.
 pub const DEFAULT_ID: NamespaceId = NamespaceId(1);
 /// The storage format that this program writes, and the newest that it reads.
 pub const FORMAT: u32 = 1;
-/// Longest key and longest namespace name, in bytes.
-pub const NAME_BYTES_MAX: usize = 256;
-/// Longest value that a server can be told to take, in bytes.
-pub const VALUE_BYTES_MAX: usize = 64 << 20;
-/// The last instant that can be stored as an expiry: the end of the year 9999.
-pub const EXPIRY_MAX: Millis = Millis(253_402_207_200_999);
-/// Versions stay below this, so that a double holds them exactly.
-pub const VERSION_LIMIT: u64 = 1 << 53;
 
 /// Key of the format row in the meta database.
 pub const META_FORMAT: &[u8] = b"format";
@@ -347,6 +339,7 @@ fn checksum(key: &[u8], head: &[u8], value: &[u8]) -> [u8; CHECKSUM_BYTES] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::types::{EXPIRY_MAX, VERSION_LIMIT};
 
     fn stored(key: &[u8], record: &Record<'_>) -> Vec<u8> {
         [record.header(key).as_bytes(), record.value].concat()

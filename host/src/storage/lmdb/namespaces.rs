@@ -4,22 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
-use crate::clock::Millis;
-use crate::storage::NamespaceId;
-
-/// Namespaces that there may be: all of them are in memory.
-pub const NAMESPACES_MAX: u64 = 100_000;
-
-/// One namespace as it stands on disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Namespace {
-    /// Identifies it in stored keys.
-    pub id: NamespaceId,
-    /// When it was first configured.
-    pub created: Millis,
-    /// When it was last configured.
-    pub updated: Millis,
-}
+use crate::storage::types::Namespace;
 
 /// All namespaces by name.
 pub struct Namespaces {

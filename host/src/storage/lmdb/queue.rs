@@ -15,7 +15,8 @@ use super::site::Displaced;
 use super::stats::WriterStats;
 use crate::clock::Clock;
 use crate::storage::error::Error;
-use crate::storage::{Operation, Outcome};
+use crate::storage::types::Outcome;
+use crate::storage::write::Operation;
 
 /// The store takes no more writes.
 const STOPPED: Error = Error::Unavailable("the store is closed");

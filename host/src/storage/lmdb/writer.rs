@@ -21,7 +21,8 @@ use super::site::{Displaced, Site};
 use super::stats::{self, WriteOutcome};
 use crate::clock::{Clock, Millis};
 use crate::storage::error::Error;
-use crate::storage::{Operation, Options};
+use crate::storage::options::Options;
+use crate::storage::write::Operation;
 
 /// Most lists in one commit: bounds how long the first of a group waits.
 const GROUP_LISTS_MAX: usize = 1024;

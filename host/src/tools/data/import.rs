@@ -14,7 +14,9 @@ use super::{ToolError, jump};
 use crate::clock::{Clock, Millis};
 use crate::storage::lmdb::env::Database;
 use crate::storage::lmdb::layout::{self, NamespaceRow, Record, RecordKey, StateRow};
-use crate::storage::{DEFAULT_NAMESPACE, NAMESPACES_MAX, NamespaceId, Options, Version};
+use crate::storage::{
+    DEFAULT_NAMESPACE, NAMESPACES_MAX, NamespaceId, Options, VERSION_LIMIT, Version,
+};
 
 /// Bytes of lines in one transaction: bounds its dirty pages.
 const BATCH_BYTES_MAX: usize = 32 << 20;
@@ -171,7 +173,7 @@ impl Filling {
             return Ok(Err("the key comes twice".to_owned()));
         }
         let version = self.state.version.0 + 1;
-        if version >= layout::VERSION_LIMIT {
+        if version >= VERSION_LIMIT {
             return Ok(Err("no version is left for it".to_owned()));
         }
         self.state.version = Version(version);

@@ -10,8 +10,7 @@ use super::text::{LINE_BYTES_MAX, Line};
 use super::{ToolError, failed, told};
 use crate::clock::Millis;
 use crate::hex;
-use crate::storage::Version;
-use crate::storage::lmdb::layout::{EXPIRY_MAX, NAME_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::storage::{EXPIRY_MAX, NAME_BYTES_MAX, VALUE_BYTES_MAX, Version};
 
 /// How a data file, and with it a backup, tells what it is: behind the head of its first page.
 const PAGE_HEAD_BYTES: usize = 16;

@@ -30,9 +30,9 @@ pub use self::lmdb_file::Faults;
 pub use self::publish::Unpublished;
 pub use self::restore::restore;
 pub use self::tokens::{TokenRows, is_served, open_alone, token_rows};
-use crate::storage::Version;
 use crate::storage::error::OpenError;
 use crate::storage::lmdb::directory;
+use crate::storage::{VERSION_LIMIT, Version};
 
 /// How far a restore or an import moves the version counter on, so that no version that was drawn
 /// after the backup is ever drawn again.
@@ -96,7 +96,7 @@ fn sync(path: &Path) -> Result<(), ToolError> {
 /// Moves a version counter on, for a store that goes on elsewhere.
 fn jump(version: Version) -> Result<Version, ToolError> {
     let jumped = version.0.saturating_add(VERSION_JUMP);
-    if jumped >= crate::storage::lmdb::layout::VERSION_LIMIT {
+    if jumped >= VERSION_LIMIT {
         return Err(failed(format!(
             "the version counter stands at {version} and cannot be moved on"
         )));

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use crate::storage::lmdb::layout::VALUE_BYTES_MAX;
+use crate::storage::VALUE_BYTES_MAX;
 
 /// The form that is written, and the only one that is read.
 pub const FORM: u32 = 1;

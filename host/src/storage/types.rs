@@ -1,0 +1,94 @@
+//! The vocabulary of the store, which its face, its engine and its callers share: limits, versions,
+//! namespaces, entries and outcomes. What a write may ask for is `write`'s. Knows no engine.
+
+use std::fmt;
+
+use crate::clock::Millis;
+
+/// The namespace that exists from the start.
+pub const DEFAULT_NAMESPACE: &str = "default";
+/// Namespaces that there may be: all of them are in memory.
+pub const NAMESPACES_MAX: u64 = 100_000;
+/// Longest key and longest namespace name, in bytes.
+pub const NAME_BYTES_MAX: usize = 256;
+/// Longest value that a server can be told to take, in bytes.
+pub const VALUE_BYTES_MAX: usize = 64 << 20;
+/// The last instant that can be stored as an expiry: the end of the year 9999.
+pub const EXPIRY_MAX: Millis = Millis(253_402_207_200_999);
+/// Versions stay below this, so that a double holds them exactly.
+pub const VERSION_LIMIT: u64 = 1 << 53;
+
+/// A version: rises over all writes of the server, never used twice, 0 for "absent".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(pub u64);
+
+impl Version {
+    /// What an absent or expired key has.
+    pub const ABSENT: Version = Version(0);
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Identifies a namespace in stored keys; never used for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NamespaceId(pub u32);
+
+/// One namespace as it stands on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Namespace {
+    /// Identifies it in stored keys.
+    pub id: NamespaceId,
+    /// When it was first configured.
+    pub created: Millis,
+    /// When it was last configured.
+    pub updated: Millis,
+}
+
+/// What an operation did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The version that a set wrote.
+    Set(Version),
+    /// What a delete found.
+    Deleted {
+        /// Whether there was a key to delete.
+        existed: bool,
+        /// The version drawn for the deletion, or the newest of all when there was none.
+        version: Version,
+    },
+    /// A namespace after `configure`.
+    Configured {
+        /// The namespace.
+        namespace: Namespace,
+        /// The version drawn for the change.
+        version: Version,
+    },
+    /// Whether a token's row was there before it was written or removed.
+    Token {
+        /// It was.
+        existed: bool,
+    },
+}
+
+/// What a key holds, borrowed from the database for the length of a closure.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// The value's bytes.
+    pub value: &'a [u8],
+    /// The version that wrote them.
+    pub version: Version,
+    /// When the entry expires.
+    pub expiry: Option<Millis>,
+}
+
+/// A token's id, and what its row says; None when that is damaged.
+pub type TokenRow = (String, Option<Vec<u8>>);
+
+/// Expired means absent, from the expiry's very millisecond on.
+pub fn is_expired(expiry: Option<Millis>, now: Millis) -> bool {
+    expiry.is_some_and(|expiry| now >= expiry)
+}
