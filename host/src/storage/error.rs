@@ -66,24 +66,6 @@ pub enum Error {
     Failed(String),
 }
 
-impl From<heed::Error> for Error {
-    fn from(error: heed::Error) -> Self {
-        if is_full(&error) { Error::Full } else { Error::Failed(error.to_string()) }
-    }
-}
-
-/// Whether the map, the disk or the file may hold no more: what LMDB recovers from when something is deleted.
-pub fn is_full(error: &heed::Error) -> bool {
-    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    match error {
-        heed::Error::Mdb(heed::MdbError::MapFull) => true,
-        heed::Error::Io(error) => {
-            matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
-        }
-        _ => false,
-    }
-}
-
 /// Why a data directory could not be opened. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {

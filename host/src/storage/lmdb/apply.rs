@@ -4,7 +4,7 @@
 
 use heed::RwTxn;
 
-use super::env::{Database, Tree};
+use super::database::{Database, Tree};
 use super::layout::{self, NamespaceRow, Record, RecordKey, StateRow};
 use super::preallocate::Growth;
 use crate::clock::Millis;

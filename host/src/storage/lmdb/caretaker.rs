@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::env::Database;
+use super::database::Database;
 use super::periodic::Periodic;
 use super::queue::Queue;
 use super::site::Site;

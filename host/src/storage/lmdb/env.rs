@@ -10,17 +10,14 @@ use std::sync::Arc;
 use heed::types::Bytes;
 use heed::{CommitOrAbort, Env, EnvOpenOptions, WithTls};
 
+use super::database::{Database, Tree};
 use super::directory::{self, Holds, data_file, io_error};
 use super::layout::{self, NamespaceRow, Record, StateRow};
 use super::reader_table::ReaderTable;
-use super::readers::Readers;
 use crate::clock::Clock;
 use crate::storage::error::OpenError;
 use crate::storage::options::Options;
 use crate::storage::types::{DEFAULT_NAMESPACE, Namespace, NamespaceId, Version};
-
-/// A tree of bytes by bytes.
-pub type Tree = heed::Database<'static, Bytes, Bytes>;
 
 /// Address space for the map when no quota is set. It costs nothing until it is used.
 const MAP_BYTES: u64 = 1 << 40;
@@ -28,29 +25,6 @@ const MAP_BYTES: u64 = 1 << 40;
 pub const TREES_MAX: u32 = 8;
 /// Kept above a quota so that deletes and sweeps find free pages: at least this, or an eighth.
 const RESERVE_BYTES: u64 = 64 << 20;
-
-/// The open environment and its databases. Clones share them.
-#[derive(Clone)]
-pub struct Database {
-    /// The environment.
-    pub env: Env<WithTls>,
-    /// Records by namespace id and key.
-    pub main: Tree,
-    /// One empty row by expiry, namespace id and key, for each record that expires.
-    pub expiry: Tree,
-    /// Namespaces by name.
-    pub namespaces: Tree,
-    /// The format row and the state row.
-    pub meta: Tree,
-    /// Which threads of this process read now.
-    pub readers: Arc<Readers>,
-    /// Tokens by id.
-    pub tokens: Tree,
-    /// Which other processes read now. Closed after the environment, as it must be.
-    pub reader_table: Arc<ReaderTable>,
-    /// Held while the environment is open: one process a data directory.
-    _lock: Arc<File>,
-}
 
 /// What the database held when it was opened.
 pub struct Found {

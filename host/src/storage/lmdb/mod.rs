@@ -1,10 +1,13 @@
-//! The store over LMDB: one environment, one writer thread, and what watches both. Owns every stored
-//! byte; knows nothing of HTTP or of guests.
+//! The engine over LMDB: one environment, one writer thread, and what watches both. Owns every stored
+//! byte; knows nothing of HTTP or of guests. What the rest of storage needs of it is in `engine.rs`.
 
 pub(crate) mod apply;
 pub(crate) mod caretaker;
+pub(crate) mod database;
 pub(crate) mod directory;
+pub(crate) mod engine;
 pub(crate) mod env;
+pub(crate) mod error;
 pub mod layout;
 pub(crate) mod namespaces;
 pub(crate) mod periodic;
@@ -15,4 +18,5 @@ pub(crate) mod readers;
 pub(crate) mod site;
 pub(crate) mod stats;
 pub(crate) mod sweeper;
+pub(crate) mod write_stats;
 pub(crate) mod writer;

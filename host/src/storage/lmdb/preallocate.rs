@@ -11,7 +11,7 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{Resource, getrlimit};
 
 use super::directory::data_file;
-use crate::storage::error::is_full;
+use super::error::is_full;
 
 /// Room that is kept free of data, so that deletes always find pages; one of many pages needs the
 /// most, to write down which are free.

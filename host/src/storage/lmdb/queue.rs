@@ -1,21 +1,18 @@
-//! Where writes line up for the writer, and the tickets that they wait with. Owns the limits of
-//! what may wait; knows nothing of transactions.
+//! Where writes line up for the writer. Owns the limits of what may wait; knows nothing of
+//! transactions.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
 use super::site::Displaced;
-use super::stats::WriterStats;
+use super::write_stats::WriterStats;
 use crate::clock::Clock;
 use crate::storage::error::Error;
-use crate::storage::types::Outcome;
+use crate::storage::ticket::Reply;
 use crate::storage::write::Operation;
 
 /// The store takes no more writes.
@@ -26,64 +23,16 @@ pub const FAILED: Error = Error::Unavailable("the store has failed");
 /// No transaction is at hand.
 pub const IDLE: u64 = u64::MAX;
 
-/// What a list of operations is answered: an outcome for each, or why none was done.
-pub type Answer = Result<Vec<Outcome>, Error>;
-
-/// Who is answered.
-pub enum Asker {
-    /// Whoever has the ticket. When it is dropped before the list's turn, nothing is done.
-    Ticket(oneshot::Sender<Answer>),
-    /// This is called on the writer's thread, which it must not hold up. What hangs on it is done
-    /// whoever has gone away meanwhile.
-    Then(Box<dyn FnOnce(Answer) + Send>),
-}
-
-impl Asker {
-    /// Whether nobody wants to know any more.
-    pub fn has_gone(&self) -> bool {
-        matches!(self, Self::Ticket(answer) if answer.is_closed())
-    }
-
-    /// Answers.
-    pub fn answer(self, answer: Answer) {
-        match self {
-            // Whoever has gone since does not want to know.
-            Self::Ticket(sender) => drop(sender.send(answer)),
-            Self::Then(then) => then(answer),
-        }
-    }
-}
-
 /// What the writer is asked to do.
 pub enum Job {
     /// A list of operations, queued at an instant of the monotonic clock.
-    Apply { operations: Vec<Operation>, weight: usize, queued: Duration, asker: Asker },
+    Apply { operations: Vec<Operation>, weight: usize, queued: Duration, reply: Reply },
     /// Remove up to so many expired rows.
     Sweep { rows_max: usize, answer: oneshot::Sender<Result<usize, Error>> },
     /// Look whether there is room again.
     Look,
     /// Store the present instant and end.
     Stop,
-}
-
-/// The answer to a queued list of operations: a future, or [`Ticket::wait`].
-pub struct Ticket {
-    answer: oneshot::Receiver<Answer>,
-}
-
-impl Ticket {
-    /// Blocks until the list is on disk or refused. Not for async code.
-    pub fn wait(self) -> Result<Vec<Outcome>, Error> {
-        self.answer.blocking_recv().unwrap_or(Err(Error::InDoubt))
-    }
-}
-
-impl Future for Ticket {
-    type Output = Result<Vec<Outcome>, Error>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.answer).poll(context).map(|answer| answer.unwrap_or(Err(Error::InDoubt)))
-    }
 }
 
 /// Where writes line up.
@@ -161,15 +110,8 @@ impl Shared {
 }
 
 impl Queue {
-    /// Queues a list of operations for who waits with the ticket.
-    pub fn submit(&self, operations: Vec<Operation>) -> Result<Ticket, Error> {
-        let (sender, answer) = oneshot::channel();
-        self.push(operations, Asker::Ticket(sender))?;
-        Ok(Ticket { answer })
-    }
-
-    /// Queues a list of operations for `asker`.
-    pub fn push(&self, operations: Vec<Operation>, asker: Asker) -> Result<(), Error> {
+    /// Queues a list of operations whose result goes to `reply`.
+    pub fn push(&self, operations: Vec<Operation>, reply: Reply) -> Result<(), Error> {
         self.check_open()?;
         let weight: usize = operations.iter().map(Operation::weight).sum();
         let waiting = self.shared.waiting_bytes.fetch_add(weight, Ordering::AcqRel);
@@ -180,7 +122,7 @@ impl Queue {
             return Err(Error::Unavailable("too many bytes are waiting to be written"));
         }
         let queued = self.clock.monotonic();
-        match self.jobs.try_send(Job::Apply { operations, weight, queued, asker }) {
+        match self.jobs.try_send(Job::Apply { operations, weight, queued, reply }) {
             Ok(()) => Ok(()),
             Err(error) => {
                 self.shared.give_back(weight);
@@ -190,6 +132,16 @@ impl Queue {
                 })
             }
         }
+    }
+
+    /// How long the transaction at hand has taken so far; zero when there is none. One that takes
+    /// very long hangs, with a disk that no longer answers.
+    pub fn writing_for(&self) -> Duration {
+        let since = self.shared.writing_since_ms.load(Ordering::Acquire);
+        if since == IDLE {
+            return Duration::ZERO;
+        }
+        self.clock.monotonic().saturating_sub(Duration::from_millis(since))
     }
 
     /// Has the writer look at up to `rows_max` expired rows, and waits for it.

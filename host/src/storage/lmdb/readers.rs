@@ -1,14 +1,9 @@
-//! Read transactions, and who has one now: LMDB keeps every page that the oldest of them can see, so
-//! one that lags makes the file grow. Knows nothing of what is read;
-//! other processes' are `reader_table`'s.
+//! Which threads of this process read now, and as of which transaction: LMDB keeps every page that the
+//! oldest of them can see, so one that lags makes the file grow. Knows nothing of what is read; other
+//! processes' readers are `reader_table`'s.
 
 use std::cell::Cell;
-use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-
-use heed::{RoTxn, WithTls};
-
-use super::env::Database;
 
 /// Places for threads. Two threads that share one may hide each other's transaction for a moment.
 const PLACES: usize = 1024;
@@ -64,37 +59,6 @@ pub struct Reader<'a>(&'a AtomicU64);
 impl Drop for Reader<'_> {
     fn drop(&mut self) {
         self.0.store(NOBODY, Ordering::Relaxed);
-    }
-}
-
-/// A read transaction, counted while it is open.
-pub struct Reading<'a> {
-    // Declared before what counts it: the transaction ends first.
-    txn: RoTxn<'a, WithTls>,
-    _reader: Reader<'a>,
-}
-
-impl<'a> Deref for Reading<'a> {
-    type Target = RoTxn<'a, WithTls>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.txn
-    }
-}
-
-impl Database {
-    /// Begins a read transaction. A thread has one at a time.
-    pub fn read(&self) -> Result<Reading<'_>, heed::Error> {
-        let txn = match self.env.read_txn() {
-            // Slots of processes that died may be what is missing.
-            Err(heed::Error::Mdb(heed::MdbError::ReadersFull)) => {
-                self.env.clear_stale_readers()?;
-                self.env.read_txn()?
-            }
-            other => other?,
-        };
-        let _reader = self.readers.enter(txn.id() as u64);
-        Ok(Reading { txn, _reader })
     }
 }
 

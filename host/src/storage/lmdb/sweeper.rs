@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::env::Database;
+use super::database::Database;
 use super::layout;
 use super::periodic::{Periodic, Stop};
 use super::queue::Queue;

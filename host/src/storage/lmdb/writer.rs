@@ -12,16 +12,17 @@ use std::time::Duration;
 use heed::RwTxn;
 
 use super::apply::{self, Draft, Failure};
-use super::env::Database;
+use super::database::Database;
 use super::layout::{self, StateRow};
 use super::namespaces::Namespaces;
 use super::preallocate::{Growth, Room};
-use super::queue::{Answer, Asker, FAILED, IDLE, Job, Queue, Shared};
+use super::queue::{FAILED, IDLE, Job, Queue, Shared};
 use super::site::{Displaced, Site};
-use super::stats::{self, WriteOutcome};
+use super::write_stats::WriteOutcome;
 use crate::clock::{Clock, Millis};
 use crate::storage::error::Error;
 use crate::storage::options::Options;
+use crate::storage::ticket::{Reply, WriteResult};
 use crate::storage::write::Operation;
 
 /// Most lists in one commit: bounds how long the first of a group waits.
@@ -79,8 +80,8 @@ impl Writer {
     }
 
     /// The queue's entrance.
-    pub fn queue(&self) -> Queue {
-        self.queue.clone()
+    pub fn queue(&self) -> &Queue {
+        &self.queue
     }
 
     /// Whether writes can be served now.
@@ -89,20 +90,10 @@ impl Writer {
         if self.queue.shared.failed.borrow().is_some() {
             return Err(FAILED);
         }
-        if self.writing_for() > WRITING_TIME_USUAL {
+        if self.queue.writing_for() > WRITING_TIME_USUAL {
             return Err(Error::Unavailable("a commit takes long"));
         }
         if self.queue.shared.full.load(Ordering::Acquire) { Err(Error::Full) } else { Ok(()) }
-    }
-
-    /// How long the transaction at hand has taken so far; zero when there is none. One that takes
-    /// very long hangs, with a disk that no longer answers.
-    pub fn writing_for(&self) -> Duration {
-        let since = self.queue.shared.writing_since_ms.load(Ordering::Acquire);
-        if since == IDLE {
-            return Duration::ZERO;
-        }
-        self.queue.clock.monotonic().saturating_sub(Duration::from_millis(since))
     }
 
     /// Waits for the failure that ends all writing.
@@ -157,7 +148,7 @@ impl Drop for Alarm {
 /// A list of operations whose turn has come.
 struct Waiting {
     operations: Vec<Operation>,
-    asker: Asker,
+    reply: Reply,
 }
 
 /// Everything that a commit needs.
@@ -187,12 +178,12 @@ impl Committer {
                     let mut group = Vec::new();
                     let mut bytes = 0;
                     let mut job = Some(job);
-                    while let Some(Job::Apply { operations, weight, queued, asker }) = job {
+                    while let Some(Job::Apply { operations, weight, queued, reply }) = job {
                         bytes += weight;
                         self.shared.leave(weight);
                         let waited = self.clock.monotonic().saturating_sub(queued);
-                        match admit(asker, waited, self.queue_wait_max) {
-                            Ok(asker) => group.push(Waiting { operations, asker }),
+                        match admit(reply, waited, self.queue_wait_max) {
+                            Ok(reply) => group.push(Waiting { operations, reply }),
                             Err(outcome) => self.shared.stats.count(outcome),
                         }
                         job = None;
@@ -220,8 +211,8 @@ impl Committer {
 
     /// Commits a group and answers it. When there is no room, what only deletes is tried alone.
     fn commit_group(&mut self, group: Vec<Waiting>) -> Result<(), heed::Error> {
-        let (askers, lists): (Vec<_>, Vec<_>) =
-            group.into_iter().map(|waiting| (waiting.asker, waiting.operations)).unzip();
+        let (replies, lists): (Vec<_>, Vec<_>) =
+            group.into_iter().map(|waiting| (waiting.reply, waiting.operations)).unzip();
         let mut result = self.try_commit(&lists, self.no_room);
         if result.as_ref().is_err_and(|error| self.room.is_over(error)) {
             self.room.exhaust();
@@ -243,16 +234,16 @@ impl Committer {
         if outcomes.contains(&Err(Error::Full)) {
             self.shared.full.store(true, Ordering::Release);
         }
-        for (asker, outcome) in askers.into_iter().zip(outcomes) {
+        for (reply, outcome) in replies.into_iter().zip(outcomes) {
             self.shared.stats.count(WriteOutcome::of(&outcome));
-            asker.answer(outcome);
+            reply.send(outcome);
         }
         failure.map_or(Ok(()), Err)
     }
 
     /// Does what only deletes, in smaller and smaller transactions while there is no room for larger
     /// ones: each gives back more than it takes.
-    fn shrink(&mut self, lists: &[Vec<Operation>]) -> Result<Vec<Answer>, heed::Error> {
+    fn shrink(&mut self, lists: &[Vec<Operation>]) -> Result<Vec<WriteResult>, heed::Error> {
         match self.try_commit(lists, true) {
             Err(error) if self.room.is_over(&error) && lists.len() > 1 => {
                 let (first, second) = lists.split_at(lists.len() / 2);
@@ -270,7 +261,7 @@ impl Committer {
         &mut self,
         lists: &[Vec<Operation>],
         full: bool,
-    ) -> Result<Vec<Answer>, heed::Error> {
+    ) -> Result<Vec<WriteResult>, heed::Error> {
         self.transact(|database, txn, draft, now| {
             let one = |operations: &Vec<Operation>| {
                 if full && operations.iter().any(grows) {
@@ -359,7 +350,7 @@ impl Committer {
         let info = self.database.env.info();
         let page = u64::from(self.database.env.unnamed_database_stat().page_size);
         let end = (info.last_page_number as u64 + 1) * page;
-        let used = || stats::used_bytes(&self.database);
+        let used = || self.database.used_bytes();
         self.no_room = !self.room.suffices(end, growth, used)?;
         if let Some(bytes_max) = self.bytes_max {
             self.no_room |= used()? >= bytes_max;
@@ -369,16 +360,16 @@ impl Committer {
     }
 }
 
-/// Gives the asker back, unless nobody wants to know or the list has waited too long.
-fn admit(asker: Asker, waited: Duration, wait_max: Duration) -> Result<Asker, WriteOutcome> {
-    if asker.has_gone() {
+/// Gives the reply back, unless it is abandoned or the list has waited too long.
+fn admit(reply: Reply, waited: Duration, wait_max: Duration) -> Result<Reply, WriteOutcome> {
+    if reply.is_abandoned() {
         return Err(WriteOutcome::Abandoned);
     }
     if waited > wait_max {
-        asker.answer(Err(Error::Unavailable("the write waited too long")));
+        reply.send(Err(Error::Unavailable("the write waited too long")));
         return Err(WriteOutcome::Unavailable);
     }
-    Ok(asker)
+    Ok(reply)
 }
 
 fn grows(operation: &Operation) -> bool {
@@ -406,22 +397,22 @@ mod tests {
     fn a_list_that_nobody_waits_for_is_not_written() {
         let (sender, receiver) = oneshot::channel();
         drop(receiver);
-        let asker = Asker::Ticket(sender);
-        assert_eq!(admit(asker, Duration::ZERO, SECOND).err(), Some(WriteOutcome::Abandoned));
+        let reply = Reply::Ticket(sender);
+        assert_eq!(admit(reply, Duration::ZERO, SECOND).err(), Some(WriteOutcome::Abandoned));
     }
 
     #[test]
     fn a_list_that_must_be_finished_is_written_whoever_waits() {
-        let asker = Asker::Then(Box::new(drop));
-        assert!(admit(asker, Duration::ZERO, SECOND).is_ok());
+        let reply = Reply::Callback(Box::new(drop));
+        assert!(admit(reply, Duration::ZERO, SECOND).is_ok());
     }
 
     #[test]
     fn a_list_that_waited_too_long_is_refused_before_it_is_written() {
         let (sender, mut receiver) = oneshot::channel();
-        assert!(admit(Asker::Ticket(sender), SECOND + SECOND, SECOND).is_err());
+        assert!(admit(Reply::Ticket(sender), SECOND + SECOND, SECOND).is_err());
         assert!(matches!(receiver.try_recv(), Ok(Err(Error::Unavailable(_)))));
         let (sender, _receiver) = oneshot::channel();
-        assert!(admit(Asker::Ticket(sender), SECOND, SECOND).is_ok());
+        assert!(admit(Reply::Ticket(sender), SECOND, SECOND).is_ok());
     }
 }

@@ -8,8 +8,8 @@ use super::tokens::few_rows;
 use super::{ToolError, failed, owner};
 use crate::clock::{Clock, Millis};
 use crate::storage::lmdb::apply::{self, Draft, Failure};
+use crate::storage::lmdb::database::Database;
 use crate::storage::lmdb::env;
-use crate::storage::lmdb::env::Database;
 use crate::storage::lmdb::layout::{self, StateRow};
 
 /// Index rows in one transaction.

@@ -12,7 +12,7 @@ use super::incoming::Incoming;
 use super::lines::{Item, Reader};
 use super::{ToolError, jump};
 use crate::clock::{Clock, Millis};
-use crate::storage::lmdb::env::Database;
+use crate::storage::lmdb::database::Database;
 use crate::storage::lmdb::layout::{self, NamespaceRow, Record, RecordKey, StateRow};
 use crate::storage::{
     DEFAULT_NAMESPACE, NAMESPACES_MAX, NamespaceId, Options, VERSION_LIMIT, Version,

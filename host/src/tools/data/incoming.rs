@@ -16,8 +16,9 @@ use super::{ToolError, at, failed, owner, sync};
 use crate::clock::Clock;
 use crate::storage::Options;
 use crate::storage::error::OpenError;
+use crate::storage::lmdb::database::Database;
 use crate::storage::lmdb::directory;
-use crate::storage::lmdb::env::{self, Database, Found};
+use crate::storage::lmdb::env::{self, Found};
 
 /// Less room than this is none: LMDB writes many pages at a time.
 const LITTLE_BYTES: u64 = 2 << 20;

@@ -12,8 +12,9 @@ use heed::{CommitOrAbort, CompactionOption, EnvFlags, EnvOpenOptions, MdbError, 
 use super::{ToolError, at, existing, failed, owner};
 use crate::storage::Options;
 use crate::storage::error::OpenError;
+use crate::storage::lmdb::database::Tree;
 use crate::storage::lmdb::directory;
-use crate::storage::lmdb::env::{self, Tree};
+use crate::storage::lmdb::env;
 
 type Env = heed::Env<WithTls>;
 

@@ -1,0 +1,192 @@
+//! The engine over LMDB: opens its parts, hands them to each other, and closes them. What each part
+//! does is its own file's; what callers are promised is written at `Storage`.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::database::Database;
+use super::layout::{self, Record, RecordKey};
+use super::namespaces::Namespaces;
+use super::periodic::Periodic;
+use super::preallocate::Room;
+use super::site::Site;
+use super::stats::{self, Activity, Contents};
+use super::writer::Writer;
+use super::{caretaker, directory, env, sweeper};
+use crate::clock::Clock;
+use crate::storage::error::{Error, OpenError};
+use crate::storage::options::Options;
+use crate::storage::ticket::{Reply, Ticket};
+use crate::storage::types::{
+    DEFAULT_NAMESPACE, Entry, NAME_BYTES_MAX, Namespace, NamespaceId, TokenRow, is_expired,
+};
+use crate::storage::write::{Operation, Ttl};
+
+/// A data directory that is open. Dropping it closes it.
+pub struct Lmdb {
+    database: Database,
+    clock: Clock,
+    namespaces: Arc<Namespaces>,
+    options: Options,
+    // Declared after what they use: both threads stop first, then the writer.
+    threads: Vec<Periodic>,
+    writer: Writer,
+}
+
+impl Lmdb {
+    /// Opens the store in `dir`, or makes one there.
+    pub fn open(dir: &Path, options: Options, clock: Clock) -> Result<Self, OpenError> {
+        let (database, found) = env::open(dir, &options, &clock)?;
+        clock.raise_to(found.state.instant);
+        let (path, entries, version) = (dir.display(), found.entries, found.state.version);
+        if found.is_new {
+            tracing::info!(%path, "a new store was made");
+        } else {
+            tracing::info!(%path, entries, %version, "the store was opened");
+        }
+        let namespaces = Arc::new(Namespaces::new(found.namespaces));
+        let room = Room::new(dir);
+        let site = Site::new(dir).map_err(directory::io_error("look at the files of", dir))?;
+        let site = Arc::new(site);
+        let writer = Writer::start(
+            &database,
+            found.state,
+            &namespaces,
+            &clock,
+            &options,
+            room,
+            Arc::clone(&site),
+        );
+        let parts = || (database.clone(), writer.queue().clone(), clock.clone());
+        let (of, to, by) = parts();
+        let caretaker = caretaker::start(of, to, by, site);
+        let sweeper = options.sweep_interval.map(|interval| {
+            let (of, to, by) = parts();
+            sweeper::start(interval, of, to, by)
+        });
+        let threads = sweeper.into_iter().chain([caretaker]).collect();
+        Ok(Self { database, clock, namespaces, options, threads, writer })
+    }
+
+    /// Looks a namespace up by name.
+    pub fn namespace(&self, name: &str) -> Result<Namespace, Error> {
+        if name.is_empty() || name.len() > NAME_BYTES_MAX {
+            return Err(Error::InvalidName);
+        }
+        self.namespaces.get(name).ok_or(Error::NoSuchNamespace)
+    }
+
+    /// The same for who needs no more than the id.
+    pub fn namespace_id(&self, name: &str) -> Result<NamespaceId, Error> {
+        if name == DEFAULT_NAMESPACE {
+            Ok(layout::DEFAULT_ID)
+        } else {
+            Ok(self.namespace(name)?.id)
+        }
+    }
+
+    /// Reads an entry in a transaction of its own, inside which `take` runs.
+    pub fn get<T>(
+        &self,
+        key: &RecordKey,
+        take: impl FnOnce(Entry<'_>) -> T,
+    ) -> Result<Option<T>, Error> {
+        let txn = self.database.read()?;
+        let Some(stored) = self.database.main.get(&txn, key.as_bytes())? else {
+            return Ok(None);
+        };
+        let record = Record::decode(key.as_bytes(), stored).map_err(|_| Error::Corrupt)?;
+        // Looking at the clock takes as long as finding the record: it is left out when it can be.
+        if record.expiry.is_some() && is_expired(record.expiry, self.clock.now()) {
+            return Ok(None);
+        }
+        let Record { version, expiry, value } = record;
+        Ok(Some(take(Entry { value, version, expiry })))
+    }
+
+    /// Whether an entry written now could live for `ttl`.
+    pub fn check_ttl(&self, ttl: Ttl) -> Result<(), Error> {
+        ttl.expiry(self.clock.now()).map(|_| ())
+    }
+
+    /// Queues a list of operations for a ticket.
+    pub fn submit(&self, operations: Vec<Operation>) -> Result<Ticket, Error> {
+        let (ticket, reply) = Ticket::new();
+        self.push(operations, reply)?;
+        Ok(ticket)
+    }
+
+    /// Queues a list of operations whose result goes to `reply`.
+    pub fn push(&self, operations: Vec<Operation>, reply: Reply) -> Result<(), Error> {
+        self.check_sizes(&operations)?;
+        self.writer.queue().push(operations, reply)
+    }
+
+    fn check_sizes(&self, operations: &[Operation]) -> Result<(), Error> {
+        let too_large = |operation: &Operation| match operation {
+            Operation::Set { value, .. } => value.len() > self.options.value_bytes_max,
+            _ => false,
+        };
+        if operations.iter().any(too_large) { Err(Error::TooLarge) } else { Ok(()) }
+    }
+
+    /// All tokens' rows.
+    pub fn tokens(&self) -> Result<Vec<TokenRow>, Error> {
+        let txn = self.database.read()?;
+        let mut tokens = Vec::new();
+        for row in self.database.tokens.iter(&txn)? {
+            let (id, stored) = row?;
+            let content = layout::decode_token(id, stored).ok().map(<[u8]>::to_vec);
+            match std::str::from_utf8(id) {
+                Ok(id) => tokens.push((id.to_owned(), content)),
+                Err(_) => tracing::error!(id = %id.escape_ascii(), "a token's id is damaged"),
+            }
+        }
+        Ok(tokens)
+    }
+
+    /// Removes up to `rows_max` expired entries now; returns how many rows of the index that took.
+    pub fn sweep(&self, rows_max: usize) -> Result<usize, Error> {
+        self.writer.queue().sweep(rows_max)
+    }
+
+    /// Whether writes can be served: Ok, [`Error::Full`] or [`Error::Unavailable`].
+    pub fn writable(&self) -> Result<(), Error> {
+        self.writer.writable()
+    }
+
+    /// Stops taking writes, finishes those that are queued and stores the present instant.
+    pub fn close(&self) {
+        self.threads.iter().for_each(Periodic::stop);
+        self.writer.stop();
+    }
+
+    /// How long the write transaction at hand has taken so far; zero when there is none.
+    #[must_use]
+    pub fn writing_for(&self) -> Duration {
+        self.writer.queue().writing_for()
+    }
+
+    /// Waits until the writer fails for good; never returns otherwise.
+    pub async fn failed(&self) -> String {
+        self.writer.failed().await
+    }
+
+    /// What the store has done and does, known at once.
+    #[must_use]
+    pub fn activity(&self) -> Activity {
+        stats::activity(&self.database, self.writer.queue(), &self.namespaces, &self.options)
+    }
+
+    /// What is stored and how much room it takes. Looks into the file, so it may wait for the disk.
+    pub fn contents(&self) -> Result<Contents, Error> {
+        stats::contents(&self.database, &self.clock, &self.options)
+    }
+
+    /// Entries and expiry rows that are stored now, expired ones included; for tests.
+    pub fn stored_rows(&self) -> Result<(u64, u64), Error> {
+        let txn = self.database.read()?;
+        Ok((self.database.main.len(&txn)?, self.database.expiry.len(&txn)?))
+    }
+}

@@ -1,0 +1,23 @@
+//! What LMDB's errors mean to the store.
+
+use std::io;
+
+use crate::storage::error::Error;
+
+impl From<heed::Error> for Error {
+    fn from(error: heed::Error) -> Self {
+        if is_full(&error) { Error::Full } else { Error::Failed(error.to_string()) }
+    }
+}
+
+/// Whether the map, the disk or the file may hold no more: what LMDB recovers from when something is deleted.
+pub fn is_full(error: &heed::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    match error {
+        heed::Error::Mdb(heed::MdbError::MapFull) => true,
+        heed::Error::Io(error) => {
+            matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+        }
+        _ => false,
+    }
+}
