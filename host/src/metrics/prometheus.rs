@@ -3,7 +3,7 @@
 
 use std::fmt::{Display, Write};
 
-use super::Distribution;
+use super::counts::Distribution;
 
 /// What the text is, for the answer's header.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -130,8 +130,8 @@ impl Display for Escaped<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::counts::{Bounds, Histogram};
     use super::*;
-    use crate::metrics::{Bounds, Histogram};
 
     #[test]
     fn families_are_written_as_the_format_says() {
