@@ -26,7 +26,7 @@ use crate::net::tls::{Tls, TlsError};
 use crate::net::workers::{Serving, Workers};
 use crate::process::open_files;
 use crate::runtime::{Compiler, EngineOptions, GuestConfig, LoadError, Runtime};
-use crate::storage::{self, NamespaceName, OpenError, Operation, Storage};
+use crate::storage::{self, OpenError, Operation, Storage};
 
 /// The built-in guest, as the build put it into this program.
 pub(crate) const BUILTIN_API: &[u8] = include_bytes!(env!("LARDER_API_WASM"));
@@ -308,8 +308,8 @@ fn make_namespaces(storage: &Storage, mounts: &[Mount]) -> Result<(), ServeError
     for name in names {
         let make = || match storage.namespace(name) {
             Err(storage::Error::NoSuchNamespace) => {
-                let operation = Operation::Configure(NamespaceName::new(name)?);
-                storage.submit(vec![operation])?.wait().map(|_| ())
+                storage.submit(name, vec![Operation::Configure])?.wait()?;
+                Ok(())
             }
             other => other.map(|_| ()),
         };

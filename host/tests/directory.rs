@@ -10,7 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use larder::clock::Clock;
 use larder::storage::{
-    Behavior, Error, OpenError, Operation, Options, Outcome, RecordKey, Storage, Version,
+    Behavior, DEFAULT_NAMESPACE, Error, Key, OpenError, Operation, Options, Outcome, Storage,
+    Version,
 };
 use tempfile::TempDir;
 
@@ -31,22 +32,18 @@ fn open(data: &Path) -> Storage {
     try_open(data).unwrap()
 }
 
-fn key(storage: &Storage) -> RecordKey {
-    RecordKey::new(storage.namespace("default").unwrap().id, b"k").unwrap()
-}
-
 fn set(storage: &Storage) -> Result<Version, Error> {
-    let (key, value) = (key(storage), Bytes::from_static(b"v"));
+    let (key, value) = (Key::new(b"k")?, Bytes::from_static(b"v"));
     let (expected, behavior, ttl) = (None, Behavior::Upsert, None);
     let operation = Operation::Set { key, value, expected, behavior, ttl };
-    match storage.submit(vec![operation])?.wait()?.as_slice() {
+    match storage.submit(DEFAULT_NAMESPACE, vec![operation])?.wait()?.as_slice() {
         [Outcome::Set(version)] => Ok(*version),
         other => panic!("{other:?}"),
     }
 }
 
 fn has_key(storage: &Storage) -> bool {
-    storage.get(&key(storage), |_| ()).unwrap().is_some()
+    storage.get(DEFAULT_NAMESPACE, b"k", |_| ()).unwrap().is_some()
 }
 
 /// Makes a store that holds a key.

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use larder::clock::{Clock, DrivenClock, Millis};
 use larder::storage::{
-    Behavior, Contents, EXPIRY_MAX, Error, NAMESPACES_MAX, NamespaceName, OpenError, Operation,
-    Options, Outcome, RecordKey, Storage, Ttl, Version,
+    Behavior, Contents, DEFAULT_NAMESPACE, EXPIRY_MAX, Error, Key, NAMESPACES_MAX, OpenError,
+    Operation, Options, Outcome, Storage, Ttl, Version, WriteError,
 };
 
 const START: Millis = Millis(1_800_000_000_000);
@@ -38,34 +38,34 @@ impl Bed {
     }
 }
 
-fn key(storage: &Storage, name: &str) -> RecordKey {
-    RecordKey::new(storage.namespace("default").unwrap().id, name.as_bytes()).unwrap()
+fn key(name: &str) -> Key {
+    Key::new(name.as_bytes()).unwrap()
 }
 
 fn set(storage: &Storage, name: &str, value: &[u8], ttl: Option<u64>) -> Result<Version, Error> {
     let operation = Operation::Set {
-        key: key(storage, name),
+        key: key(name),
         value: Bytes::copy_from_slice(value),
         expected: None,
         behavior: Behavior::Upsert,
         ttl: ttl.map(|ms| Ttl::new(ms).unwrap()),
     };
-    match storage.submit(vec![operation])?.wait()?.as_slice() {
+    match storage.submit(DEFAULT_NAMESPACE, vec![operation])?.wait()?.as_slice() {
         [Outcome::Set(version)] => Ok(*version),
         other => panic!("{other:?}"),
     }
 }
 
 fn delete(storage: &Storage, name: &str) -> Result<bool, Error> {
-    let operation = Operation::Delete { key: key(storage, name), expected: None };
-    match storage.submit(vec![operation])?.wait()?.as_slice() {
+    let operation = Operation::Delete { key: key(name), expected: None };
+    match storage.submit(DEFAULT_NAMESPACE, vec![operation])?.wait()?.as_slice() {
         [Outcome::Deleted { existed, .. }] => Ok(*existed),
         other => panic!("{other:?}"),
     }
 }
 
 fn get(storage: &Storage, name: &str) -> Result<Option<Vec<u8>>, Error> {
-    storage.get(&key(storage, name), |entry| entry.value.to_vec())
+    storage.get(DEFAULT_NAMESPACE, name.as_bytes(), |entry| entry.value.to_vec())
 }
 
 #[test]
@@ -164,17 +164,20 @@ fn a_list_of_operations_is_applied_whole_or_not_at_all() {
     let bed = Bed::new();
     let storage = bed.open();
     let put = |name: &str, behavior| Operation::Set {
-        key: key(&storage, name),
+        key: key(name),
         value: Bytes::from_static(b"v"),
         expected: None,
         behavior,
         ttl: None,
     };
     let list = vec![put("a", Behavior::Upsert), put("b", Behavior::Update)];
-    assert!(matches!(storage.submit(list).unwrap().wait(), Err(Error::Conflict(_))));
+    assert!(matches!(
+        storage.submit(DEFAULT_NAMESPACE, list).unwrap().wait(),
+        Err(WriteError { operation: Some(1), error: Error::Conflict(_) })
+    ));
     assert_eq!(get(&storage, "a"), Ok(None));
     let list = vec![put("a", Behavior::Insert), put("a", Behavior::Update)];
-    let outcomes = storage.submit(list).unwrap().wait().unwrap();
+    let outcomes = storage.submit(DEFAULT_NAMESPACE, list).unwrap().wait().unwrap();
     assert_eq!(outcomes, [Outcome::Set(Version(1)), Outcome::Set(Version(2))]);
 }
 
@@ -182,23 +185,40 @@ fn a_list_of_operations_is_applied_whole_or_not_at_all() {
 fn namespaces_keep_created_and_data_and_are_separate() {
     let bed = Bed::new();
     let storage = bed.open();
-    let configure = |name: &str| {
-        let operation = Operation::Configure(NamespaceName::new(name).unwrap());
-        match storage.submit(vec![operation]).unwrap().wait().unwrap().as_slice() {
-            [Outcome::Configured { namespace, .. }] => *namespace,
-            other => panic!("{other:?}"),
-        }
+    let configure = |name: &str| match storage
+        .submit(name, vec![Operation::Configure])
+        .unwrap()
+        .wait()
+        .unwrap()
+        .as_slice()
+    {
+        [Outcome::Configured { namespace, .. }] => *namespace,
+        other => panic!("{other:?}"),
     };
     assert_eq!(storage.namespace("ns"), Err(Error::NoSuchNamespace));
+    assert_eq!(storage.check_namespace("ns"), Err(Error::NoSuchNamespace));
     let first = configure("ns");
+    let elsewhere = |name: &str| storage.get(name, b"k", |entry| entry.value.to_vec());
+    let put = Operation::Set {
+        key: key("k"),
+        value: Bytes::from_static(b"in ns"),
+        expected: None,
+        behavior: Behavior::Upsert,
+        ttl: None,
+    };
+    storage.submit("ns", vec![put]).unwrap().wait().unwrap();
     bed.driver.advance(10);
     let again = configure("ns");
-    assert_eq!((again.id, again.created), (first.id, first.created));
+    // It goes by the same id in stored keys, and the others by others.
+    assert_eq!(elsewhere("ns"), Ok(Some(b"in ns".to_vec())));
+    assert_eq!(again.created, first.created);
     assert_eq!(again.updated.0, first.updated.0 + 10);
-    assert_ne!(configure("other").id, first.id);
+    configure("other");
+    assert_eq!(elsewhere("other"), Ok(None));
+    assert_eq!(get(&storage, "k"), Ok(None));
     set(&storage, "k", b"in default", None).unwrap();
-    let elsewhere = RecordKey::new(first.id, b"k").unwrap();
-    assert_eq!(storage.get(&elsewhere, |_| ()), Ok(None));
+    assert_eq!(elsewhere("ns"), Ok(Some(b"in ns".to_vec())));
+    assert_eq!(elsewhere("other"), Ok(None));
     storage.close();
     drop(storage);
     assert_eq!(bed.open().namespace("ns"), Ok(again));
@@ -293,14 +313,14 @@ fn a_file_that_ends_before_pages_that_were_never_written_is_opened() {
     }
     // Takes pages at the end of the file and gives them back within one transaction.
     let large = Operation::Set {
-        key: key(&storage, "large"),
+        key: key("large"),
         value: Bytes::from(vec![2; 4 << 20]),
         expected: None,
         behavior: Behavior::Upsert,
         ttl: None,
     };
-    let gone = Operation::Delete { key: key(&storage, "large"), expected: None };
-    storage.submit(vec![large, gone]).unwrap().wait().unwrap();
+    let gone = Operation::Delete { key: key("large"), expected: None };
+    storage.submit(DEFAULT_NAMESPACE, vec![large, gone]).unwrap().wait().unwrap();
     drop(storage);
     let storage = bed.open();
     assert_eq!(get(&storage, "k0"), Ok(Some(vec![1; 50_000])));
@@ -333,13 +353,14 @@ fn a_value_that_rotted_on_disk_is_told_and_never_served_and_can_be_replaced() {
     let storage = bed.open();
     assert_eq!(get(&storage, "k"), Err(Error::Corrupt));
     let conditional = Operation::Set {
-        key: key(&storage, "k"),
+        key: key("k"),
         value: Bytes::from_static(b"new"),
         expected: Some(Version(1)),
         behavior: Behavior::Upsert,
         ttl: None,
     };
-    assert_eq!(storage.submit(vec![conditional]).unwrap().wait(), Err(Error::Corrupt));
+    let refused = storage.submit(DEFAULT_NAMESPACE, vec![conditional]).unwrap().wait();
+    assert_eq!(refused, Err(WriteError { operation: Some(0), error: Error::Corrupt }));
     set(&storage, "k", b"new", None).unwrap();
     assert_eq!(get(&storage, "k"), Ok(Some(b"new".to_vec())));
 }
@@ -368,15 +389,15 @@ fn namespaces_have_a_number_and_being_at_it_stops_nothing_else() {
     let bed = Bed::new();
     let storage = bed.open();
     let configure =
-        |number: u64| Operation::Configure(NamespaceName::new(&format!("n{number}")).unwrap());
+        |number: u64| storage.submit(&format!("n{number}"), vec![Operation::Configure]).unwrap();
     let numbers: Vec<u64> = (1..NAMESPACES_MAX).collect();
     for some in numbers.chunks(2000) {
-        let operations = some.iter().map(|number| configure(*number)).collect();
-        storage.submit(operations).unwrap().wait().unwrap();
+        let tickets: Vec<_> = some.iter().map(|number| configure(*number)).collect();
+        tickets.into_iter().for_each(|ticket| drop(ticket.wait().unwrap()));
     }
-    let one_more = storage.submit(vec![configure(NAMESPACES_MAX)]).unwrap().wait();
-    assert_eq!(one_more, Err(Error::TooManyNamespaces));
-    storage.submit(vec![configure(1)]).unwrap().wait().unwrap();
+    let one_more = configure(NAMESPACES_MAX).wait();
+    assert_eq!(one_more.map_err(Error::from), Err(Error::TooManyNamespaces));
+    configure(1).wait().unwrap();
     set(&storage, "k", b"v", None).unwrap();
     assert_eq!(storage.writable(), Ok(()));
 }
@@ -404,7 +425,7 @@ fn a_reader_that_lags_is_told_while_it_reads() {
         set(&storage, "k", b"v", None).unwrap();
         set(&storage, "k", b"v", None).unwrap();
     };
-    let during = storage.get(&key(&storage, "k"), |_| {
+    let during = storage.get(DEFAULT_NAMESPACE, b"k", |_| {
         std::thread::scope(|scope| scope.spawn(write_twice).join().unwrap());
         storage.activity()
     });

@@ -7,15 +7,14 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use larder::clock::{Clock, DrivenClock, Millis};
 use larder::storage::{
-    Behavior, Conflict, ConflictKind, Error, NamespaceId, Operation, Options, Outcome, RecordKey,
-    Storage, Ttl, Version,
+    Behavior, Conflict, ConflictKind, DEFAULT_NAMESPACE, Error, Key, Operation, Options, Outcome,
+    Storage, Ttl, Version, WriteError,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 const START: Millis = Millis(1_800_000_000_000);
-const NAMESPACE: NamespaceId = NamespaceId(1);
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -74,11 +73,12 @@ impl Model {
         operations: &[Operation],
         keys: &[u8],
         now: u64,
-    ) -> Result<Vec<Outcome>, Error> {
+    ) -> Result<Vec<Outcome>, WriteError> {
         let mut next = self.clone();
         let mut outcomes = Vec::new();
-        for (operation, key) in operations.iter().zip(keys) {
-            outcomes.push(next.apply(operation, *key, now)?);
+        for (index, (operation, key)) in operations.iter().zip(keys).enumerate() {
+            let outcome = next.apply(operation, *key, now);
+            outcomes.push(outcome.map_err(|error| WriteError { operation: Some(index), error })?);
         }
         *self = next;
         Ok(outcomes)
@@ -175,21 +175,21 @@ impl Bed {
         let operations: Vec<Operation> =
             changes.iter().map(|change| self.operation(change)).collect();
         let wanted = self.model.write(&operations, &keys, self.now);
-        let got = self.storage().submit(operations).unwrap().wait();
+        let got = self.storage().submit(DEFAULT_NAMESPACE, operations).unwrap().wait();
         assert_eq!(got, wanted);
     }
 
     fn operation(&self, change: &Change) -> Operation {
         match change {
             Change::Set { key, length, expected, behavior, ttl } => Operation::Set {
-                key: record_key(*key),
+                key: Key::new(&name(*key)).unwrap(),
                 value: Bytes::from(vec![*key; *length]),
                 expected: self.expected(*key, *expected),
                 behavior: *behavior,
                 ttl: ttl.map(|ms| Ttl::new(ms).unwrap()),
             },
             Change::Delete { key, expected } => Operation::Delete {
-                key: record_key(*key),
+                key: Key::new(&name(*key)).unwrap(),
                 expected: self.expected(*key, *expected),
             },
         }
@@ -206,7 +206,7 @@ impl Bed {
     }
 
     fn check(&self, key: u8) {
-        let got = self.storage().get(&record_key(key), |entry| Held {
+        let got = self.storage().get(DEFAULT_NAMESPACE, &name(key), |entry| Held {
             version: entry.version.0,
             expiry: entry.expiry.map(|expiry| expiry.0),
             value: entry.value.to_vec(),
@@ -225,8 +225,8 @@ impl Bed {
     }
 }
 
-fn record_key(key: u8) -> RecordKey {
-    RecordKey::new(NAMESPACE, format!("key-{key}").as_bytes()).unwrap()
+fn name(key: u8) -> Vec<u8> {
+    format!("key-{key}").into_bytes()
 }
 
 fn expected() -> impl Strategy<Value = Expected> {

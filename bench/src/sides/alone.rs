@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use larder::storage::{self, NamespaceId, Storage};
+use larder::storage::{self, DEFAULT_NAMESPACE, Storage};
 
 use super::fill::{self, Filling};
 use crate::clock::{now_ns, own_cpu_us};
@@ -19,7 +19,6 @@ const WARM_UP_NS: u64 = 250_000_000;
 /// What all threads share.
 struct Shared<'a> {
     storage: &'a Storage,
-    namespace: NamespaceId,
     value: Bytes,
     keys: u32,
     begin_ns: u64,
@@ -37,7 +36,6 @@ pub fn measure(
     let begin_ns = now_ns() + WARM_UP_NS;
     let shared = Shared {
         storage,
-        namespace: fill::namespace(storage)?,
         value: Bytes::from(vec![b'v'; filling.value_bytes]),
         keys: filling.keys,
         begin_ns,
@@ -68,8 +66,8 @@ fn drive(shared: &Shared<'_>, number: u64) -> Result<(), storage::Error> {
     let mut choice = Choice::random(number, shared.keys);
     let mut asked = now_ns();
     while asked < shared.end_ns {
-        let set = fill::set(shared.namespace, choice.draw(), &shared.value);
-        shared.storage.submit(set.into_iter().collect())?.wait()?;
+        let set = fill::set(choice.draw(), &shared.value)?;
+        shared.storage.submit(DEFAULT_NAMESPACE, vec![set])?.wait()?;
         let now = now_ns();
         if (shared.begin_ns..shared.end_ns).contains(&now) {
             let mut tally = shared.tally.lock().unwrap_or_else(PoisonError::into_inner);

@@ -9,9 +9,7 @@ use std::thread;
 
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
-use larder::storage::{
-    self, Behavior, DEFAULT_NAMESPACE, NamespaceId, Operation, RecordKey, Storage, Ttl,
-};
+use larder::storage::{self, Behavior, DEFAULT_NAMESPACE, Key, Operation, Storage, Ttl};
 use rustix::fs::{Advice, fadvise};
 
 use crate::clock;
@@ -82,15 +80,15 @@ impl Filling {
     /// Writes all keys; returns when they are on disk.
     pub fn fill(&self, storage: &Storage) -> Result<(), Box<dyn Error>> {
         let begun_ns = clock::now_ns();
-        let namespace = namespace(storage)?;
         let value = Bytes::from(vec![b'v'; self.value_bytes]);
         let numbers = self.numbers();
         let lists: Vec<&[u32]> = numbers.chunks(self.list()).collect();
         let next = AtomicUsize::new(0);
         let work = || -> Result<(), storage::Error> {
             while let Some(list) = lists.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let sets = list.iter().filter_map(|number| set(namespace, *number, &value));
-                storage.submit(sets.collect())?.wait()?;
+                let sets = list.iter().map(|number| set(*number, &value));
+                let sets = sets.collect::<Result<_, _>>()?;
+                storage.submit(DEFAULT_NAMESPACE, sets)?.wait()?;
             }
             Ok(())
         };
@@ -101,44 +99,33 @@ impl Filling {
         for result in done {
             result.map_err(|_| "a thread that fills has panicked")??;
         }
-        self.fill_expiring(storage, namespace, begun_ns)
+        self.fill_expiring(storage, begun_ns)
     }
 
-    fn fill_expiring(
-        &self,
-        storage: &Storage,
-        namespace: NamespaceId,
-        begun_ns: u64,
-    ) -> Result<(), Box<dyn Error>> {
+    fn fill_expiring(&self, storage: &Storage, begun_ns: u64) -> Result<(), Box<dyn Error>> {
         let value = Bytes::from(vec![b'e'; self.value_bytes]);
         let numbers: Vec<u32> = (self.keys..self.keys + self.expiring).collect();
         for list in numbers.chunks(self.list()) {
             let passed_ms = (clock::now_ns() - begun_ns) / 1_000_000;
             let left_ms = self.expire_after_ms.checked_sub(passed_ms).ok_or("it took too long")?;
             let ttl = Some(Ttl::new(left_ms)?);
-            let sets = list.iter().filter_map(|number| set(namespace, *number, &value));
-            let sets = sets.map(|set| match set {
-                Operation::Set { key, value, expected, behavior, .. } => {
-                    Operation::Set { key, value, expected, behavior, ttl }
-                }
-                other => other,
-            });
-            storage.submit(sets.collect())?.wait()?;
+            let sets = list.iter().map(|number| set_with(*number, &value, ttl));
+            let sets = sets.collect::<Result<_, _>>()?;
+            storage.submit(DEFAULT_NAMESPACE, sets)?.wait()?;
         }
         Ok(())
     }
 }
 
-/// The id of the namespace that requests without one work in.
-pub fn namespace(storage: &Storage) -> Result<NamespaceId, storage::Error> {
-    Ok(storage.namespace(DEFAULT_NAMESPACE)?.id)
+/// A set of one key without conditions.
+pub fn set(number: u32, value: &Bytes) -> Result<Operation, storage::Error> {
+    set_with(number, value, None)
 }
 
-/// A set of one key without conditions.
-pub fn set(namespace: NamespaceId, number: u32, value: &Bytes) -> Option<Operation> {
-    let key = RecordKey::new(namespace, &keys::name(number))?;
+fn set_with(number: u32, value: &Bytes, ttl: Option<Ttl>) -> Result<Operation, storage::Error> {
+    let key = Key::new(&keys::name(number))?;
     let (value, behavior) = (value.clone(), Behavior::Upsert);
-    Some(Operation::Set { key, value, expected: None, behavior, ttl: None })
+    Ok(Operation::Set { key, value, expected: None, behavior, ttl })
 }
 
 /// Reads a store's file once, so that it is in the page cache, in single pages as far as it was not:

@@ -10,7 +10,7 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use larder::auth::access::Caller;
 use larder::gateway::Calls;
 use larder::runtime::{Answer, Body, CallError, Charges, Guest, Held, Request};
-use larder::storage::{self, Error, Operation, Outcome, RecordKey, Storage, Ttl, Version};
+use larder::storage::{self, Error, Key, Operation, Outcome, Storage, Ttl, Version, WriteError};
 use larder_api::bindings::larder::guest::kv;
 use larder_api::endpoint::{get, set};
 use larder_api::options::Namespace;
@@ -57,15 +57,10 @@ impl Native {
         Self { storage }
     }
 
-    fn key(&self, namespace: Option<&Namespace<'_>>, key: &str) -> Option<RecordKey> {
-        let name = Namespace::resolve(namespace).ok()?;
-        RecordKey::new(self.storage.namespace_id(name).ok()?, key.as_bytes())
-    }
-
     fn get(&self, body: &[u8], received: Encoding, answer: Encoding) -> Option<Answer> {
         let get = get::decode(body, received).ok()?;
-        let key = self.key(get.namespace.as_ref(), &get.key.0)?;
-        let found = self.storage.get(&key, |entry| {
+        let namespace = Namespace::resolve(get.namespace.as_ref()).ok()?;
+        let found = self.storage.get(namespace, get.key.0.as_bytes(), |entry| {
             let expiry = entry.expiry.map(|expiry| expiry.0);
             get::encode(expiry, entry.version.0, Some(entry.value), answer)
         });
@@ -75,8 +70,9 @@ impl Native {
 
     async fn set(&self, body: &Bytes, received: Encoding, answer: Encoding) -> Option<Answer> {
         let set = set::decode(body, received).ok()?;
+        let namespace = Namespace::resolve(set.namespace.as_ref()).ok()?;
         let operation = Operation::Set {
-            key: self.key(set.namespace.as_ref(), &set.key.0)?,
+            key: Key::new(set.key.0.as_bytes()).ok()?,
             // What stands in the body as it is stays there.
             value: match set.value.0 {
                 Cow::Borrowed(value) => body.slice_ref(value),
@@ -90,12 +86,12 @@ impl Native {
             },
             ttl: set.options.ttl.map(Ttl::new).transpose().ok()?,
         };
-        match self.storage.submit(vec![operation]).ok()?.await.as_deref() {
+        match self.storage.submit(namespace, vec![operation]).ok()?.await.as_deref() {
             Ok([Outcome::Set(version)]) => {
                 let body = set::encode(version.0, answer);
                 Some(with_version(reply(StatusCode::OK, body, answer), *version))
             }
-            Err(Error::Conflict(conflict)) => {
+            Err(WriteError { error: Error::Conflict(conflict), .. }) => {
                 let body = ErrorBody {
                     r#type: ErrorType::OperationError,
                     code: "conflict",

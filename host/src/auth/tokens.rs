@@ -20,7 +20,7 @@ use super::description::{Listed, NewToken};
 use super::{Token, random_bytes};
 use crate::clock::{Clock, Millis};
 use crate::hex;
-use crate::storage::{self, Operation, Outcome, Storage};
+use crate::storage::{self, Storage, SystemRows, SystemTable};
 
 /// What every scoped token begins with, so that it is known where it turns up.
 const MARK: &str = "larder";
@@ -128,7 +128,11 @@ impl Tokens {
 
     fn load_up_to(max: usize, storage: Storage, clock: Clock) -> Result<Self, storage::Error> {
         let (held, places) = (Shared::default(), Arc::new(Semaphore::new(max)));
-        for (id, content) in storage.tokens()? {
+        let SystemRows { rows, damaged_ids } = storage.system_rows(SystemTable::Tokens)?;
+        for id in damaged_ids {
+            tracing::error!(id, "a token's id is damaged");
+        }
+        for (id, content) in rows {
             let row = content.and_then(|content| serde_json::from_slice(&content).ok());
             let place = Arc::clone(&places).try_acquire_owned().ok();
             if let Some(known) = row.and_then(|row| Known::new(&id, row, place)) {
@@ -211,12 +215,9 @@ impl Tokens {
         then: impl FnOnce(bool) -> Result<T, TokenError> + Send + 'static,
     ) -> Result<T, TokenError> {
         let (asker, answer) = oneshot::channel();
-        let operation = Operation::Token { id: id.clone(), content };
-        self.storage.submit_then(vec![operation], move |outcomes| {
-            let existed = |outcomes: Vec<Outcome>| {
-                matches!(outcomes.first(), Some(Outcome::Token { existed: true }))
-            };
-            let done = outcomes.map_err(TokenError::from).and_then(|done| then(existed(done)));
+        let row = id.clone();
+        self.storage.write_system_row(SystemTable::Tokens, row, content, move |existed| {
+            let done = existed.map_err(TokenError::from).and_then(then);
             if asker.send(done).is_err() {
                 tracing::warn!(
                     id,

@@ -198,7 +198,7 @@ fn resolve_one(mount: FileMount, server: &Server) -> Result<Mount, ConfigError> 
         }
     };
     for name in mount.namespaces.keys() {
-        if let Err(error) = storage::NamespaceName::new(name) {
+        if let Err(error) = storage::check_name(name.as_bytes()) {
             return fail(format!("mount.namespaces.{name:?}: {error}"));
         }
     }

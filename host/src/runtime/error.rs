@@ -31,15 +31,6 @@ impl Error {
         Self { change: Some(change), ..self }
     }
 
-    /// The storage's word about a list of one change, which it was the change's fault or nobody's.
-    #[must_use]
-    pub fn of_only_change(error: storage::Error) -> Self {
-        use storage::Error::{Conflict, Corrupt, Full, TooLarge, TooManyNamespaces};
-        let of_change =
-            matches!(error, Conflict(_) | Corrupt | Full | TooLarge | TooManyNamespaces);
-        Self { change: of_change.then_some(0), ..Self::from(error) }
-    }
-
     /// What a guest may be told of it beyond its kind. What the system said is for the server's log alone.
     #[must_use]
     pub fn words(&self) -> String {
@@ -48,6 +39,13 @@ impl Error {
             Cause::Storage(storage::Error::Failed(_)) => "the storage failed".to_owned(),
             Cause::Storage(error) => error.to_string(),
         }
+    }
+}
+
+impl From<storage::WriteError> for Error {
+    fn from(refused: storage::WriteError) -> Self {
+        let change = refused.operation.map(|operation| operation as u32);
+        Self { change, ..Self::from(refused.error) }
     }
 }
 

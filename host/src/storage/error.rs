@@ -66,6 +66,28 @@ pub enum Error {
     Failed(String),
 }
 
+/// Why a list of operations was not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct WriteError {
+    /// Which operation it went wrong with, from 0; None when it is not about one.
+    pub operation: Option<usize>,
+    /// What went wrong.
+    pub error: Error,
+}
+
+impl From<Error> for WriteError {
+    fn from(error: Error) -> Self {
+        Self { operation: None, error }
+    }
+}
+
+impl From<WriteError> for Error {
+    fn from(refused: WriteError) -> Self {
+        refused.error
+    }
+}
+
 /// Why a data directory could not be opened. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {

@@ -20,16 +20,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::error::{Conflict, ConflictKind, Error, OpenError};
-pub use self::lmdb::layout::RecordKey;
+use bytes::Bytes;
+
+pub use self::error::{Conflict, ConflictKind, Error, OpenError, WriteError};
 pub use self::lmdb::stats::{Activity, Contents};
 pub use self::options::Options;
 pub use self::ticket::{Ticket, WriteResult};
 pub use self::types::{
-    DEFAULT_NAMESPACE, EXPIRY_MAX, Entry, NAME_BYTES_MAX, NAMESPACES_MAX, Namespace, NamespaceId,
-    Outcome, TokenRow, VALUE_BYTES_MAX, VERSION_LIMIT, Version,
+    DEFAULT_NAMESPACE, EXPIRY_MAX, Entry, NAME_BYTES_MAX, NAMESPACES_MAX, Namespace, Outcome,
+    SystemRows, SystemTable, VALUE_BYTES_MAX, VERSION_LIMIT, Version,
 };
-pub use self::write::{Behavior, NamespaceName, Operation, Ttl};
+pub use self::write::{Behavior, Key, Operation, Ttl, check_name};
 
 use self::lmdb::engine::Lmdb;
 use self::ticket::Reply;
@@ -52,19 +53,20 @@ impl Storage {
         self.engine.namespace(name)
     }
 
-    /// The same for who needs no more than the id.
-    pub fn namespace_id(&self, name: &str) -> Result<NamespaceId, Error> {
-        self.engine.namespace_id(name)
+    /// Refuses what is no namespace's name, or no namespace.
+    pub fn check_namespace(&self, name: &str) -> Result<(), Error> {
+        self.engine.check_namespace(name)
     }
 
     /// Reads an entry and hands it to `take`; None when absent or expired. Sees every write that
     /// was acknowledged before the call. `take` must be quick: it runs inside the transaction.
     pub fn get<T>(
         &self,
-        key: &RecordKey,
+        namespace: &str,
+        key: &[u8],
         take: impl FnOnce(Entry<'_>) -> T,
     ) -> Result<Option<T>, Error> {
-        self.engine.get(key, take)
+        self.engine.get(namespace, key, take)
     }
 
     /// Whether an entry written now could live for `ttl`.
@@ -72,26 +74,34 @@ impl Storage {
         self.engine.check_ttl(ttl)
     }
 
-    /// Queues a list of operations, to be applied in order, whole or not at all. The ticket
-    /// answers after the commit. When it is dropped before the list's turn, nothing is done.
-    pub fn submit(&self, operations: Vec<Operation>) -> Result<Ticket, Error> {
-        self.engine.submit(operations)
+    /// Queues a list of operations in one namespace, to be applied in order, whole or not at all. The
+    /// ticket has the result after the commit. When it is dropped before the list's turn, nothing is
+    /// done.
+    pub fn submit(&self, namespace: &str, list: Vec<Operation>) -> Result<Ticket, WriteError> {
+        self.engine.submit(namespace, list)
     }
 
-    /// The same for what must be finished whoever goes away: `then` is called with the result, on the
-    /// writer's thread, before anything else is written. It must be quick. Only when the writer fails
-    /// is it dropped instead.
-    pub fn submit_then(
+    /// Queues the writing of a row of the host's own, or its removal, which is finished whoever goes
+    /// away: `then` is called with whether the row was there before, on the writer's thread, before
+    /// anything else is written. It must be quick. Only when the writer fails is it dropped instead.
+    pub fn write_system_row(
         &self,
-        operations: Vec<Operation>,
-        then: impl FnOnce(WriteResult) + Send + 'static,
+        table: SystemTable,
+        id: String,
+        content: Option<Bytes>,
+        then: impl FnOnce(Result<bool, Error>) + Send + 'static,
     ) -> Result<(), Error> {
-        self.engine.push(operations, Reply::Callback(Box::new(then)))
+        let existed =
+            |outcomes: &[Outcome]| matches!(outcomes, [Outcome::SystemRow { existed: true }]);
+        let reply = move |result: WriteResult| {
+            then(result.map(|outcomes| existed(&outcomes)).map_err(Error::from));
+        };
+        self.engine.write_system_row(table, id, content, Reply::Callback(Box::new(reply)))
     }
 
-    /// All tokens' rows.
-    pub fn tokens(&self) -> Result<Vec<TokenRow>, Error> {
-        self.engine.tokens()
+    /// All rows of a table of the host's own.
+    pub fn system_rows(&self, table: SystemTable) -> Result<SystemRows, Error> {
+        self.engine.system_rows(table)
     }
 
     /// Removes up to `rows_max` expired entries now; returns how many rows it looked at.

@@ -7,11 +7,11 @@ use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
 
-use super::error::Error;
+use super::error::{Error, WriteError};
 use super::types::Outcome;
 
 /// The result of a list of operations: an outcome for each, or why none was done.
-pub type WriteResult = Result<Vec<Outcome>, Error>;
+pub type WriteResult = Result<Vec<Outcome>, WriteError>;
 
 /// Where an engine sends a write's result.
 pub enum Reply {
@@ -52,7 +52,7 @@ impl Ticket {
 
     /// Blocks until the list is on disk or refused. Not for async code.
     pub fn wait(self) -> WriteResult {
-        self.result.blocking_recv().unwrap_or(Err(Error::InDoubt))
+        self.result.blocking_recv().unwrap_or_else(|_| Err(Error::InDoubt.into()))
     }
 }
 
@@ -60,6 +60,8 @@ impl Future for Ticket {
     type Output = WriteResult;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.result).poll(context).map(|result| result.unwrap_or(Err(Error::InDoubt)))
+        Pin::new(&mut self.result)
+            .poll(context)
+            .map(|result| result.unwrap_or_else(|_| Err(Error::InDoubt.into())))
     }
 }

@@ -33,15 +33,9 @@ impl fmt::Display for Version {
     }
 }
 
-/// Identifies a namespace in stored keys; never used for another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct NamespaceId(pub u32);
-
-/// One namespace as it stands on disk.
+/// A namespace, as those who use it see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Namespace {
-    /// Identifies it in stored keys.
-    pub id: NamespaceId,
     /// When it was first configured.
     pub created: Millis,
     /// When it was last configured.
@@ -67,8 +61,8 @@ pub enum Outcome {
         /// The version drawn for the change.
         version: Version,
     },
-    /// Whether a token's row was there before it was written or removed.
-    Token {
+    /// Whether a row of the host's own was there before it was written or removed.
+    SystemRow {
         /// It was.
         existed: bool,
     },
@@ -85,8 +79,21 @@ pub struct Entry<'a> {
     pub expiry: Option<Millis>,
 }
 
-/// A token's id, and what its row says; None when that is damaged.
-pub type TokenRow = (String, Option<Vec<u8>>);
+/// A table of rows that the store keeps for the host itself. What they say is not the store's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SystemTable {
+    /// Tokens.
+    Tokens,
+}
+
+/// The rows of such a table.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct SystemRows {
+    /// By id, what each row says; None where that is damaged.
+    pub rows: Vec<(String, Option<Vec<u8>>)>,
+    /// Ids that are damaged themselves, escaped.
+    pub damaged_ids: Vec<String>,
+}
 
 /// Expired means absent, from the expiry's very millisecond on.
 pub fn is_expired(expiry: Option<Millis>, now: Millis) -> bool {

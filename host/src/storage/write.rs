@@ -1,32 +1,47 @@
 //! What the store can be asked to write. Each type exists only valid, so that an engine judges nothing
 //! but the data. Knows no engine.
 
+use std::fmt;
 use std::num::NonZeroU64;
 
 use bytes::Bytes;
 
 use super::error::Error;
-use super::lmdb::layout::RecordKey;
 use super::types::{EXPIRY_MAX, NAME_BYTES_MAX, Version};
 use crate::clock::Millis;
 
-/// A namespace's name: 1 to 256 bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct NamespaceName(String);
+/// Refuses what cannot be a namespace's name or a key: both are 1 to 256 bytes.
+pub fn check_name(name: &[u8]) -> Result<(), Error> {
+    let fits = (1..=NAME_BYTES_MAX).contains(&name.len());
+    if fits { Ok(()) } else { Err(Error::InvalidName) }
+}
 
-impl NamespaceName {
-    /// Takes a name of 1 to 256 bytes, else [`Error::InvalidName`].
-    pub fn new(name: &str) -> Result<Self, Error> {
-        if name.is_empty() || name.len() > NAME_BYTES_MAX {
-            return Err(Error::InvalidName);
-        }
-        Ok(Self(name.to_owned()))
+/// A key of 1 to 256 bytes. It is kept in place, so that a write allocates nothing for it.
+#[derive(Clone, Copy)]
+pub struct Key {
+    bytes: [u8; NAME_BYTES_MAX],
+    length: u16,
+}
+
+impl Key {
+    /// Takes a key of 1 to 256 bytes, else [`Error::InvalidName`].
+    pub fn new(key: &[u8]) -> Result<Self, Error> {
+        check_name(key)?;
+        let mut bytes = [0; NAME_BYTES_MAX];
+        bytes[..key.len()].copy_from_slice(key);
+        Ok(Self { bytes, length: u16::try_from(key.len()).map_err(|_| Error::InvalidName)? })
     }
 
-    /// The name.
+    /// The key's bytes.
     #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({})", self.as_bytes().escape_ascii())
     }
 }
 
@@ -59,13 +74,13 @@ pub enum Behavior {
     Update,
 }
 
-/// One change. A list of them is applied whole or not at all.
+/// One change of a namespace. A list of them is applied in order, whole or not at all.
 #[derive(Clone, Debug)]
 pub enum Operation {
     /// Writes a key, replacing value, version and expiry together.
     Set {
-        /// The record's key.
-        key: RecordKey,
+        /// The key.
+        key: Key,
         /// The new value.
         value: Bytes,
         /// The version that the key must have; judged before `behavior`.
@@ -77,20 +92,14 @@ pub enum Operation {
     },
     /// Deletes a key.
     Delete {
-        /// The record's key.
-        key: RecordKey,
+        /// The key.
+        key: Key,
         /// The version that the key must have.
         expected: Option<Version>,
     },
-    /// Makes a namespace, or moves the `updated` of one that exists.
-    Configure(NamespaceName),
-    /// Writes the row of a token, or removes it. What it says is not storage's.
-    Token {
-        /// The token's id: 1 to 256 bytes.
-        id: String,
-        /// The row's content.
-        content: Option<Bytes>,
-    },
+    /// Makes the namespace, or moves the `updated` of one that exists. Where it does not exist, this is
+    /// the first of its list.
+    Configure,
 }
 
 impl Operation {

@@ -2,8 +2,10 @@
 //! is told; no bytes at all make the reader fail in another way. The first byte chooses what is tried.
 
 use larder::clock::Millis;
-use larder::storage::lmdb::layout::{self, Damaged, NamespaceRow, Record, RecordKey, StateRow};
-use larder::storage::{EXPIRY_MAX, NAME_BYTES_MAX, NamespaceId, Version};
+use larder::storage::lmdb::layout::{
+    self, Damaged, NamespaceId, NamespaceRow, Record, RecordKey, StateRow,
+};
+use larder::storage::{EXPIRY_MAX, NAME_BYTES_MAX, Version};
 
 use crate::target::Target;
 
@@ -31,7 +33,7 @@ pub fn judge(input: &[u8], decode: &Decoder) -> Result<(), String> {
         1 => record(input, decode),
         2 => namespace_row(input),
         3 => state_row(input),
-        4 => token_row(input),
+        4 => system_row(input),
         _ => keys(input),
     }
 }
@@ -84,8 +86,8 @@ fn any_bytes(mut input: Input<'_>, decode: &Decoder) -> Result<(), String> {
     }
     // Bytes of a namespace's row wait for their use, so those may differ.
     let _ = NamespaceRow::decode(key, stored);
-    if let Ok(content) = layout::decode_token(key, stored) {
-        same("a token's row", layout::encode_token(key, content).as_slice(), stored)?;
+    if let Ok(content) = layout::decode_system_row(key, stored) {
+        same("a system row", layout::encode_system_row(key, content).as_slice(), stored)?;
     }
     if let Ok(format) = layout::decode_format(stored) {
         same("the format row", &format.to_be_bytes()[..], stored)?;
@@ -137,15 +139,15 @@ fn state_row(mut input: Input<'_>) -> Result<(), String> {
     tampered("the state row", &stored, tamper, |bad| StateRow::decode(bad).is_ok())
 }
 
-fn token_row(mut input: Input<'_>) -> Result<(), String> {
+fn system_row(mut input: Input<'_>) -> Result<(), String> {
     let tamper = input.number(2);
     let (id, content) = (input.key(NAME_BYTES_MAX), input.rest);
-    let stored = layout::encode_token(id, content);
-    same("a token's row", layout::decode_token(id, &stored), Ok(content))?;
-    let told = |bad: &[u8]| layout::decode_token(id, bad).is_ok();
-    tampered("a token's row", &stored, tamper, told)?;
-    let told = |bad: &[u8]| layout::decode_token(bad, &stored).is_ok();
-    tampered("a token's id", id, tamper, told)
+    let stored = layout::encode_system_row(id, content);
+    same("a system row", layout::decode_system_row(id, &stored), Ok(content))?;
+    let told = |bad: &[u8]| layout::decode_system_row(id, bad).is_ok();
+    tampered("a system row", &stored, tamper, told)?;
+    let told = |bad: &[u8]| layout::decode_system_row(bad, &stored).is_ok();
+    tampered("a system row's id", id, tamper, told)
 }
 
 /// Keys come apart into what they were made of, and expiry rows sort by their instants.

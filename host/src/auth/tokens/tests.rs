@@ -60,14 +60,25 @@ fn reopened(bed: Bed) -> Bed {
 fn hold_up(storage: &Storage) -> mpsc::Sender<()> {
     let (release, released) = mpsc::channel::<()>();
     let (begins, begun) = mpsc::channel();
-    let nothing = Operation::Token { id: "nothing".to_owned(), content: None };
     let wait = move |_| {
         begins.send(()).unwrap();
         let _ = released.recv();
     };
-    storage.submit_then(vec![nothing], wait).unwrap();
+    storage.write_system_row(SystemTable::Tokens, "nothing".to_owned(), None, wait).unwrap();
     begun.recv().unwrap();
     release
+}
+
+/// Writes a row, whatever it says, and tells whether it was there.
+async fn write(
+    storage: &Storage,
+    id: &str,
+    content: Option<Bytes>,
+) -> Result<bool, storage::Error> {
+    let (sender, existed) = oneshot::channel();
+    let then = |existed| sender.send(existed).unwrap();
+    storage.write_system_row(SystemTable::Tokens, id.to_owned(), content, then)?;
+    existed.await.unwrap()
 }
 
 /// Begins something, and goes away.
@@ -152,9 +163,7 @@ async fn a_token_that_is_not_there_is_unknown_without_a_commit() {
         assert_eq!(tokens.revoke(id, "a test").await, Err(TokenError::Unknown), "{id}");
     }
     // Nor does the store commit what changes nothing, whoever asks for it.
-    let absent = Operation::Token { id: "absent".to_owned(), content: None };
-    let outcome = tokens.storage.submit(vec![absent]).unwrap().await;
-    assert_eq!(outcome, Ok(vec![Outcome::Token { existed: false }]));
+    assert_eq!(write(&tokens.storage, "absent", None).await, Ok(false));
     assert_eq!(tokens.storage.activity().commits.count(), commits);
 }
 
@@ -162,12 +171,11 @@ async fn a_token_that_is_not_there_is_unknown_without_a_commit() {
 async fn a_row_that_is_not_understood_is_no_token_and_can_be_revoked() {
     let bed = bed();
     let content = Some(Bytes::from_static(b"nonsense"));
-    let row = Operation::Token { id: "strange".to_owned(), content };
-    bed.tokens.storage.submit(vec![row]).unwrap().await.unwrap();
+    assert_eq!(write(&bed.tokens.storage, "strange", content).await, Ok(false));
     let bed = reopened(bed);
     assert_eq!(bed.tokens.list(), []);
     bed.tokens.revoke("strange", "a test").await.unwrap();
-    assert_eq!(bed.tokens.storage.tokens(), Ok(vec![]));
+    assert_eq!(bed.tokens.storage.system_rows(SystemTable::Tokens), Ok(SystemRows::default()));
 }
 
 #[tokio::test]

@@ -41,6 +41,8 @@ pub enum Deferral {
 
 /// Changes that follow a call.
 pub struct Deferred {
+    /// The namespace that they are of.
+    pub namespace: String,
     /// The changes, as the queue takes them.
     pub operations: Vec<Operation>,
     /// What the guest wants to remember.
@@ -77,13 +79,13 @@ pub struct Settled {
 impl Deferred {
     /// Queues the changes and waits for their commit.
     pub async fn settle(self, storage: &Storage, left: Remainder) -> Settled {
-        let Self { operations, memo, entry, charges } = self;
-        let submitted = storage.submit(operations);
+        let Self { namespace, operations, memo, entry, charges } = self;
+        let submitted = storage.submit(&namespace, operations);
         drop(charges);
         let outcome = match submitted {
             Ok(ticket) => ticket.await,
             Err(error) => Err(error),
         };
-        Settled { outcome: outcome.map_err(Error::of_only_change), memo, entry, left }
+        Settled { outcome: outcome.map_err(Error::from), memo, entry, left }
     }
 }

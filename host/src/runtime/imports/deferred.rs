@@ -49,7 +49,7 @@ impl State {
     /// Keeps one change until the call has ended well.
     fn defer_one(
         &mut self,
-        namespace: &str,
+        namespace: String,
         change: Change,
         memo: Vec<u8>,
         charge: Option<Arc<Charge>>,
@@ -58,10 +58,10 @@ impl State {
             Change::Delete(..) => Entry::CompleteDelete,
             Change::Set(..) | Change::Configure => Entry::CompleteSet,
         };
-        let operations = self.operation(namespace, change).map(|operation| vec![operation]);
+        let operations = self.operation(&namespace, change).map(|operation| vec![operation]);
         let memo_bytes = memo.len();
         let charges = charge.into_iter().collect();
-        let deferred = |operations| Deferred { operations, memo, entry, charges };
+        let deferred = |operations| Deferred { namespace, operations, memo, entry, charges };
         Ok(self.defer(operations, deferred, memo_bytes)?.map_err(enumerated))
     }
 }
@@ -80,7 +80,7 @@ impl Host for State {
         let is_large = value.len() > INLINE_BYTES_MAX;
         let charge = is_large.then(|| self.charge(value.len()).map(Arc::new)).transpose()?;
         let set = Change::Set(key, value.into(), options(set_options));
-        self.defer_one(&namespace, set, memo, charge)
+        self.defer_one(namespace, set, memo, charge)
     }
 
     fn set_blob(
@@ -95,7 +95,7 @@ impl Host for State {
         let Blob { bytes, charge } = self.table.get(&value)?;
         let (bytes, charge) = (bytes.clone(), charge.clone());
         let set = Change::Set(key, bytes, options(set_options));
-        self.defer_one(&namespace, set, memo, charge)
+        self.defer_one(namespace, set, memo, charge)
     }
 
     fn delete(
@@ -106,6 +106,6 @@ impl Host for State {
         memo: Vec<u8>,
     ) -> wasmtime::Result<Result<(), Error>> {
         self.enter()?;
-        self.defer_one(&namespace, Change::Delete(key, version), memo, None)
+        self.defer_one(namespace, Change::Delete(key, version), memo, None)
     }
 }

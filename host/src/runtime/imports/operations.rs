@@ -12,9 +12,7 @@ use crate::runtime::changes::{Change, SetOptions};
 use crate::runtime::error::Error;
 use crate::runtime::guest_memory::Charge;
 use crate::runtime::state::State;
-use crate::storage::{
-    self, Namespace, NamespaceName, Operation, Outcome, RecordKey, Ticket, Ttl, Version,
-};
+use crate::storage::{self, Key, Namespace, Operation, Outcome, Ticket, Ttl, Version};
 
 /// What a key holds, on its way to the guest.
 pub struct Found {
@@ -48,12 +46,10 @@ impl State {
         namespace: &str,
         key: &str,
     ) -> wasmtime::Result<Result<Option<Found>, Error>> {
-        let checked = self.check_key(namespace, key, Access::Read);
-        let key = match checked.and_then(|()| self.record_key(namespace, key)) {
-            Ok(key) => key,
-            Err(error) => return Ok(Err(error)),
-        };
-        let found = self.storage.get(&key, |entry| {
+        if let Err(error) = self.check_key(namespace, key, Access::Read) {
+            return Ok(Err(error));
+        }
+        let found = self.storage.get(namespace, key.as_bytes(), |entry| {
             let length = entry.value.len();
             let value = if length <= INLINE_BYTES_MAX {
                 Ok(Copied::Inline(entry.value.to_vec()))
@@ -94,35 +90,38 @@ impl State {
                 if let Some(ttl) = ttl {
                     self.storage.check_ttl(ttl)?;
                 }
-                let key = self.record_key(namespace, &key)?;
+                let key = self.existing_key(namespace, &key)?;
                 Ok(Operation::Set { key, value, expected: version.map(Version), behavior, ttl })
             }
             Change::Delete(key, version) => {
                 self.check_key(namespace, &key, Access::Write)?;
-                let key = self.record_key(namespace, &key)?;
+                let key = self.existing_key(namespace, &key)?;
                 Ok(Operation::Delete { key, expected: version.map(Version) })
             }
             Change::Configure => {
                 self.check_namespace(namespace, Access::Write)?;
-                Ok(Operation::Configure(NamespaceName::new(namespace)?))
+                storage::check_name(namespace.as_bytes())?;
+                Ok(Operation::Configure)
             }
         }
     }
 
-    fn record_key(&self, namespace: &str, key: &str) -> Result<RecordKey, Error> {
-        let namespace = self.storage.namespace_id(namespace)?;
-        RecordKey::new(namespace, key.as_bytes()).ok_or(storage::Error::InvalidName.into())
+    /// A key to be changed in a namespace that is there.
+    fn existing_key(&self, namespace: &str, key: &str) -> Result<Key, Error> {
+        self.storage.check_namespace(namespace)?;
+        Ok(Key::new(key.as_bytes())?)
     }
 
     /// Queues changes. The future that waits for their commit borrows nothing of the state.
     pub(super) fn queue(
         &mut self,
+        namespace: &str,
         operations: Result<Vec<Operation>, Error>,
     ) -> impl Future<Output = Result<Vec<Outcome>, Error>> + Send + use<> {
-        let submit = |operations| self.storage.submit(operations).map_err(Error::of_only_change);
+        let submit = |operations| Ok(self.storage.submit(namespace, operations)?);
         let ticket: Result<Ticket, Error> = operations.and_then(submit);
         self.has_written |= ticket.is_ok();
-        async { ticket?.await.map_err(Error::of_only_change) }
+        async { Ok(ticket?.await?) }
     }
 
     /// The same for one change.
@@ -132,7 +131,7 @@ impl State {
         change: Change,
     ) -> impl Future<Output = Result<Outcome, Error>> + Send + use<> {
         let operation = self.operation(namespace, change);
-        let outcomes = self.queue(operation.map(|operation| vec![operation]));
+        let outcomes = self.queue(namespace, operation.map(|operation| vec![operation]));
         async { only(outcomes.await?) }
     }
 }

@@ -179,7 +179,7 @@ impl wit::HostOutcome for State {
             Outcome::Set(version)
             | Outcome::Deleted { version, .. }
             | Outcome::Configured { version, .. } => Ok(version.0),
-            Outcome::Token { .. } => wasmtime::bail!("guests have no such changes"),
+            Outcome::SystemRow { .. } => wasmtime::bail!("guests have no such changes"),
         }
     }
 
@@ -236,7 +236,7 @@ impl wit::Host for State {
     ) -> wasmtime::Result<Result<Resource<Outcomes>, Resource<Error>>> {
         self.enter()?;
         let (operations, changes) = self.operations(changes)?;
-        let committed = self.queue(operations);
+        let committed = self.queue(&changes.namespace, operations);
         // From here on the queue counts them.
         drop(changes);
         match committed.await {
@@ -253,9 +253,10 @@ impl deferral::Host for State {
         memo: Vec<u8>,
     ) -> wasmtime::Result<Result<(), Resource<Error>>> {
         self.enter()?;
-        let (operations, Changes { charges, .. }) = self.operations(changes)?;
+        let (operations, Changes { namespace, charges, .. }) = self.operations(changes)?;
         let memo_bytes = memo.len();
-        let deferred = |operations| Deferred { operations, memo, entry: Then::Resume, charges };
+        let entry = Then::Resume;
+        let deferred = |operations| Deferred { namespace, operations, memo, entry, charges };
         let deferred = State::defer(self, operations, deferred, memo_bytes)?;
         self.error(deferred)
     }

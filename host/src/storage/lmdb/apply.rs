@@ -5,15 +5,15 @@
 use heed::RwTxn;
 
 use super::database::{Database, Tree};
-use super::layout::{self, NamespaceRow, Record, RecordKey, StateRow};
+use super::layout::{self, NamespaceId, NamespaceRow, Record, RecordKey, StateRow};
 use super::preallocate::Growth;
+use super::queue::Work;
 use crate::clock::Millis;
-use crate::storage::error::{Conflict, ConflictKind, Error};
+use crate::storage::error::{Conflict, ConflictKind, Error, WriteError};
 use crate::storage::types::{
-    NAME_BYTES_MAX, NAMESPACES_MAX, Namespace, NamespaceId, Outcome, VERSION_LIMIT, Version,
-    is_expired,
+    NAMESPACES_MAX, Namespace, Outcome, VERSION_LIMIT, Version, is_expired,
 };
-use crate::storage::write::{Behavior, Operation};
+use crate::storage::write::{Behavior, Key, Operation, check_name};
 
 /// Bytes of expired records that a sweep reads in one transaction, so that writes do not wait for
 /// a disk full of large ones.
@@ -24,7 +24,7 @@ const PIECE_BYTES: usize = 64 << 10;
 /// Why a list of operations was not applied.
 pub enum Failure {
     /// The list was refused; the transaction is as it was before it.
-    Refused(Error),
+    Refused(WriteError),
     /// The transaction is broken and must be given up.
     Broken(heed::Error),
 }
@@ -35,12 +35,16 @@ impl From<heed::Error> for Failure {
     }
 }
 
+fn refused(error: Error) -> Failure {
+    Failure::Refused(error.into())
+}
+
 /// Changes of a transaction that has not been committed yet.
 pub struct Draft {
     /// The counters, as they will stand after the commit.
     pub state: StateRow,
     /// Namespaces made or changed.
-    pub namespaces: Vec<(String, Namespace)>,
+    pub namespaces: Vec<(String, NamespaceRow)>,
     /// Whether anything was changed at all.
     pub dirty: bool,
     /// Lists that were applied.
@@ -65,7 +69,7 @@ impl Draft {
     fn draw_version(&mut self) -> Result<Version, Failure> {
         let next = self.state.version.0 + 1;
         if next >= VERSION_LIMIT {
-            return Err(Failure::Refused(Error::Unavailable("the version counter is used up")));
+            return Err(refused(Error::Unavailable("the version counter is used up")));
         }
         self.state.version = Version(next);
         Ok(self.state.version)
@@ -74,10 +78,10 @@ impl Draft {
 
 /// What one operation will do, once the whole list is known to hold.
 enum Plan<'a> {
-    Put { key: &'a RecordKey, record: Record<'a>, old: Option<Millis> },
-    Remove { key: &'a RecordKey, old: Option<Millis> },
-    Namespace { name: &'a str, namespace: Namespace },
-    Token { id: &'a str, content: Option<&'a [u8]> },
+    Put { key: RecordKey, record: Record<'a>, old: Option<Millis> },
+    Remove { key: RecordKey, old: Option<Millis> },
+    Namespace { name: &'a str, row: NamespaceRow },
+    SystemRow { tree: Tree, id: &'a str, content: Option<&'a [u8]> },
     Nothing,
 }
 
@@ -90,49 +94,114 @@ struct Current {
     present: bool,
 }
 
-/// Applies a list of operations in order, whole or not at all.
+/// The namespace that a list of operations works in.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    id: Option<NamespaceId>,
+    name: Option<&'a str>,
+}
+
+impl Target<'_> {
+    /// The stored form of a key in it, once it is there or planned.
+    fn record_key(self, earlier: &[Plan<'_>], key: &Key) -> Result<RecordKey, Failure> {
+        let planned = || {
+            earlier.iter().find_map(|plan| match plan {
+                Plan::Namespace { row, .. } => Some(row.id),
+                _ => None,
+            })
+        };
+        let id = self.id.or_else(planned).ok_or_else(|| refused(Error::NoSuchNamespace))?;
+        RecordKey::new(id, key.as_bytes()).ok_or_else(|| refused(Error::InvalidName))
+    }
+}
+
+/// Applies a piece of work, whole or not at all; operations in their order.
 pub fn apply(
     database: &Database,
     txn: &mut RwTxn<'_>,
     draft: &mut Draft,
+    work: &Work,
+    now: Millis,
+) -> Result<Vec<Outcome>, Failure> {
+    let outcomes = match work {
+        Work::Operations { namespace, name, list } => {
+            let target = Target { id: *namespace, name: name.as_deref() };
+            apply_list(database, txn, draft, target, list, now)?
+        }
+        Work::SystemRow { table, id, content } => {
+            let tree = database.system_tree(*table);
+            let (plan, existed) = judge_row(tree, txn, id, content.as_deref())?;
+            carry_out(database, txn, draft, plan)?;
+            vec![Outcome::SystemRow { existed }]
+        }
+    };
+    draft.lists += 1;
+    Ok(outcomes)
+}
+
+fn apply_list(
+    database: &Database,
+    txn: &mut RwTxn<'_>,
+    draft: &mut Draft,
+    target: Target<'_>,
     operations: &[Operation],
     now: Millis,
 ) -> Result<Vec<Outcome>, Failure> {
     let before = draft.state;
     let mut plans = Vec::with_capacity(operations.len());
     let mut outcomes = Vec::with_capacity(operations.len());
-    for operation in operations {
-        match judge(database, txn, draft, &plans, operation, now) {
+    for (index, operation) in operations.iter().enumerate() {
+        match judge(database, txn, draft, target, &plans, operation, now) {
             Ok((plan, outcome)) => {
                 plans.push(plan);
                 outcomes.push(outcome);
             }
             Err(failure) => {
                 draft.state = before;
-                return Err(failure);
+                return Err(match failure {
+                    Failure::Refused(WriteError { error, .. }) => {
+                        Failure::Refused(WriteError { operation: Some(index), error })
+                    }
+                    broken @ Failure::Broken(_) => broken,
+                });
             }
         }
     }
     for plan in plans {
         carry_out(database, txn, draft, plan)?;
     }
-    draft.lists += 1;
     Ok(outcomes)
+}
+
+/// What writing a row of the host's own will do, and whether it is there.
+fn judge_row<'a>(
+    tree: Tree,
+    txn: &RwTxn<'_>,
+    id: &'a str,
+    content: Option<&'a [u8]>,
+) -> Result<(Plan<'a>, bool), Failure> {
+    check_name(id.as_bytes()).map_err(refused)?;
+    let existed = tree.get(txn, id.as_bytes())?.is_some();
+    let changes = existed || content.is_some();
+    let plan = if changes { Plan::SystemRow { tree, id, content } } else { Plan::Nothing };
+    Ok((plan, existed))
 }
 
 fn judge<'a>(
     database: &Database,
     txn: &RwTxn<'_>,
     draft: &mut Draft,
+    target: Target<'a>,
     earlier: &[Plan<'_>],
     operation: &'a Operation,
     now: Millis,
 ) -> Result<(Plan<'a>, Outcome), Failure> {
     match operation {
         Operation::Set { key, value, expected, behavior, ttl } => {
-            let expiry = ttl.map(|ttl| ttl.expiry(now)).transpose().map_err(Failure::Refused)?;
+            let expiry = ttl.map(|ttl| ttl.expiry(now)).transpose().map_err(refused)?;
             let unconditional = expected.is_none() && *behavior == Behavior::Upsert;
-            let current = current(database, txn, earlier, key, now, unconditional)?;
+            let key = target.record_key(earlier, key)?;
+            let current = current(database, txn, earlier, &key, now, unconditional)?;
             check_version(*expected, current, draft)?;
             check_behavior(*behavior, current, draft)?;
             let version = draft.draw_version()?;
@@ -141,7 +210,8 @@ fn judge<'a>(
             Ok((Plan::Put { key, record, old }, Outcome::Set(version)))
         }
         Operation::Delete { key, expected } => {
-            let current = current(database, txn, earlier, key, now, expected.is_none())?;
+            let key = target.record_key(earlier, key)?;
+            let current = current(database, txn, earlier, &key, now, expected.is_none())?;
             check_version(*expected, current, draft)?;
             if !current.present {
                 let version = draft.state.version;
@@ -151,28 +221,12 @@ fn judge<'a>(
             let plan = Plan::Remove { key, old: current.stored_expiry };
             Ok((plan, Outcome::Deleted { existed: true, version }))
         }
-        Operation::Configure(name) => {
-            let name = name.as_str();
-            let namespace = configured(database, txn, draft, earlier, name, now)?;
+        Operation::Configure => {
+            let name = target.name.ok_or_else(|| refused(Error::InvalidName))?;
+            let row = configured(database, txn, draft, earlier, name, now)?;
             let version = draft.draw_version()?;
-            Ok((Plan::Namespace { name, namespace }, Outcome::Configured { namespace, version }))
-        }
-        Operation::Token { id, content } => {
-            if id.is_empty() || id.len() > NAME_BYTES_MAX {
-                return Err(Failure::Refused(Error::InvalidName));
-            }
-            let planned = earlier.iter().rev().find_map(|plan| match plan {
-                Plan::Token { id: planned, content } if planned == id => Some(content.is_some()),
-                _ => None,
-            });
-            let existed = match planned {
-                Some(existed) => existed,
-                None => database.tokens.get(txn, id.as_bytes())?.is_some(),
-            };
-            let content = content.as_deref();
-            let changes = existed || content.is_some();
-            let plan = if changes { Plan::Token { id, content } } else { Plan::Nothing };
-            Ok((plan, Outcome::Token { existed }))
+            let namespace = Namespace { created: row.created, updated: row.updated };
+            Ok((Plan::Namespace { name, row }, Outcome::Configured { namespace, version }))
         }
     }
 }
@@ -191,11 +245,11 @@ fn current(
         Current { version: Version::ABSENT, stored_expiry: None, present: false };
     for plan in earlier.iter().rev() {
         match plan {
-            Plan::Put { key: planned, record, .. } if *planned == key => {
+            Plan::Put { key: planned, record, .. } if planned == key => {
                 let Record { version, expiry, .. } = *record;
                 return Ok(Current { version, stored_expiry: expiry, present: true });
             }
-            Plan::Remove { key: planned, .. } if *planned == key => return Ok(ABSENT),
+            Plan::Remove { key: planned, .. } if planned == key => return Ok(ABSENT),
             _ => {}
         }
     }
@@ -207,7 +261,7 @@ fn current(
             let stored_expiry = indexed_expiry(database, txn, key, stored)?;
             return Ok(Current { present: true, stored_expiry, ..ABSENT });
         }
-        return Err(Failure::Refused(Error::Corrupt));
+        return Err(refused(Error::Corrupt));
     };
     if is_expired(record.expiry, now) {
         return Ok(Current { stored_expiry: record.expiry, ..ABSENT });
@@ -239,7 +293,7 @@ fn indexed_expiry(
 
 fn refuse(kind: ConflictKind, current: Current, draft: &Draft) -> Result<(), Failure> {
     let conflict = Conflict { kind, current: current.version, newest: draft.state.version };
-    Err(Failure::Refused(Error::Conflict(conflict)))
+    Err(refused(Error::Conflict(conflict)))
 }
 
 fn check_version(
@@ -270,30 +324,29 @@ fn configured(
     earlier: &[Plan<'_>],
     name: &str,
     now: Millis,
-) -> Result<Namespace, Failure> {
+) -> Result<NamespaceRow, Failure> {
     let planned = earlier.iter().rev().find_map(|plan| match plan {
-        Plan::Namespace { name: planned, namespace } if *planned == name => Some(*namespace),
+        Plan::Namespace { row, .. } => Some(*row),
         _ => None,
     });
-    if let Some(namespace) = planned {
-        return Ok(Namespace { updated: now, ..namespace });
+    if let Some(row) = planned {
+        return Ok(NamespaceRow { updated: now, ..row });
     }
     if let Some(stored) = database.namespaces.get(txn, name.as_bytes())? {
         let row = NamespaceRow::decode(name.as_bytes(), stored);
-        let row = row.map_err(|_| Failure::Refused(Error::Corrupt))?;
-        return Ok(Namespace { id: row.id, created: row.created, updated: now });
+        let row = row.map_err(|_| refused(Error::Corrupt))?;
+        return Ok(NamespaceRow { updated: now, ..row });
     }
-    let planned = earlier.iter().filter(|plan| matches!(plan, Plan::Namespace { .. })).count();
-    if database.namespaces.len(txn)? + planned as u64 >= NAMESPACES_MAX {
+    if database.namespaces.len(txn)? >= NAMESPACES_MAX {
         tracing::warn!(NAMESPACES_MAX, "there are as many namespaces as there may be");
-        return Err(Failure::Refused(Error::TooManyNamespaces));
+        return Err(refused(Error::TooManyNamespaces));
     }
     let id = draft.state.next_namespace;
     let Some(next) = id.0.checked_add(1) else {
-        return Err(Failure::Refused(Error::Unavailable("namespace ids are used up")));
+        return Err(refused(Error::Unavailable("namespace ids are used up")));
     };
     draft.state.next_namespace = NamespaceId(next);
-    Ok(Namespace { id, created: now, updated: now })
+    Ok(NamespaceRow { id, created: now, updated: now })
 }
 
 fn carry_out(
@@ -306,21 +359,18 @@ fn carry_out(
         Plan::Put { key, record, old } => {
             draft.puts += 1;
             draft.put_bytes += record.value.len();
-            put(database, txn, key, &record, old)?;
+            put(database, txn, &key, &record, old)?;
         }
-        Plan::Remove { key, old } => remove(database, txn, key, old)?,
-        Plan::Namespace { name, namespace } => {
-            let Namespace { id, created, updated } = namespace;
-            let row = NamespaceRow { id, created, updated }.encode(name.as_bytes());
-            database.namespaces.put(txn, name.as_bytes(), &row)?;
-            draft.namespaces.push((name.to_owned(), namespace));
+        Plan::Remove { key, old } => remove(database, txn, &key, old)?,
+        Plan::Namespace { name, row } => {
+            database.namespaces.put(txn, name.as_bytes(), &row.encode(name.as_bytes()))?;
+            draft.namespaces.push((name.to_owned(), row));
         }
-        Plan::Token { id, content: Some(content) } => {
-            let row = layout::encode_token(id.as_bytes(), content);
-            database.tokens.put(txn, id.as_bytes(), &row)?;
+        Plan::SystemRow { tree, id, content: Some(content) } => {
+            tree.put(txn, id.as_bytes(), &layout::encode_system_row(id.as_bytes(), content))?;
         }
-        Plan::Token { id, content: None } => {
-            database.tokens.delete(txn, id.as_bytes())?;
+        Plan::SystemRow { tree, id, content: None } => {
+            tree.delete(txn, id.as_bytes())?;
         }
         Plan::Nothing => return Ok(()),
     }

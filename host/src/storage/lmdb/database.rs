@@ -10,6 +10,7 @@ use heed::{DatabaseStat, Env, RoTxn, WithTls};
 
 use super::reader_table::ReaderTable;
 use super::readers::{Reader, Readers};
+use crate::storage::types::SystemTable;
 
 /// A tree of bytes by bytes.
 pub type Tree = heed::Database<'static, Bytes, Bytes>;
@@ -50,6 +51,13 @@ impl Database {
         };
         let _reader = self.readers.enter(txn.id() as u64);
         Ok(Reading { txn, _reader })
+    }
+
+    /// The tree that a table of the host's own is.
+    pub fn system_tree(&self, table: SystemTable) -> Tree {
+        match table {
+            SystemTable::Tokens => self.tokens,
+        }
     }
 
     /// Bytes of the pages that hold data, as of the newest commit.

@@ -5,23 +5,26 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::database::Database;
-use super::layout::{self, Record, RecordKey};
+use super::layout::{self, NamespaceId, NamespaceRow, Record, RecordKey};
 use super::namespaces::Namespaces;
 use super::periodic::Periodic;
 use super::preallocate::Room;
+use super::queue::Work;
 use super::site::Site;
 use super::stats::{self, Activity, Contents};
 use super::writer::Writer;
-use super::{caretaker, directory, env, sweeper};
+use super::{caretaker, directory, env, sweeper, system_rows};
 use crate::clock::Clock;
-use crate::storage::error::{Error, OpenError};
+use crate::storage::error::{Error, OpenError, WriteError};
 use crate::storage::options::Options;
 use crate::storage::ticket::{Reply, Ticket};
 use crate::storage::types::{
-    DEFAULT_NAMESPACE, Entry, NAME_BYTES_MAX, Namespace, NamespaceId, TokenRow, is_expired,
+    DEFAULT_NAMESPACE, Entry, Namespace, SystemRows, SystemTable, is_expired,
 };
-use crate::storage::write::{Operation, Ttl};
+use crate::storage::write::{Operation, Ttl, check_name};
 
 /// A data directory that is open. Dropping it closes it.
 pub struct Lmdb {
@@ -71,27 +74,37 @@ impl Lmdb {
 
     /// Looks a namespace up by name.
     pub fn namespace(&self, name: &str) -> Result<Namespace, Error> {
-        if name.is_empty() || name.len() > NAME_BYTES_MAX {
-            return Err(Error::InvalidName);
-        }
+        let NamespaceRow { created, updated, .. } = self.namespace_row(name)?;
+        Ok(Namespace { created, updated })
+    }
+
+    /// Refuses what is no namespace's name, or no namespace.
+    pub fn check_namespace(&self, name: &str) -> Result<(), Error> {
+        self.namespace_id(name).map(|_| ())
+    }
+
+    fn namespace_row(&self, name: &str) -> Result<NamespaceRow, Error> {
+        check_name(name.as_bytes())?;
         self.namespaces.get(name).ok_or(Error::NoSuchNamespace)
     }
 
-    /// The same for who needs no more than the id.
-    pub fn namespace_id(&self, name: &str) -> Result<NamespaceId, Error> {
+    fn namespace_id(&self, name: &str) -> Result<NamespaceId, Error> {
         if name == DEFAULT_NAMESPACE {
             Ok(layout::DEFAULT_ID)
         } else {
-            Ok(self.namespace(name)?.id)
+            Ok(self.namespace_row(name)?.id)
         }
     }
 
     /// Reads an entry in a transaction of its own, inside which `take` runs.
     pub fn get<T>(
         &self,
-        key: &RecordKey,
+        namespace: &str,
+        key: &[u8],
         take: impl FnOnce(Entry<'_>) -> T,
     ) -> Result<Option<T>, Error> {
+        let namespace = self.namespace_id(namespace)?;
+        let key = RecordKey::new(namespace, key).ok_or(Error::InvalidName)?;
         let txn = self.database.read()?;
         let Some(stored) = self.database.main.get(&txn, key.as_bytes())? else {
             return Ok(None);
@@ -110,40 +123,48 @@ impl Lmdb {
         ttl.expiry(self.clock.now()).map(|_| ())
     }
 
-    /// Queues a list of operations for a ticket.
-    pub fn submit(&self, operations: Vec<Operation>) -> Result<Ticket, Error> {
+    /// Queues a list of operations in one namespace.
+    pub fn submit(&self, namespace: &str, list: Vec<Operation>) -> Result<Ticket, WriteError> {
+        self.check_sizes(&list)?;
+        let makes = matches!(list.first(), Some(Operation::Configure));
+        let id = match self.namespace_id(namespace) {
+            Ok(id) => Some(id),
+            Err(Error::NoSuchNamespace) if makes => None,
+            Err(error) => return Err(error.into()),
+        };
+        let configures = list.iter().any(|operation| matches!(operation, Operation::Configure));
+        let name = configures.then(|| namespace.to_owned());
         let (ticket, reply) = Ticket::new();
-        self.push(operations, reply)?;
+        self.writer.queue().push(Work::Operations { namespace: id, name, list }, reply)?;
         Ok(ticket)
     }
 
-    /// Queues a list of operations whose result goes to `reply`.
-    pub fn push(&self, operations: Vec<Operation>, reply: Reply) -> Result<(), Error> {
-        self.check_sizes(&operations)?;
-        self.writer.queue().push(operations, reply)
-    }
-
-    fn check_sizes(&self, operations: &[Operation]) -> Result<(), Error> {
+    fn check_sizes(&self, list: &[Operation]) -> Result<(), WriteError> {
         let too_large = |operation: &Operation| match operation {
             Operation::Set { value, .. } => value.len() > self.options.value_bytes_max,
             _ => false,
         };
-        if operations.iter().any(too_large) { Err(Error::TooLarge) } else { Ok(()) }
+        match list.iter().position(too_large) {
+            Some(index) => Err(WriteError { operation: Some(index), error: Error::TooLarge }),
+            None => Ok(()),
+        }
     }
 
-    /// All tokens' rows.
-    pub fn tokens(&self) -> Result<Vec<TokenRow>, Error> {
+    /// Queues the writing of a row of the host's own, or its removal.
+    pub fn write_system_row(
+        &self,
+        table: SystemTable,
+        id: String,
+        content: Option<Bytes>,
+        reply: Reply,
+    ) -> Result<(), Error> {
+        self.writer.queue().push(Work::SystemRow { table, id, content }, reply)
+    }
+
+    /// All rows of a table of the host's own.
+    pub fn system_rows(&self, table: SystemTable) -> Result<SystemRows, Error> {
         let txn = self.database.read()?;
-        let mut tokens = Vec::new();
-        for row in self.database.tokens.iter(&txn)? {
-            let (id, stored) = row?;
-            let content = layout::decode_token(id, stored).ok().map(<[u8]>::to_vec);
-            match std::str::from_utf8(id) {
-                Ok(id) => tokens.push((id.to_owned(), content)),
-                Err(_) => tracing::error!(id = %id.escape_ascii(), "a token's id is damaged"),
-            }
-        }
-        Ok(tokens)
+        Ok(system_rows::read(self.database.system_tree(table), &txn)?)
     }
 
     /// Removes up to `rows_max` expired entries now; returns how many rows of the index that took.

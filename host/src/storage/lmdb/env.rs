@@ -12,12 +12,12 @@ use heed::{CommitOrAbort, Env, EnvOpenOptions, WithTls};
 
 use super::database::{Database, Tree};
 use super::directory::{self, Holds, data_file, io_error};
-use super::layout::{self, NamespaceRow, Record, StateRow};
+use super::layout::{self, NamespaceId, NamespaceRow, Record, StateRow};
 use super::reader_table::ReaderTable;
 use crate::clock::Clock;
 use crate::storage::error::OpenError;
 use crate::storage::options::Options;
-use crate::storage::types::{DEFAULT_NAMESPACE, Namespace, NamespaceId, Version};
+use crate::storage::types::{DEFAULT_NAMESPACE, Version};
 
 /// Address space for the map when no quota is set. It costs nothing until it is used.
 const MAP_BYTES: u64 = 1 << 40;
@@ -31,7 +31,7 @@ pub struct Found {
     /// Counters and the highest instant seen.
     pub state: StateRow,
     /// All namespaces.
-    pub namespaces: Vec<(String, Namespace)>,
+    pub namespaces: Vec<(String, NamespaceRow)>,
     /// Entries, expired ones included.
     pub entries: u64,
     /// Whether the store was made by this.
@@ -251,8 +251,7 @@ fn read_found(dir: &Path, database: &Database, is_new: bool) -> Result<Found, Op
         let (name, stored) = row.map_err(&failed)?;
         let row = NamespaceRow::decode(name, stored).map_err(|_| damaged("a namespace row"))?;
         let name = std::str::from_utf8(name).map_err(|_| damaged("a namespace name"))?;
-        let NamespaceRow { id, created, updated } = row;
-        namespaces.push((name.to_owned(), Namespace { id, created, updated }));
+        namespaces.push((name.to_owned(), row));
     }
     let entries = database.main.len(&txn).map_err(&failed)?;
     Ok(Found { state, namespaces, entries, is_new })

@@ -6,7 +6,7 @@
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::clock::Millis;
-use crate::storage::types::{NAME_BYTES_MAX, NamespaceId, Version};
+use crate::storage::types::{NAME_BYTES_MAX, Version};
 
 /// The id of the namespace that exists from the start.
 pub const DEFAULT_ID: NamespaceId = NamespaceId(1);
@@ -29,6 +29,10 @@ const ROW_FORMAT: u8 = 1;
 /// The longest part between a key and its value: a namespace row.
 const HEAD_BYTES_MAX: usize = 1 + 4 + 1 + 8 + 8 + NAMESPACE_RESERVED_BYTES;
 const NAMESPACE_RESERVED_BYTES: usize = 24;
+
+/// Identifies a namespace in stored keys; never used for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NamespaceId(pub u32);
 
 /// Stored bytes that are not what they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -265,18 +269,18 @@ impl StateRow {
     }
 }
 
-/// Encodes a row of the tokens' table, whose content is its owner's:
+/// Encodes a row of a table of the host's own, whose content is its owner's:
 /// `format (1) | checksum (8) | content`.
 #[must_use]
-pub fn encode_token(id: &[u8], content: &[u8]) -> Vec<u8> {
+pub fn encode_system_row(id: &[u8], content: &[u8]) -> Vec<u8> {
     let mut row = vec![ROW_FORMAT];
     row.extend_from_slice(&checksum(id, &[ROW_FORMAT], content));
     row.extend_from_slice(content);
     row
 }
 
-/// Decodes a row of the tokens' table.
-pub fn decode_token<'a>(id: &[u8], stored: &'a [u8]) -> Result<&'a [u8], Damaged> {
+/// Decodes such a row.
+pub fn decode_system_row<'a>(id: &[u8], stored: &'a [u8]) -> Result<&'a [u8], Damaged> {
     let (format, rest) = stored.split_first().ok_or(Damaged)?;
     let (sum, content) = rest.split_first_chunk::<CHECKSUM_BYTES>().ok_or(Damaged)?;
     let fits = id.len() <= NAME_BYTES_MAX && *format == ROW_FORMAT;
@@ -401,14 +405,14 @@ mod tests {
     }
 
     #[test]
-    fn a_token_s_row_tells_flipped_bits_and_another_id() {
-        let good = encode_token(b"id", b"content");
-        assert_eq!(decode_token(b"id", &good), Ok(b"content".as_slice()));
-        assert_eq!(decode_token(b"ie", &good), Err(Damaged));
+    fn a_system_row_tells_flipped_bits_and_another_id() {
+        let good = encode_system_row(b"id", b"content");
+        assert_eq!(decode_system_row(b"id", &good), Ok(b"content".as_slice()));
+        assert_eq!(decode_system_row(b"ie", &good), Err(Damaged));
         for bit in 0..good.len() * 8 {
             let mut bad = good.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(decode_token(b"id", &bad), Err(Damaged), "bit {bit}");
+            assert_eq!(decode_system_row(b"id", &bad), Err(Damaged), "bit {bit}");
         }
     }
 

@@ -18,5 +18,6 @@ pub(crate) mod readers;
 pub(crate) mod site;
 pub(crate) mod stats;
 pub(crate) mod sweeper;
+pub(crate) mod system_rows;
 pub(crate) mod write_stats;
 pub(crate) mod writer;

@@ -4,21 +4,21 @@
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
-use crate::storage::types::Namespace;
+use super::layout::NamespaceRow;
 
 /// All namespaces by name.
 pub struct Namespaces {
-    by_name: RwLock<HashMap<String, Namespace>>,
+    by_name: RwLock<HashMap<String, NamespaceRow>>,
 }
 
 impl Namespaces {
     /// Starts with what the database holds.
-    pub fn new(found: Vec<(String, Namespace)>) -> Self {
+    pub fn new(found: Vec<(String, NamespaceRow)>) -> Self {
         Self { by_name: RwLock::new(found.into_iter().collect()) }
     }
 
     /// Looks one up.
-    pub fn get(&self, name: &str) -> Option<Namespace> {
+    pub fn get(&self, name: &str) -> Option<NamespaceRow> {
         self.by_name.read().unwrap_or_else(PoisonError::into_inner).get(name).copied()
     }
 
@@ -28,7 +28,7 @@ impl Namespaces {
     }
 
     /// Takes over what a commit changed.
-    pub fn publish(&self, changed: impl IntoIterator<Item = (String, Namespace)>) {
+    pub fn publish(&self, changed: impl IntoIterator<Item = (String, NamespaceRow)>) {
         self.by_name.write().unwrap_or_else(PoisonError::into_inner).extend(changed);
     }
 }

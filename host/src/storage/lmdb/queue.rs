@@ -6,13 +6,16 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
+use super::layout::NamespaceId;
 use super::site::Displaced;
 use super::write_stats::WriterStats;
 use crate::clock::Clock;
 use crate::storage::error::Error;
 use crate::storage::ticket::Reply;
+use crate::storage::types::SystemTable;
 use crate::storage::write::Operation;
 
 /// The store takes no more writes.
@@ -23,10 +26,42 @@ pub const FAILED: Error = Error::Unavailable("the store has failed");
 /// No transaction is at hand.
 pub const IDLE: u64 = u64::MAX;
 
+/// What is applied whole or not at all.
+pub enum Work {
+    /// Operations in one namespace.
+    Operations {
+        /// The namespace's id; None when the first operation is to make it.
+        namespace: Option<NamespaceId>,
+        /// Its name, when one of them configures it.
+        name: Option<String>,
+        /// The operations, in order.
+        list: Vec<Operation>,
+    },
+    /// Writes a row of the host's own, or removes it.
+    SystemRow {
+        /// Its table.
+        table: SystemTable,
+        /// Its id: 1 to 256 bytes.
+        id: String,
+        /// What it is to say.
+        content: Option<Bytes>,
+    },
+}
+
+impl Work {
+    /// Bytes of memory that it takes while it waits, roughly.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Operations { list, .. } => list.iter().map(Operation::weight).sum(),
+            Self::SystemRow { .. } => size_of::<Operation>(),
+        }
+    }
+}
+
 /// What the writer is asked to do.
 pub enum Job {
-    /// A list of operations, queued at an instant of the monotonic clock.
-    Apply { operations: Vec<Operation>, weight: usize, queued: Duration, reply: Reply },
+    /// A piece of work, queued at an instant of the monotonic clock.
+    Apply { work: Work, weight: usize, queued: Duration, reply: Reply },
     /// Remove up to so many expired rows.
     Sweep { rows_max: usize, answer: oneshot::Sender<Result<usize, Error>> },
     /// Look whether there is room again.
@@ -110,10 +145,10 @@ impl Shared {
 }
 
 impl Queue {
-    /// Queues a list of operations whose result goes to `reply`.
-    pub fn push(&self, operations: Vec<Operation>, reply: Reply) -> Result<(), Error> {
+    /// Queues a piece of work whose result goes to `reply`.
+    pub fn push(&self, work: Work, reply: Reply) -> Result<(), Error> {
         self.check_open()?;
-        let weight: usize = operations.iter().map(Operation::weight).sum();
+        let weight = work.weight();
         let waiting = self.shared.waiting_bytes.fetch_add(weight, Ordering::AcqRel);
         self.shared.waiting_lists.fetch_add(1, Ordering::AcqRel);
         // One list always fits, however large, so that nothing waits for room that never comes.
@@ -122,7 +157,7 @@ impl Queue {
             return Err(Error::Unavailable("too many bytes are waiting to be written"));
         }
         let queued = self.clock.monotonic();
-        match self.jobs.try_send(Job::Apply { operations, weight, queued, reply }) {
+        match self.jobs.try_send(Job::Apply { work, weight, queued, reply }) {
             Ok(()) => Ok(()),
             Err(error) => {
                 self.shared.give_back(weight);

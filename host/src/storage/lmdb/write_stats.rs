@@ -42,11 +42,13 @@ impl WriteOutcome {
     pub fn of(result: &WriteResult) -> Self {
         match result {
             Ok(_) => Self::Done,
-            Err(Error::Conflict(_)) => Self::Conflict,
-            Err(Error::Full) => Self::Full,
-            Err(Error::Unavailable(_)) => Self::Unavailable,
-            Err(Error::InDoubt) => Self::InDoubt,
-            Err(_) => Self::Refused,
+            Err(refused) => match refused.error {
+                Error::Conflict(_) => Self::Conflict,
+                Error::Full => Self::Full,
+                Error::Unavailable(_) => Self::Unavailable,
+                Error::InDoubt => Self::InDoubt,
+                _ => Self::Refused,
+            },
         }
     }
 }

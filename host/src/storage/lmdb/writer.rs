@@ -16,11 +16,11 @@ use super::database::Database;
 use super::layout::{self, StateRow};
 use super::namespaces::Namespaces;
 use super::preallocate::{Growth, Room};
-use super::queue::{FAILED, IDLE, Job, Queue, Shared};
+use super::queue::{FAILED, IDLE, Job, Queue, Shared, Work};
 use super::site::{Displaced, Site};
 use super::write_stats::WriteOutcome;
 use crate::clock::{Clock, Millis};
-use crate::storage::error::Error;
+use crate::storage::error::{Error, WriteError};
 use crate::storage::options::Options;
 use crate::storage::ticket::{Reply, WriteResult};
 use crate::storage::write::Operation;
@@ -145,9 +145,9 @@ impl Drop for Alarm {
     }
 }
 
-/// A list of operations whose turn has come.
+/// A piece of work whose turn has come.
 struct Waiting {
-    operations: Vec<Operation>,
+    work: Work,
     reply: Reply,
 }
 
@@ -178,12 +178,12 @@ impl Committer {
                     let mut group = Vec::new();
                     let mut bytes = 0;
                     let mut job = Some(job);
-                    while let Some(Job::Apply { operations, weight, queued, reply }) = job {
+                    while let Some(Job::Apply { work, weight, queued, reply }) = job {
                         bytes += weight;
                         self.shared.leave(weight);
                         let waited = self.clock.monotonic().saturating_sub(queued);
                         match admit(reply, waited, self.queue_wait_max) {
-                            Ok(reply) => group.push(Waiting { operations, reply }),
+                            Ok(reply) => group.push(Waiting { work, reply }),
                             Err(outcome) => self.shared.stats.count(outcome),
                         }
                         job = None;
@@ -212,7 +212,7 @@ impl Committer {
     /// Commits a group and answers it. When there is no room, what only deletes is tried alone.
     fn commit_group(&mut self, group: Vec<Waiting>) -> Result<(), heed::Error> {
         let (replies, lists): (Vec<_>, Vec<_>) =
-            group.into_iter().map(|waiting| (waiting.reply, waiting.operations)).unzip();
+            group.into_iter().map(|waiting| (waiting.reply, waiting.work)).unzip();
         let mut result = self.try_commit(&lists, self.no_room);
         if result.as_ref().is_err_and(|error| self.room.is_over(error)) {
             self.room.exhaust();
@@ -223,15 +223,18 @@ impl Committer {
             Ok(outcomes) if !self.site.has_data() => {
                 self.shared.tell_displaced(Some(Displaced::Data));
                 (
-                    outcomes.into_iter().map(|outcome| outcome.and(Err(Error::InDoubt))).collect(),
+                    outcomes
+                        .into_iter()
+                        .map(|outcome| outcome.and(Err(Error::InDoubt.into())))
+                        .collect(),
                     None,
                 )
             }
             Ok(outcomes) => (outcomes, None),
             // Whether the commit reached the disk is not known.
-            Err(error) => (vec![Err(Error::InDoubt); lists.len()], Some(error)),
+            Err(error) => (vec![Err(Error::InDoubt.into()); lists.len()], Some(error)),
         };
-        if outcomes.contains(&Err(Error::Full)) {
+        if outcomes.iter().any(is_full) {
             self.shared.full.store(true, Ordering::Release);
         }
         for (reply, outcome) in replies.into_iter().zip(outcomes) {
@@ -243,7 +246,7 @@ impl Committer {
 
     /// Does what only deletes, in smaller and smaller transactions while there is no room for larger
     /// ones: each gives back more than it takes.
-    fn shrink(&mut self, lists: &[Vec<Operation>]) -> Result<Vec<WriteResult>, heed::Error> {
+    fn shrink(&mut self, lists: &[Work]) -> Result<Vec<WriteResult>, heed::Error> {
         match self.try_commit(lists, true) {
             Err(error) if self.room.is_over(&error) && lists.len() > 1 => {
                 let (first, second) = lists.split_at(lists.len() / 2);
@@ -251,23 +254,21 @@ impl Committer {
                 answers.extend(self.shrink(second)?);
                 Ok(answers)
             }
-            Err(error) if self.room.is_over(&error) => Ok(vec![Err(Error::Full); lists.len()]),
+            Err(error) if self.room.is_over(&error) => {
+                Ok(lists.iter().map(|work| Err(no_space_for(work))).collect())
+            }
             other => other,
         }
     }
 
     /// One transaction: all lists in order, then the state row, then the disk.
-    fn try_commit(
-        &mut self,
-        lists: &[Vec<Operation>],
-        full: bool,
-    ) -> Result<Vec<WriteResult>, heed::Error> {
+    fn try_commit(&mut self, lists: &[Work], full: bool) -> Result<Vec<WriteResult>, heed::Error> {
         self.transact(|database, txn, draft, now| {
-            let one = |operations: &Vec<Operation>| {
-                if full && operations.iter().any(grows) {
-                    return Ok(Err(Error::Full));
+            let one = |work: &Work| {
+                if full && grows(work) {
+                    return Ok(Err(no_space_for(work)));
                 }
-                settle(apply::apply(database, txn, draft, operations, now))
+                settle(apply::apply(database, txn, draft, work, now))
             };
             lists.iter().map(one).collect()
         })
@@ -287,7 +288,7 @@ impl Committer {
         };
         let stats = &self.shared.stats;
         stats.sweeps.increment();
-        Ok(swept.map(|swept| {
+        Ok(swept.map_err(Error::from).map(|swept| {
             stats.swept_rows.add(swept.rows as u64);
             stats.expired_entries.add(swept.records as u64);
             swept.rows
@@ -366,18 +367,38 @@ fn admit(reply: Reply, waited: Duration, wait_max: Duration) -> Result<Reply, Wr
         return Err(WriteOutcome::Abandoned);
     }
     if waited > wait_max {
-        reply.send(Err(Error::Unavailable("the write waited too long")));
+        reply.send(Err(Error::Unavailable("the write waited too long").into()));
         return Err(WriteOutcome::Unavailable);
     }
     Ok(reply)
 }
 
-fn grows(operation: &Operation) -> bool {
-    !matches!(operation, Operation::Delete { .. } | Operation::Token { content: None, .. })
+fn grows(work: &Work) -> bool {
+    match work {
+        Work::Operations { list, .. } => list.iter().any(operation_grows),
+        Work::SystemRow { content, .. } => content.is_some(),
+    }
+}
+
+fn operation_grows(operation: &Operation) -> bool {
+    !matches!(operation, Operation::Delete { .. })
+}
+
+/// Refuses work for which there is no space, by the first operation that needs any.
+fn no_space_for(work: &Work) -> WriteError {
+    let operation = match work {
+        Work::Operations { list, .. } => list.iter().position(operation_grows),
+        Work::SystemRow { .. } => None,
+    };
+    WriteError { operation, error: Error::Full }
+}
+
+fn is_full(result: &WriteResult) -> bool {
+    matches!(result, Err(WriteError { error: Error::Full, .. }))
 }
 
 /// Tells what was refused, which is an answer, from what breaks the transaction.
-fn settle<T>(result: Result<T, Failure>) -> Result<Result<T, Error>, heed::Error> {
+fn settle<T>(result: Result<T, Failure>) -> Result<Result<T, WriteError>, heed::Error> {
     match result {
         Ok(done) => Ok(Ok(done)),
         Err(Failure::Refused(error)) => Ok(Err(error)),
@@ -411,7 +432,10 @@ mod tests {
     fn a_list_that_waited_too_long_is_refused_before_it_is_written() {
         let (sender, mut receiver) = oneshot::channel();
         assert!(admit(Reply::Ticket(sender), SECOND + SECOND, SECOND).is_err());
-        assert!(matches!(receiver.try_recv(), Ok(Err(Error::Unavailable(_)))));
+        assert!(matches!(
+            receiver.try_recv(),
+            Ok(Err(WriteError { error: Error::Unavailable(_), .. }))
+        ));
         let (sender, _receiver) = oneshot::channel();
         assert!(admit(Reply::Ticket(sender), SECOND, SECOND).is_ok());
     }

@@ -13,8 +13,8 @@ use super::reader::{self, Holder, Reader};
 use super::{ToolError, at, existing, failed};
 use crate::clock::Millis;
 use crate::storage::error::OpenError;
-use crate::storage::lmdb::layout::{self, NamespaceRow, Record, StateRow};
-use crate::storage::{DEFAULT_NAMESPACE, NamespaceId, Version};
+use crate::storage::lmdb::layout::{self, NamespaceId, NamespaceRow, Record, StateRow};
+use crate::storage::{DEFAULT_NAMESPACE, Version};
 
 /// The trees, in an order in which what a row refers to is known before it.
 const TREES: [&str; 5] = ["meta", "namespaces", "main", "expiry", TOKENS];
@@ -162,9 +162,9 @@ impl Checked {
             "meta" => self.meta(key, value),
             "namespaces" => self.namespace(key, value),
             "main" => self.record(key, value),
-            "tokens" => {
-                layout::decode_token(key, value).map(|_| ()).map_err(|_| "is damaged".to_owned())
-            }
+            "tokens" => layout::decode_system_row(key, value)
+                .map(|_| ())
+                .map_err(|_| "is damaged".to_owned()),
             _ => self.index(key, value),
         };
         if let Err(fault) = ok {

@@ -83,6 +83,8 @@ fn sweep(database: &Database, state: StateRow) -> Result<Option<u64>, heed::Erro
         Ok(swept) if swept.rows == 0 => Ok(None),
         Ok(swept) => txn.commit().map(|()| Some(swept.records as u64)),
         Err(Failure::Broken(error)) => Err(error),
-        Err(Failure::Refused(error)) => Err(heed::Error::Io(std::io::Error::other(error))),
+        Err(Failure::Refused(refused)) => {
+            Err(heed::Error::Io(std::io::Error::other(refused.error)))
+        }
     }
 }

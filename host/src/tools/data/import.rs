@@ -13,10 +13,8 @@ use super::lines::{Item, Reader};
 use super::{ToolError, jump};
 use crate::clock::{Clock, Millis};
 use crate::storage::lmdb::database::Database;
-use crate::storage::lmdb::layout::{self, NamespaceRow, Record, RecordKey, StateRow};
-use crate::storage::{
-    DEFAULT_NAMESPACE, NAMESPACES_MAX, NamespaceId, Options, VERSION_LIMIT, Version,
-};
+use crate::storage::lmdb::layout::{self, NamespaceId, NamespaceRow, Record, RecordKey, StateRow};
+use crate::storage::{DEFAULT_NAMESPACE, NAMESPACES_MAX, Options, VERSION_LIMIT, Version};
 
 /// Bytes of lines in one transaction: bounds its dirty pages.
 const BATCH_BYTES_MAX: usize = 32 << 20;

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::reader::{self, Holder, Reader};
 use super::{ToolError, at, existing, owner};
 use crate::clock::Clock;
-use crate::storage::lmdb::layout;
+use crate::storage::lmdb::system_rows;
 use crate::storage::{Options, Storage};
 
 /// Room for a few rows beside the data.
@@ -30,13 +30,14 @@ pub fn token_rows(dir: &Path) -> Result<TokenRows, ToolError> {
     let mut found = TokenRows::default();
     let Some(tokens) = &reader.trees.tokens else { return Ok(found) };
     let unreadable = |error: heed::Error| reader.unreadable(&error);
-    for row in tokens.iter(&reader.txn).map_err(unreadable)? {
-        let (id, stored) = row.map_err(unreadable)?;
-        match (std::str::from_utf8(id), layout::decode_token(id, stored)) {
-            (Ok(id), Ok(content)) => found.rows.push((id.to_owned(), content.to_vec())),
-            _ => found.damaged.push(id.escape_ascii().to_string()),
+    let all = system_rows::read(*tokens, &reader.txn).map_err(unreadable)?;
+    for (id, content) in all.rows {
+        match content {
+            Some(content) => found.rows.push((id, content)),
+            None => found.damaged.push(id.as_bytes().escape_ascii().to_string()),
         }
     }
+    found.damaged.extend(all.damaged_ids);
     Ok(found)
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fastrand::Rng;
 use larder::clock::Clock;
-use larder::storage::{NamespaceId, Operation, Options, RecordKey, Storage};
+use larder::storage::{DEFAULT_NAMESPACE, Key, Operation, Options, Storage};
 use larder::tools::data::check_file;
 use larder_tests::Larder;
 
@@ -158,8 +158,7 @@ fn judge(
         Storage::open(dir, options, Clock::system()).map_err(|error| error.to_string())?;
     let mut newest = 0;
     for (key, states) in states {
-        let record = RecordKey::new(NamespaceId(1), key.as_bytes()).ok_or("a key")?;
-        let found = storage.get(&record, |entry| Entry {
+        let found = storage.get(DEFAULT_NAMESPACE, key.as_bytes(), |entry| Entry {
             value: String::from_utf8_lossy(entry.value).into_owned(),
             version: entry.version.0,
             expiry: entry.expiry.map(|expiry| expiry.0),
@@ -173,10 +172,11 @@ fn judge(
             return Err(format!("{key} holds {found:?}, not {known:?} or {next:?}"));
         }
     }
-    let key = RecordKey::new(NamespaceId(1), b"after").ok_or("a key")?;
+    let key = Key::new(b"after").map_err(|error| error.to_string())?;
     let (value, behavior) = (Bytes::from_static(b"the cut"), larder::storage::Behavior::Upsert);
     let set = Operation::Set { key, value, expected: None, behavior, ttl: None };
-    let written = storage.submit(vec![set]).and_then(larder::storage::Ticket::wait);
+    let written =
+        storage.submit(DEFAULT_NAMESPACE, vec![set]).and_then(larder::storage::Ticket::wait);
     storage.close();
     drop(storage);
     match written.as_deref() {
