@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use humantime::format_duration;
 
+use super::common::instant;
 use super::data::{self, Times};
-use super::instant;
 use crate::clock::Clock;
 
 /// Tells how the times stand, and sets the data's back if asked to.

@@ -2,6 +2,7 @@
 //! they exit. What they do is `data`'s and `auth`'s.
 
 mod clock;
+mod common;
 pub mod data;
 mod token;
 
@@ -9,20 +10,16 @@ use std::error::Error;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command as Process, ExitCode, Stdio};
-use std::time::{Duration, SystemTime};
 
-use humantime::format_rfc3339_seconds;
-
+use self::common::data_dir;
 use self::data::{Findings, Unpublished};
 use crate::cli::Command;
 use crate::clock::Clock;
-use crate::config::{self, ConfigError, DataArgs};
 use crate::process::console::say;
 use crate::process::fatal_signals;
 use crate::process::program;
-use crate::storage;
 
 /// Set for the process that does the reading for `check`.
 const CHECKER: &str = "LARDER_CHECKER";
@@ -91,11 +88,6 @@ fn refuse_stream(file: &Path) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// The data directory that is meant.
-fn data_dir(flags: DataArgs) -> Result<PathBuf, ConfigError> {
-    config::data_dir(flags, std::env::vars_os())
-}
-
 fn held(findings: &Findings) -> String {
     let Findings { namespaces, entries, value_bytes, version, .. } = findings;
     format!(
@@ -162,11 +154,4 @@ fn export(dir: &Path, file: &Path, skip_damaged: bool) -> Result<ExitCode, Box<d
     }
     say(format_args!("{} entries in {} namespaces", exported.entries, exported.namespaces));
     Ok(if exported.damaged.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// An instant as people write it.
-fn instant(ms: u64) -> String {
-    // The formatter knows four digits of a year.
-    let known = Duration::from_millis(ms.min(storage::EXPIRY_MAX.0));
-    format_rfc3339_seconds(SystemTime::UNIX_EPOCH + known).to_string()
 }

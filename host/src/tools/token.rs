@@ -8,8 +8,8 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::common::{data_dir, instant};
 use super::data::{self, TokenRows, ToolError};
-use super::{data_dir, instant};
 use crate::auth::control::{self, Answer, Request};
 use crate::auth::{self, Listed, NewToken, Tokens};
 use crate::cli::{NewTokenArgs, TokenCommand};

@@ -9,8 +9,10 @@ use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::check::{Findings, check_opened};
+use super::error::{ToolError, at, failed};
 use super::publish::Unpublished;
-use super::{ToolError, at, directory, failed, reader};
+use super::reader;
+use crate::storage::lmdb::directory;
 
 const MAGIC: &[u8; 16] = b"larder-backup-1\n";
 const DIGEST_BYTES: usize = 32;

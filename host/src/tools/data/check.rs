@@ -8,9 +8,9 @@ use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::error::{ToolError, at, failed};
 use super::lmdb_file::{Faults, Pages, Row, Tree};
-use super::reader::{self, Holder, Reader};
-use super::{ToolError, at, existing, failed};
+use super::reader::{self, Holder, Reader, existing};
 use crate::clock::Millis;
 use crate::storage::error::OpenError;
 use crate::storage::lmdb::layout::{self, NamespaceId, NamespaceRow, Record, StateRow};

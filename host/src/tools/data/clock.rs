@@ -3,9 +3,10 @@
 
 use std::path::Path;
 
+use super::error::{ToolError, failed};
+use super::owner;
 use super::reader::Reader;
 use super::tokens::few_rows;
-use super::{ToolError, failed, owner};
 use crate::clock::{Clock, Millis};
 use crate::storage::lmdb::apply::{self, Draft, Failure};
 use crate::storage::lmdb::database::Database;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
+use super::error::{ToolError, failed};
 use super::lines::{Item, Writer};
 use super::reader::{Reader, Trees};
-use super::{ToolError, failed};
 use crate::storage::lmdb::layout::{self, NamespaceRow, Record, StateRow};
 
 /// What was exported.

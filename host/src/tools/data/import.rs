@@ -8,9 +8,9 @@ use heed::RwTxn;
 use rustix::process::{Resource, getrlimit};
 
 use super::check::Findings;
-use super::incoming::Incoming;
+use super::error::ToolError;
+use super::incoming::{Incoming, jump};
 use super::lines::{Item, Reader};
-use super::{ToolError, jump};
 use crate::clock::{Clock, Millis};
 use crate::storage::lmdb::database::Database;
 use crate::storage::lmdb::layout::{self, NamespaceId, NamespaceRow, Record, RecordKey, StateRow};

@@ -12,16 +12,21 @@ use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
 use super::check::{Findings, check_file};
-use super::{ToolError, at, failed, owner, sync};
+use super::error::{ToolError, at, failed, sync};
+use super::owner;
 use crate::clock::Clock;
-use crate::storage::Options;
 use crate::storage::error::OpenError;
 use crate::storage::lmdb::database::Database;
 use crate::storage::lmdb::directory;
 use crate::storage::lmdb::env::{self, Found};
+use crate::storage::{Options, VERSION_LIMIT, Version};
 
 /// Less room than this is none: LMDB writes many pages at a time.
 const LITTLE_BYTES: u64 = 2 << 20;
+
+/// How far a restore or an import moves the version counter on, so that no version that was drawn
+/// after the backup is ever drawn again.
+pub const VERSION_JUMP: u64 = 1 << 40;
 
 /// A data directory that is being filled. Dropped before it is published, it gives the room back, and
 /// stays as a folder without data that says so.
@@ -118,6 +123,17 @@ impl Incoming {
         fs::remove_dir_all(&self.folder).map_err(at(&self.folder))?;
         Ok(findings)
     }
+}
+
+/// Moves a version counter on, for a store that goes on elsewhere.
+pub fn jump(version: Version) -> Result<Version, ToolError> {
+    let jumped = version.0.saturating_add(VERSION_JUMP);
+    if jumped >= VERSION_LIMIT {
+        return Err(failed(format!(
+            "the version counter stands at {version} and cannot be moved on"
+        )));
+    }
+    Ok(Version(jumped))
 }
 
 /// Which kind of room a file has no more of, if it is one.

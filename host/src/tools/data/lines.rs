@@ -6,8 +6,8 @@ use std::io::{BufRead, Read, Write};
 
 use sha2::{Digest, Sha256};
 
+use super::error::{ToolError, explain, failed};
 use super::text::{LINE_BYTES_MAX, Line};
-use super::{ToolError, failed, told};
 use crate::clock::Millis;
 use crate::hex;
 use crate::storage::{EXPIRY_MAX, NAME_BYTES_MAX, VALUE_BYTES_MAX, Version};
@@ -280,7 +280,7 @@ impl<'a> Writer<'a> {
 }
 
 fn unwritten(error: &std::io::Error) -> ToolError {
-    failed(format!("cannot write the export: {}", told(error)))
+    failed(format!("cannot write the export: {}", explain(error)))
 }
 
 #[cfg(test)]

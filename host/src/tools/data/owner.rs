@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, chownat, fstat, open};
 use rustix::process::geteuid;
 
-use super::{ToolError, failed};
+use super::error::{ToolError, failed};
 use crate::storage::lmdb::directory;
 
 /// Who has the nearest directory that is there: the one that something is made in.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, linkat, open, renameat_with};
 use rustix::io::Errno;
 
-use super::{ToolError, at, failed, sync};
+use super::error::{ToolError, at, failed, sync};
 
 /// Stands between a file's name and a number while it has no other.
 const PARTIAL: &str = ".partial-";

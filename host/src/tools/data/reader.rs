@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use heed::types::Bytes;
 use heed::{CommitOrAbort, CompactionOption, EnvFlags, EnvOpenOptions, MdbError, RoTxn, WithTls};
 
-use super::{ToolError, at, existing, failed, owner};
+use super::error::{ToolError, at, failed};
+use super::owner;
 use crate::storage::Options;
 use crate::storage::error::OpenError;
 use crate::storage::lmdb::database::Tree;
@@ -66,6 +67,23 @@ impl Reader {
     /// An error of LMDB's, with the file's name.
     pub fn unreadable(&self, error: &heed::Error) -> ToolError {
         unreadable(&self.path, error)
+    }
+}
+
+/// The data file of `dir`.
+///
+/// # Errors
+/// There is none, or it is empty.
+pub fn existing(dir: &Path) -> Result<PathBuf, ToolError> {
+    let file = directory::data_file(dir);
+    match fs::metadata(&file) {
+        Ok(metadata) if metadata.len() == 0 => Err(OpenError::Empty(file).into()),
+        Ok(_) => Ok(file),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let file = file.display();
+            Err(failed(format!("there is no {file}; name the data directory with --data")))
+        }
+        Err(error) => Err(at(&file)(error)),
     }
 }
 

@@ -9,8 +9,8 @@ use rustix::fs::OFlags;
 
 use super::backup::{Seal, copy_hashed};
 use super::check::{Findings, check_opened};
-use super::incoming::Incoming;
-use super::{ToolError, at, failed, jump};
+use super::error::{ToolError, at, failed};
+use super::incoming::{Incoming, jump};
 use crate::clock::Clock;
 use crate::storage::Options;
 use crate::storage::lmdb::layout::{self, StateRow};

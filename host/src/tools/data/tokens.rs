@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use super::reader::{self, Holder, Reader};
-use super::{ToolError, at, existing, owner};
+use super::error::{ToolError, at};
+use super::owner;
+use super::reader::{self, Holder, Reader, existing};
 use crate::clock::Clock;
 use crate::storage::lmdb::system_rows;
 use crate::storage::{Options, Storage};
