@@ -39,14 +39,14 @@ pub fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Backup { file, data } => {
             refuse_stream(&file)?;
             let made = data::backup(&data_dir(data)?, &file)?;
-            let what = format!("{}, {} bytes", held(&made.findings), made.bytes);
+            let what = format!("{}, {} bytes", summary(&made.findings), made.bytes);
             done(&file, "is made, whole and on disk", &what)?;
         }
         Command::Restore { file, data } => {
             refuse_stream(&file)?;
             let dir = data_dir(data)?;
             let findings = data::restore(&file, &dir, &Clock::system())?;
-            done(&dir, RESTORED, &held(&findings))?;
+            done(&dir, RESTORED, &summary(&findings))?;
         }
         Command::Export { file, skip_damaged, data } => {
             return export(&data_dir(data)?, &file, skip_damaged);
@@ -63,7 +63,7 @@ pub fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
                 0 => String::new(),
                 expired => format!("; {expired} had expired and were left out"),
             };
-            done(&dir, RESTORED, &format!("{}{expired}", held(&imported.findings)))?;
+            done(&dir, RESTORED, &format!("{}{expired}", summary(&imported.findings)))?;
         }
         Command::Clock { set_back, data } => clock::run(&data_dir(data)?, set_back)?,
         Command::Token(command) => token::run(command)?,
@@ -88,7 +88,7 @@ fn refuse_stream(file: &Path) -> Result<(), &'static str> {
     Ok(())
 }
 
-fn held(findings: &Findings) -> String {
+fn summary(findings: &Findings) -> String {
     let Findings { namespaces, entries, value_bytes, version, .. } = findings;
     format!(
         "{entries} entries in {namespaces} namespaces, {value_bytes} bytes of values, version {version}"
@@ -125,7 +125,7 @@ fn check_here(dir: &Path) -> Result<ExitCode, Box<dyn Error>> {
         writeln!(out, "{fault}")?;
     }
     let faults = findings.faults.count();
-    writeln!(out, "{}: {}", dir.display(), held(&findings))?;
+    writeln!(out, "{}: {}", dir.display(), summary(&findings))?;
     if faults == 0 {
         writeln!(out, "nothing is wrong")?;
         return Ok(ExitCode::SUCCESS);

@@ -11,19 +11,19 @@ use super::queue::Queue;
 use super::site::Site;
 use crate::clock::Clock;
 
-/// How often it looks.
+/// How often it checks.
 const INTERVAL: Duration = Duration::from_millis(250);
-/// In how many of its looks it looks for readers that died: LMDB asks the system about each process.
-const LOOKS_FOR_READERS: u32 = 4;
+/// In every how many rounds it clears readers that died: LMDB asks the system about each process.
+const ROUNDS_A_CLEARING: u32 = 4;
 /// How far ahead of the wall clock time may be without a word: more than what is corrected now and then.
 const AHEAD_USUAL: Duration = Duration::from_secs(60);
 
 /// Starts the thread.
 pub fn start(database: Database, queue: Queue, clock: Clock, site: Arc<Site>) -> Periodic {
-    let mut caretaker = Caretaker { database, queue, clock, site, looks: 0, is_ahead: false };
+    let mut caretaker = Caretaker { database, queue, clock, site, rounds: 0, is_ahead: false };
     // What is so from the start is told at the start.
-    caretaker.look_at_clock();
-    Periodic::start("larder-caretaker", INTERVAL, move |_| caretaker.look())
+    caretaker.check_clock();
+    Periodic::start("larder-caretaker", INTERVAL, move |_| caretaker.check())
 }
 
 struct Caretaker {
@@ -31,17 +31,17 @@ struct Caretaker {
     queue: Queue,
     clock: Clock,
     site: Arc<Site>,
-    looks: u32,
+    rounds: u32,
     is_ahead: bool,
 }
 
 impl Caretaker {
-    fn look(&mut self) {
-        self.queue.look_for_room();
-        self.queue.shared.tell_displaced(self.site.look());
-        self.look_at_clock();
-        self.looks = (self.looks + 1) % LOOKS_FOR_READERS;
-        if self.looks == 0 {
+    fn check(&mut self) {
+        self.queue.check_space();
+        self.queue.shared.set_displaced(self.site.check());
+        self.check_clock();
+        self.rounds = (self.rounds + 1) % ROUNDS_A_CLEARING;
+        if self.rounds == 0 {
             self.clear_dead_readers();
         }
     }
@@ -63,7 +63,7 @@ impl Caretaker {
         }
     }
 
-    fn look_at_clock(&mut self) {
+    fn check_clock(&mut self) {
         let ahead = self.clock.ahead();
         if ahead > AHEAD_USUAL && !self.is_ahead {
             let ahead_seconds = ahead.as_secs();

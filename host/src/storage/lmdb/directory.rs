@@ -28,9 +28,9 @@ const REMAINS: [&str; 5] = ["lock.mdb", "cache", "admin-token", "control.sock", 
 /// What is found in a directory that nobody has used: file systems make it.
 const LOST_AND_FOUND: &str = "lost+found";
 
-/// What a data directory holds.
+/// What is in a data directory.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Holds {
+pub enum State {
     /// A data file.
     Store,
     /// No store, nor a trace of one, but perhaps what one leaves beside its data.
@@ -159,7 +159,7 @@ pub fn take_lock(dir: &Path) -> Result<File, OpenError> {
 ///
 /// # Errors
 /// There was one, or one was begun: its data are missing or empty, or not restored to the end.
-pub fn look(dir: &Path) -> Result<Holds, OpenError> {
+pub fn inspect(dir: &Path) -> Result<State, OpenError> {
     let (data, incoming, mark) = (data_file(dir), dir.join(INCOMING), dir.join(MARK));
     match fs::symlink_metadata(&data) {
         Ok(_) => {}
@@ -172,7 +172,7 @@ pub fn look(dir: &Path) -> Result<Holds, OpenError> {
             }
             let left = |name: &&str| dir.join(name).exists();
             let remains = REMAINS.into_iter().filter(left).collect();
-            return Ok(Holds::Nothing { remains });
+            return Ok(State::Nothing { remains });
         }
         Err(error) => return Err(io_error("look at", &data)(error)),
     }
@@ -185,7 +185,7 @@ pub fn look(dir: &Path) -> Result<Holds, OpenError> {
         // A restore has ended but for this.
         fs::remove_dir_all(&incoming).map_err(io_error("remove", &incoming))?;
     }
-    Ok(Holds::Store)
+    Ok(State::Store)
 }
 
 /// Whether a store is known to have been opened here.

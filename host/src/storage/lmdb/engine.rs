@@ -11,7 +11,7 @@ use super::database::Database;
 use super::layout::{self, NamespaceId, NamespaceRow, Record, RecordKey};
 use super::namespaces::Namespaces;
 use super::periodic::Periodic;
-use super::preallocate::Room;
+use super::preallocate::Preallocation;
 use super::queue::Work;
 use super::site::Site;
 use super::stats::{self, Activity, Contents};
@@ -49,7 +49,7 @@ impl Lmdb {
             tracing::info!(%path, entries, %version, "the store was opened");
         }
         let namespaces = Arc::new(Namespaces::new(found.namespaces));
-        let room = Room::new(dir);
+        let space = Preallocation::new(dir);
         let site = Site::new(dir).map_err(directory::io_error("look at the files of", dir))?;
         let site = Arc::new(site);
         let writer = Writer::start(
@@ -58,7 +58,7 @@ impl Lmdb {
             &namespaces,
             &clock,
             &options,
-            room,
+            space,
             Arc::clone(&site),
         );
         let parts = || (database.clone(), writer.queue().clone(), clock.clone());

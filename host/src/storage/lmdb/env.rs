@@ -11,7 +11,7 @@ use heed::types::Bytes;
 use heed::{CommitOrAbort, Env, EnvOpenOptions, WithTls};
 
 use super::database::{Database, Tree};
-use super::directory::{self, Holds, data_file, io_error};
+use super::directory::{self, State, data_file, io_error};
 use super::layout::{self, NamespaceId, NamespaceRow, Record, StateRow};
 use super::reader_table::ReaderTable;
 use crate::clock::Clock;
@@ -51,9 +51,9 @@ struct Trees {
 pub fn open(dir: &Path, options: &Options, clock: &Clock) -> Result<(Database, Found), OpenError> {
     directory::make_private(dir)?;
     let lock = directory::take_lock(dir)?;
-    let is_new = match directory::look(dir)? {
-        Holds::Store => false,
-        Holds::Nothing { remains } => {
+    let is_new = match directory::inspect(dir)? {
+        State::Store => false,
+        State::Nothing { remains } => {
             if !remains.is_empty() {
                 let (path, found) = (dir.display(), remains.join(", "));
                 tracing::warn!(%path, found, "there is no data file, but what a store leaves beside \

@@ -64,8 +64,8 @@ pub enum Job {
     Apply { work: Work, weight: usize, queued: Duration, reply: Reply },
     /// Remove up to so many expired rows.
     Sweep { rows_max: usize, answer: oneshot::Sender<Result<usize, Error>> },
-    /// Look whether there is room again.
-    Look,
+    /// Check whether there is space again.
+    CheckSpace,
     /// Store the present instant and end.
     Stop,
 }
@@ -132,13 +132,13 @@ impl Shared {
     }
 
     /// Refuses writes as long as the store's files are not where they were, and says so once.
-    pub fn tell_displaced(&self, found: Option<Displaced>) {
+    pub fn set_displaced(&self, found: Option<Displaced>) {
         let number = found.map_or(0, |displaced| displaced as u8);
         if self.displaced.swap(number, Ordering::AcqRel) == number {
             return;
         }
         match found {
-            Some(displaced) => tracing::error!(why = displaced.told(), "writes are refused"),
+            Some(displaced) => tracing::error!(why = displaced.advice(), "writes are refused"),
             None => tracing::info!("the store's files are back in their place; writes go on"),
         }
     }
@@ -187,11 +187,11 @@ impl Queue {
         answer.blocking_recv().unwrap_or(Err(FAILED))
     }
 
-    /// Has the writer look whether there is room again, if there was none.
-    pub fn look_for_room(&self) {
+    /// Has the writer check whether there is space again, if there was none.
+    pub fn check_space(&self) {
         if self.shared.full.load(Ordering::Acquire) {
-            // A queue that is full has work that looks as well.
-            let _ = self.jobs.try_send(Job::Look);
+            // A queue that is full has work that checks as well.
+            let _ = self.jobs.try_send(Job::CheckSpace);
         }
     }
 
@@ -201,7 +201,7 @@ impl Queue {
             return Err(STOPPED);
         }
         match Displaced::of_number(self.shared.displaced.load(Ordering::Acquire)) {
-            Some(displaced) => Err(Error::Unavailable(displaced.told())),
+            Some(displaced) => Err(Error::Unavailable(displaced.advice())),
             None => Ok(()),
         }
     }

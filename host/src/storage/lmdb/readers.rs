@@ -5,47 +5,47 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// Places for threads. Two threads that share one may hide each other's transaction for a moment.
-const PLACES: usize = 1024;
-const NOBODY: u64 = u64::MAX;
+/// Slots for threads. Two threads that share one may hide each other's transaction for a moment.
+const SLOTS: usize = 1024;
+const NOT_READING: u64 = u64::MAX;
 
-static NEXT_PLACE: AtomicUsize = AtomicUsize::new(0);
+static NEXT_SLOT: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    /// This thread's place, in every store alike.
-    static PLACE: Cell<usize> = Cell::new(NEXT_PLACE.fetch_add(1, Ordering::Relaxed) % PLACES);
+    /// This thread's slot, in every store alike.
+    static SLOT: Cell<usize> = Cell::new(NEXT_SLOT.fetch_add(1, Ordering::Relaxed) % SLOTS);
 }
 
 /// The transactions that threads read in now. Beginning one costs two plain stores to memory that no
 /// other thread writes.
 pub struct Readers {
-    places: Box<[Place]>,
+    slots: Box<[Slot]>,
 }
 
-/// Where a thread tells which transaction it reads in, or [`NOBODY`]'s.
+/// Where a thread tells which transaction it reads in, or [`NOT_READING`].
 #[repr(align(64))]
-struct Place(AtomicU64);
+struct Slot(AtomicU64);
 
 impl Default for Readers {
     fn default() -> Self {
-        let places = std::iter::repeat_with(|| Place(AtomicU64::new(NOBODY))).take(PLACES);
-        Self { places: places.collect() }
+        let slots = std::iter::repeat_with(|| Slot(AtomicU64::new(NOT_READING))).take(SLOTS);
+        Self { slots: slots.collect() }
     }
 }
 
 impl Readers {
     /// Counts this thread as a reader of the transaction `id`, until what is returned is dropped.
     pub fn enter(&self, id: u64) -> Reader<'_> {
-        let Place(place) = &self.places[PLACE.get()];
-        place.store(id, Ordering::Relaxed);
-        Reader(place)
+        let Slot(slot) = &self.slots[SLOT.get()];
+        slot.store(id, Ordering::Relaxed);
+        Reader(slot)
     }
 
     /// How many threads read now, and the oldest transaction that any of them reads in.
     pub fn oldest(&self) -> (u64, Option<u64>) {
-        let ids = self.places.iter().map(|place| place.0.load(Ordering::Relaxed));
+        let ids = self.slots.iter().map(|slot| slot.0.load(Ordering::Relaxed));
         let (mut count, mut oldest) = (0, None);
-        for id in ids.filter(|id| *id != NOBODY) {
+        for id in ids.filter(|id| *id != NOT_READING) {
             count += 1;
             oldest = Some(oldest.map_or(id, |oldest: u64| oldest.min(id)));
         }
@@ -58,7 +58,7 @@ pub struct Reader<'a>(&'a AtomicU64);
 
 impl Drop for Reader<'_> {
     fn drop(&mut self) {
-        self.0.store(NOBODY, Ordering::Relaxed);
+        self.0.store(NOT_READING, Ordering::Relaxed);
     }
 }
 

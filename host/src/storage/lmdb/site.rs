@@ -34,7 +34,7 @@ impl Displaced {
     }
 
     /// What is wrong, and what to do.
-    pub fn told(self) -> &'static str {
+    pub fn advice(self) -> &'static str {
         match self {
             Self::Data => {
                 "data.mdb is not where it was opened: it or its directory was moved, deleted or \
@@ -88,7 +88,7 @@ impl Opened {
     }
 }
 
-/// Where the files of an open store stand.
+/// The paths of an open store's files, and which files they led to when it was opened.
 pub struct Site {
     data: Opened,
     readers: Opened,
@@ -114,7 +114,7 @@ impl Site {
     }
 
     /// What is wrong with any of the files.
-    pub fn look(&self) -> Option<Displaced> {
+    pub fn check(&self) -> Option<Displaced> {
         let Ok(length) = self.data.length() else { return Some(Displaced::Data) };
         let length = length.unwrap_or(u64::MAX);
         if length < self.length.load(Ordering::Relaxed) {
@@ -142,7 +142,7 @@ mod tests {
             fs::write(path, "some bytes").unwrap();
         }
         let site = Site::new(dir.path()).unwrap();
-        assert_eq!(site.look(), None);
+        assert_eq!(site.check(), None);
         (dir, site)
     }
 
@@ -156,12 +156,12 @@ mod tests {
         ] {
             let aside = dir.path().join("aside");
             fs::rename(&file, &aside).unwrap();
-            assert_eq!(site.look(), Some(displaced));
+            assert_eq!(site.check(), Some(displaced));
             fs::copy(&aside, &file).unwrap();
-            assert_eq!(site.look(), Some(displaced), "a copy is another file");
+            assert_eq!(site.check(), Some(displaced), "a copy is another file");
             assert_eq!(site.has_data(), displaced != Displaced::Data);
             fs::rename(&aside, &file).unwrap();
-            assert_eq!(site.look(), None);
+            assert_eq!(site.check(), None);
         }
     }
 
@@ -170,9 +170,9 @@ mod tests {
         let (dir, site) = site();
         let data = fs::OpenOptions::new().write(true).open(data_file(dir.path())).unwrap();
         data.set_len(100).unwrap();
-        assert_eq!(site.look(), None);
+        assert_eq!(site.check(), None);
         data.set_len(99).unwrap();
-        assert_eq!(site.look(), Some(Displaced::CutShort));
+        assert_eq!(site.check(), Some(Displaced::CutShort));
         assert!(site.has_data());
     }
 
@@ -181,8 +181,8 @@ mod tests {
         let (dir, site) = site();
         let aside = dir.path().with_extension("aside");
         fs::rename(dir.path(), &aside).unwrap();
-        assert_eq!(site.look(), Some(Displaced::Data));
+        assert_eq!(site.check(), Some(Displaced::Data));
         fs::rename(&aside, dir.path()).unwrap();
-        assert_eq!(site.look(), None);
+        assert_eq!(site.check(), None);
     }
 }

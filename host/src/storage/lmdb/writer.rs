@@ -15,7 +15,7 @@ use super::apply::{self, Draft, Failure};
 use super::database::Database;
 use super::layout::{self, StateRow};
 use super::namespaces::Namespaces;
-use super::preallocate::{Growth, Room};
+use super::preallocate::{Growth, Preallocation};
 use super::queue::{FAILED, IDLE, Job, Queue, Shared, Work};
 use super::site::{Displaced, Site};
 use super::write_stats::WriteOutcome;
@@ -47,7 +47,7 @@ impl Writer {
         namespaces: &Arc<Namespaces>,
         clock: &Clock,
         options: &Options,
-        room: Room,
+        space: Preallocation,
         site: Arc<Site>,
     ) -> Self {
         let (jobs, waiting) = sync_channel(options.queue_lists_max);
@@ -58,8 +58,8 @@ impl Writer {
             namespaces: Arc::clone(namespaces),
             clock: clock.clone(),
             bytes_max: options.bytes_max,
-            no_room: false,
-            room,
+            no_space: false,
+            space,
             site,
             queue_wait_max: options.queue_wait_max,
             shared: Arc::clone(&shared),
@@ -158,8 +158,8 @@ struct Committer {
     namespaces: Arc<Namespaces>,
     clock: Clock,
     bytes_max: Option<u64>,
-    no_room: bool,
-    room: Room,
+    no_space: bool,
+    space: Preallocation,
     site: Arc<Site>,
     queue_wait_max: Duration,
     shared: Arc<Shared>,
@@ -168,7 +168,7 @@ struct Committer {
 impl Committer {
     /// Serves the queue until it is stopped; an error means that storage cannot be trusted.
     fn run(&mut self, jobs: &Receiver<Job>) -> Result<(), heed::Error> {
-        self.look_for_room(Growth::Pages)?;
+        self.check_space(Growth::Pages)?;
         let mut next = jobs.recv().ok();
         while let Some(job) = next.take() {
             let since = u64::try_from(self.clock.monotonic().as_millis()).unwrap_or(IDLE);
@@ -198,7 +198,7 @@ impl Committer {
                     let swept = self.commit_sweep(rows_max)?;
                     let _ = answer.send(swept);
                 }
-                Job::Look => self.look_for_room(Growth::Pages)?,
+                Job::CheckSpace => self.check_space(Growth::Pages)?,
                 Job::Stop => return self.commit_instant(),
             }
             if next.is_none() {
@@ -213,15 +213,15 @@ impl Committer {
     fn commit_group(&mut self, group: Vec<Waiting>) -> Result<(), heed::Error> {
         let (replies, lists): (Vec<_>, Vec<_>) =
             group.into_iter().map(|waiting| (waiting.reply, waiting.work)).unzip();
-        let mut result = self.try_commit(&lists, self.no_room);
-        if result.as_ref().is_err_and(|error| self.room.is_over(error)) {
-            self.room.exhaust();
+        let mut result = self.try_commit(&lists, self.no_space);
+        if result.as_ref().is_err_and(|error| self.space.is_out_of_space(error)) {
+            self.space.exhaust();
             result = self.shrink(&lists);
         }
         let (outcomes, failure) = match result {
             // What is on disk in a file that a restart does not find is as good as lost.
             Ok(outcomes) if !self.site.has_data() => {
-                self.shared.tell_displaced(Some(Displaced::Data));
+                self.shared.set_displaced(Some(Displaced::Data));
                 (
                     outcomes
                         .into_iter()
@@ -248,13 +248,13 @@ impl Committer {
     /// ones: each gives back more than it takes.
     fn shrink(&mut self, lists: &[Work]) -> Result<Vec<WriteResult>, heed::Error> {
         match self.try_commit(lists, true) {
-            Err(error) if self.room.is_over(&error) && lists.len() > 1 => {
+            Err(error) if self.space.is_out_of_space(&error) && lists.len() > 1 => {
                 let (first, second) = lists.split_at(lists.len() / 2);
                 let mut answers = self.shrink(first)?;
                 answers.extend(self.shrink(second)?);
                 Ok(answers)
             }
-            Err(error) if self.room.is_over(&error) => {
+            Err(error) if self.space.is_out_of_space(&error) => {
                 Ok(lists.iter().map(|work| Err(no_space_for(work))).collect())
             }
             other => other,
@@ -281,8 +281,8 @@ impl Committer {
                 settle(apply::sweep(database, txn, draft, rows_max, now))
             });
             match result {
-                Err(error) if self.room.is_over(&error) && rows_max > 1 => rows_max /= 2,
-                Err(error) if self.room.is_over(&error) => return Ok(Err(Error::Full)),
+                Err(error) if self.space.is_out_of_space(&error) && rows_max > 1 => rows_max /= 2,
+                Err(error) if self.space.is_out_of_space(&error) => return Ok(Err(Error::Full)),
                 other => break other?,
             }
         };
@@ -301,7 +301,11 @@ impl Committer {
             draft.dirty = true;
             Ok(())
         });
-        if result.as_ref().is_err_and(|error| self.room.is_over(error)) { Ok(()) } else { result }
+        if result.as_ref().is_err_and(|error| self.space.is_out_of_space(error)) {
+            Ok(())
+        } else {
+            result
+        }
     }
 
     /// Runs `work` in a transaction of its own, and commits what it changed.
@@ -338,25 +342,25 @@ impl Committer {
             self.shared.stats.batches.observe(draft.lists);
         }
         self.state = draft.state;
-        self.look_for_room(draft.growth())?;
+        self.check_space(draft.growth())?;
         if !draft.namespaces.is_empty() {
             self.namespaces.publish(draft.namespaces);
         }
         Ok(())
     }
 
-    /// Finds out whether there is room for what grows: on the disk, and below the quota. Every commit
+    /// Finds out whether there is space for what grows: on the disk, and below the quota. Every commit
     /// may have made some, or taken the last.
-    fn look_for_room(&mut self, growth: Growth) -> Result<(), heed::Error> {
+    fn check_space(&mut self, growth: Growth) -> Result<(), heed::Error> {
         let info = self.database.env.info();
         let page = u64::from(self.database.env.unnamed_database_stat().page_size);
         let end = (info.last_page_number as u64 + 1) * page;
         let used = || self.database.used_bytes();
-        self.no_room = !self.room.suffices(end, growth, used)?;
+        self.no_space = !self.space.has_space(end, growth, used)?;
         if let Some(bytes_max) = self.bytes_max {
-            self.no_room |= used()? >= bytes_max;
+            self.no_space |= used()? >= bytes_max;
         }
-        self.shared.full.store(self.no_room, Ordering::Release);
+        self.shared.full.store(self.no_space, Ordering::Release);
         Ok(())
     }
 }

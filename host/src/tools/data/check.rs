@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::error::{ToolError, at, failed};
 use super::lmdb_file::{Faults, Pages, Row, Tree};
-use super::reader::{self, Holder, Reader, existing};
+use super::reader::{self, LockState, Reader, existing};
 use crate::clock::Millis;
 use crate::storage::error::OpenError;
 use crate::storage::lmdb::layout::{self, NamespaceId, NamespaceRow, Record, StateRow};
@@ -48,13 +48,13 @@ pub struct Findings {
 pub fn check(dir: &Path) -> Result<Findings, ToolError> {
     let path = existing(dir)?;
     loop {
-        match reader::holder(dir)? {
-            Holder::Nobody(_lock) => return check_file(&path),
-            Holder::Larder => return check_served(dir, &path),
-            Holder::NoLock => {
+        match reader::lock_state(dir)? {
+            LockState::Free(_lock) => return check_file(&path),
+            LockState::Taken => return check_served(dir, &path),
+            LockState::Missing => {
                 let findings = check_file(&path);
                 // A server that has begun meanwhile made its lock before it wrote.
-                if matches!(reader::holder(dir)?, Holder::NoLock) {
+                if matches!(reader::lock_state(dir)?, LockState::Missing) {
                     return findings;
                 }
             }

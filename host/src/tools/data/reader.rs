@@ -101,30 +101,30 @@ pub fn copy(dir: &Path, file: &mut File) -> Result<io::Result<()>, ToolError> {
     })
 }
 
-/// Who has a data directory.
-pub enum Holder {
-    /// A server, or a restore.
-    Larder,
-    /// Nobody, and nobody can as long as the file is open.
-    Nobody(File),
+/// Whether the lock of a data directory is taken.
+pub enum LockState {
+    /// By a server, or a restore.
+    Taken,
+    /// It is free, and stays so as long as the file is open.
+    Free(File),
     /// No larder has ever had it: there is no file to lock.
-    NoLock,
+    Missing,
 }
 
-/// Finds out who has `dir`, and changes nothing.
+/// Finds out whether the lock of `dir` is taken, and changes nothing.
 ///
 /// # Errors
 /// What the system says.
-pub fn holder(dir: &Path) -> Result<Holder, ToolError> {
+pub fn lock_state(dir: &Path) -> Result<LockState, ToolError> {
     let path = directory::server_lock(dir);
     let file = match File::open(&path) {
         Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Holder::NoLock),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(LockState::Missing),
         Err(error) => return Err(at(&path)(error)),
     };
     match file.try_lock_shared() {
-        Ok(()) => Ok(Holder::Nobody(file)),
-        Err(TryLockError::WouldBlock) => Ok(Holder::Larder),
+        Ok(()) => Ok(LockState::Free(file)),
+        Err(TryLockError::WouldBlock) => Ok(LockState::Taken),
         Err(TryLockError::Error(error)) => Err(at(&path)(error)),
     }
 }
@@ -138,10 +138,10 @@ fn keep_away(dir: &Path) -> Result<Option<File>, ToolError> {
     if !read_only {
         return Ok(None);
     }
-    match holder(dir)? {
-        Holder::Nobody(lock) => Ok(Some(lock)),
-        Holder::NoLock => Ok(None),
-        Holder::Larder => Err(failed(format!(
+    match lock_state(dir)? {
+        LockState::Free(lock) => Ok(Some(lock)),
+        LockState::Missing => Ok(None),
+        LockState::Taken => Err(failed(format!(
             "{} is served, and read-only from here: the server could not be told what is read, and \
              would write over it; run this where the server runs",
             dir.display()

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::error::{ToolError, at};
 use super::owner;
-use super::reader::{self, Holder, Reader, existing};
+use super::reader::{self, LockState, Reader, existing};
 use crate::clock::Clock;
 use crate::storage::lmdb::system_rows;
 use crate::storage::{Options, Storage};
@@ -47,7 +47,7 @@ pub fn token_rows(dir: &Path) -> Result<TokenRows, ToolError> {
 /// # Errors
 /// What the system says.
 pub fn is_served(dir: &Path) -> Result<bool, ToolError> {
-    Ok(matches!(reader::holder(dir)?, Holder::Larder))
+    Ok(matches!(reader::lock_state(dir)?, LockState::Taken))
 }
 
 /// Options of who changes a few rows in `dir` where no server runs: address space for what is there.
