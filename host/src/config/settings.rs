@@ -6,13 +6,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::checks::{ConfigError, in_range};
+use super::checks::ConfigError;
 use super::file_mount::FileMount;
 use super::listen::ListenAddress;
 use super::paths::Base;
-#[cfg(test)]
-use super::table::Setting;
-use super::table::{Value, based, settings};
+use super::table::{Value, settings};
 use super::units::{bytes, thousands};
 use crate::process::logging::LogFormat;
 use crate::storage;

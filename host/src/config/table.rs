@@ -1,4 +1,4 @@
-//! The form of the table of settings: what is said of each setting once, and what is made of it. Knows no
+//! The form of the table of settings: what a row says, and what the program makes of all rows. Knows no
 //! setting.
 
 use super::checks::ConfigError;
@@ -23,13 +23,15 @@ pub struct Setting {
     pub range: Option<std::ops::RangeInclusive<u64>>,
 }
 
-/// Makes a struct of optional fields of a table of settings, for what one source gives of them.
+/// Makes a struct with a field for each setting, which is `None` where a source does not give it.
 ///
-/// A row is a field with its words, and with `#[setting(...)]` for what it is as a flag: the name of its
-/// values, then `default` (a value, or `described`, for one that depends on something) and `range`, each
-/// where there is one. What stands under `apart` is no flag. Of this are made the flags and their help, the
-/// variables, the keys of the file, `over` and `based` for all fields, `check_ranges`, and for each row
-/// with a default a method of its name that gives what was set, or the default.
+/// A row has the setting's words, name and type. `#[setting(...)]` holds the name of its values in help;
+/// then `default` with a value, or `described` with words for a default that depends on something; then
+/// `range`. All but the first may be missing. Settings in `apart` are no flags.
+///
+/// The struct has the flags with their help and the keys of the file; `variables` takes its names from the
+/// flags. `over` and `based` treat all fields alike, `check_ranges` refuses numbers out of their ranges,
+/// and a method with the name of a setting returns what was given or its `default`.
 macro_rules! settings {
     (
         $(#[$of_struct:meta])*
@@ -84,18 +86,21 @@ macro_rules! settings {
             }
 
             /// The same with all values as their source means them.
-            pub fn based(self, base: Base<'_>) -> Result<Self, ConfigError> {
+            pub fn based(
+                self,
+                base: $crate::config::paths::Base<'_>,
+            ) -> Result<Self, $crate::config::checks::ConfigError> {
                 Ok(Self {
-                    $($name: based(self.$name, stringify!($name), base)?,)*
-                    $($apart: based(self.$apart, stringify!($apart), base)?,)*
+                    $($name: $crate::config::table::based(self.$name, stringify!($name), base)?,)*
+                    $($apart: $crate::config::table::based(self.$apart, stringify!($apart), base)?,)*
                 })
             }
 
             /// Refuses numbers out of their ranges.
-            pub fn check_ranges(&self) -> Result<(), ConfigError> {
+            pub fn check_ranges(&self) -> Result<(), $crate::config::checks::ConfigError> {
                 $($(
                     if let Some(given) = self.$name {
-                        in_range(stringify!($name), given as u64, $range)?;
+                        $crate::config::checks::in_range(stringify!($name), given as u64, $range)?;
                     }
                 )?)*
                 Ok(())
@@ -110,16 +115,18 @@ macro_rules! settings {
 
             /// What documentation says of each.
             #[cfg(test)]
-            pub fn table() -> Vec<Setting> {
+            pub fn table() -> Vec<$crate::config::table::Setting> {
                 vec![
-                    $(Setting {
+                    $($crate::config::table::Setting {
                         name: stringify!($name),
                         words: concat!($($words),+).trim().to_owned(),
                         value_name: Some($value_name),
-                        default: None$(.or(Some($default.to_string())))?$(.or(Some($described.to_string())))?,
+                        default: None
+                            $(.or(Some($default.to_string())))?
+                            $(.or(Some($described.to_string())))?,
                         range: None$(.or(Some($range)))?,
                     },)*
-                    $(Setting {
+                    $($crate::config::table::Setting {
                         name: stringify!($apart),
                         words: concat!($($apart_words),+).trim().to_owned(),
                         value_name: None,
