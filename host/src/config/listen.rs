@@ -1,5 +1,5 @@
-//! The address to listen on, from what somebody wrote. Looks no name up: it may stand for several
-//! addresses, and for others at the next start.
+//! The address to listen on, from its text. Looks no name up: a name may stand for several addresses, and
+//! for others at the next start.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -127,12 +127,12 @@ impl Config {
             memory,
             warnings: Vec::new(),
         };
-        config.warnings = config.in_vain();
+        config.warnings = config.without_effect();
         Ok(config)
     }
 
     /// Settings that may stand together, but of which one keeps another from having its effect.
-    fn in_vain(&self) -> Vec<String> {
+    fn without_effect(&self) -> Vec<String> {
         let mut found = Vec::new();
         let (drain, body) = (self.workers.drain_time_max, self.storage.value_bytes_max);
         for Mount { name, calls_max, limits, component, .. } in &self.mounts {
@@ -167,7 +167,7 @@ impl Config {
         found
     }
 
-    /// Writes to the log what whoever runs the server should know of its settings.
+    /// Writes to the log what an operator should know of the settings.
     pub fn log(&self) {
         for warning in &self.warnings {
             tracing::warn!("{warning}");

@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tilde_is_the_home_of_whoever_runs_the_program_and_never_a_folder() {
+    fn a_tilde_is_the_user_s_home_and_never_a_folder() {
         let home = Some("/home/me");
         assert_eq!(path("~/larder", home).as_deref(), Ok("/home/me/larder"));
         assert_eq!(path("~", home).as_deref(), Ok("/home/me"));

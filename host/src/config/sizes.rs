@@ -1,5 +1,5 @@
 //! Sizes that depend on each other: bodies, answers, calls of guests, and the room that all of each share.
-//! What nobody set follows what somebody did; what somebody set and cannot be is refused.
+//! A size that is not set follows those that are; one that is set and does not fit is refused.
 
 use super::checks::{ConfigError, fail};
 use super::file_mount::FileMount;
@@ -16,7 +16,7 @@ const CALL_BYTES_BESIDES: u64 = 4 << 20;
 /// Requests of a connection at a time, over HTTP/2: as many as let those of all connections take a part
 /// of the memory, and within these.
 const STREAMS: std::ops::RangeInclusive<u64> = 16..=100;
-/// What a request takes whose answer nobody reads.
+/// Memory of a request whose answer is not read.
 const UNREAD_BYTES: u64 = 4 << 10;
 /// Each byte of a value may take so many in an answer of the API, as a number in JSON; and what else may
 /// be in one.
@@ -81,7 +81,7 @@ fn connections(given: Option<usize>, memory: Option<&MemoryLimit>) -> (u64, u64)
     (connections, streams.clamp(*STREAMS.start(), *STREAMS.end()))
 }
 
-/// A room that was given, or by default `room`, in which one of `one` bytes must find a place.
+/// The size of a room: as given, or by default `room`. One thing of `one` bytes must fit in it.
 fn part(
     key: &str,
     given: Option<usize>,
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_set_follows_what_somebody_did() {
+    fn a_size_that_is_not_set_follows_those_that_are() {
         let large = sizes("body_bytes_max = 67108864", 256).unwrap();
         assert_eq!((large.bodies, large.answers), (64 * MIB, large.api_answer));
         let mount = "[[mount]]\nprefix = '/x'\ncomponent = 'c'\nanswer_bytes_max = 1000000000";
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_set_and_has_no_place_is_refused_whatever_the_memory() {
+    fn a_size_that_is_set_and_does_not_fit_is_refused_whatever_the_memory() {
         for (text, key) in [
             ("bodies_bytes_max = 8388607", "bodies_bytes_max"),
             ("answers_bytes_max = 33558527", "answers_bytes_max"),

@@ -31,7 +31,7 @@ impl Variables {
         found.map(|(_, value)| value.as_os_str())
     }
 
-    /// The home of whoever runs the program.
+    /// The home of the user who runs the program.
     pub fn home(&self) -> Option<&Path> {
         self.get("HOME").map(Path::new)
     }
@@ -64,7 +64,7 @@ impl Variables {
         read.map_err(|error| ConfigError::new(error.to_string()))
     }
 
-    /// Names that nobody reads and that look like one that somebody would, with that one.
+    /// A warning for each variable that is no setting and has nearly the name of one.
     pub fn near_misses(&self) -> Vec<String> {
         let known = names();
         let names = self.0.iter().filter_map(|(name, _)| name.to_str());
