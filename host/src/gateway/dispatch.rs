@@ -10,19 +10,21 @@ use hyper::body::Incoming;
 
 use super::admin::{health, tokens};
 use super::calls::Calls;
-use super::counters::{Counting, Meter};
+use super::counting::Counting;
 use super::errors::HostError;
 use super::heads;
+use super::http_metrics::RefusedCounts;
 use super::memory::{self, Origin};
 use super::permits::OwnedPermits;
 use super::responses::without_body;
 use super::routes::Auth;
 use super::shared::Gateway;
+use super::thread_table::{CachedTable, ThreadRoute};
 use crate::auth::access::Caller;
 use crate::metrics::Own;
 use crate::net::body::{Arriving, Reply};
 use crate::net::handler::Handler;
-use crate::net::rooms::{Claim, Party};
+use crate::net::rooms::Claim;
 use crate::runtime::{Head, Request};
 
 /// One worker thread's end of the request path.
@@ -36,8 +38,10 @@ pub struct Worker<C> {
 struct ThreadsOwn<C> {
     /// Its instances.
     calls: C,
-    /// What it counts.
-    meter: Arc<Own<Meter>>,
+    /// Its view of the routes, and its counters of each.
+    table: CachedTable,
+    /// Its counters of requests that the host refused.
+    refused: Arc<Own<RefusedCounts>>,
 }
 
 impl<C> Clone for Worker<C> {
@@ -50,8 +54,9 @@ impl<C> Worker<C> {
     /// A thread's end, with instances of its own.
     #[must_use]
     pub fn new(gateway: Arc<Gateway>, calls: C) -> Self {
-        let meter = gateway.meters.join(Meter::new(&gateway.names));
-        Self { gateway, own: Rc::new(ThreadsOwn { calls, meter }) }
+        let table = CachedTable::new(&gateway.routes, &gateway.metrics);
+        let refused = gateway.metrics.refused.of_this_thread();
+        Self { gateway, own: Rc::new(ThreadsOwn { calls, table, refused }) }
     }
 }
 
@@ -62,19 +67,20 @@ impl<C: Calls> Handler for Worker<C> {
         let http::request::Parts { method, uri, headers, version, .. } = parts;
         let head = Arc::new(Head { method, uri, headers });
         let mut arriving = Arriving::new(incoming);
-        let (gateway, meter, path) = (&*self.gateway, &self.own.meter, head.uri.path());
-        let place = gateway.table.place(path);
-        let names = (place, &gateway.names[place]);
-        let counting = meter.begin(&gateway.probe.clock, names, &head.method, path);
+        let (gateway, path) = (&*self.gateway, head.uri.path());
+        let table = self.own.table.take(&gateway.routes, &gateway.metrics);
+        let route = table.find(path);
+        let counters = route.map_or(&table.host, |route| &route.counters);
+        let counting = counters.begin(&gateway.probe.clock, &head.method, path);
         let origin = Origin { connection, is_http2: version == Version::HTTP_2 };
         let (answered, counting) = match judged {
             // Boxed, so that what waits for its client afterwards is small.
-            Ok(()) => Box::pin(self.dispatch(origin, place, &head, &mut arriving, counting)).await,
+            Ok(()) => Box::pin(self.dispatch(origin, route, &head, &mut arriving, counting)).await,
             Err(error) => (Err(error), counting),
         };
         let is_refused = answered.is_err();
         let response = answered.unwrap_or_else(|error| {
-            meter.refused(error.reason());
+            self.own.refused.count(error.reason());
             error.into_response(&head.headers)
         });
         counting.end(response.status());
@@ -96,14 +102,14 @@ impl<C: Calls> Worker<C> {
     async fn dispatch<'a>(
         &self,
         origin: Origin,
-        place: usize,
+        route: Option<&ThreadRoute>,
         head: &Arc<Head>,
         arriving: &mut Arriving,
         mut counting: Counting<'a>,
     ) -> (Result<Response<Reply>, HostError>, Counting<'a>) {
         let gateway = &*self.gateway;
-        let answered = if place < gateway.table.routes.len() {
-            self.call(origin, place, head, arriving, &mut counting).await
+        let answered = if let Some(route) = route {
+            self.call(origin, route, head, arriving, &mut counting).await
         } else if let Some(id) = tokens::id_of(head.uri.path()) {
             tokens::answer(gateway, head, id, (origin, arriving), &mut counting).await
         } else {
@@ -116,12 +122,12 @@ impl<C: Calls> Worker<C> {
     async fn call(
         &self,
         origin: Origin,
-        place: usize,
+        ThreadRoute { route, party, .. }: &ThreadRoute,
         head: &Arc<Head>,
         arriving: &mut Arriving,
         counting: &mut Counting<'_>,
     ) -> Result<Response<Reply>, HostError> {
-        let (gateway, route) = (&*self.gateway, &self.gateway.table.routes[place]);
+        let gateway = &*self.gateway;
         let caller = match route.auth {
             Auth::None => Caller::Anonymous,
             Auth::Required | Auth::Guest => gateway.authenticator.judge(&head.headers),
@@ -130,9 +136,8 @@ impl<C: Calls> Worker<C> {
         if route.auth == Auth::Required && principal.is_none() {
             return Err(HostError::unauthorized(&caller));
         }
-        let mount = (gateway.table.routes.len() > 1).then_some(Party::Mount(place));
         let is_open = route.auth == Auth::None;
-        let parties = || memory::parties(origin, mount.clone(), principal.as_deref(), is_open);
+        let parties = || memory::parties(origin, party.clone(), principal.as_deref(), is_open);
         let mut claim = Claim::new(&gateway.memory.bodies, &parties, origin.waiting_bytes());
         let most = (principal.is_some() || is_open, gateway.body_bytes_max);
         let body = gateway.memory.receive(head, arriving, most, &mut claim).await?;

@@ -4,25 +4,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::counters::{self, CALL_OUTCOMES, METHODS, Meter, OUTCOMES, OperationCounts};
 use super::errors::Reason;
+use super::labels::{self, CALL_OUTCOMES, METHODS, OUTCOMES};
 use super::shared::Gateway;
-use crate::metrics::{Distribution, Kind, Own, Page, TIMES};
+use crate::metrics::{Distribution, Histogram, Kind, Own, Page, TIMES};
 use crate::net::closed::Closed;
 use crate::process::allocator;
 use crate::process::logging;
 use crate::storage::{self, Contents};
 
-type Meters = [Arc<Own<Meter>>];
-
 /// Everything that there is to say, with what is in the file if that is known.
 pub fn write(gateway: &Gateway, contents: Option<&Contents>) -> String {
     let mut page = Page::default();
-    let meters = gateway.meters.all();
     server(&mut page, gateway);
-    requests(&mut page, gateway, &meters);
-    waiting(&mut page, gateway, &meters);
-    calls(&mut page, gateway, &meters);
+    requests(&mut page, gateway);
+    waiting(&mut page, gateway);
+    calls(&mut page, gateway);
     let activity = gateway.probe.storage.activity();
     writes(&mut page, &activity);
     readers(&mut page, &activity);
@@ -71,38 +68,46 @@ fn server(page: &mut Page, gateway: &Gateway) {
     }
 }
 
-/// Sums, over all workers, a number of the operation at this place.
-fn sum(meters: &Meters, of: impl Fn(&Meter) -> u64) -> u64 {
-    meters.iter().map(|meter| of(meter)).sum()
+/// The sum of a number over all threads.
+fn sum<T>(threads: &[Arc<Own<T>>], of: impl Fn(&T) -> u64) -> u64 {
+    threads.iter().map(|own| of(own)).sum()
 }
 
-fn operation(meter: &Meter, (guest, operation): (usize, usize)) -> &OperationCounts {
-    &meter.guests[guest].operations[operation]
+/// The sum of a histogram over all threads.
+fn times<T>(threads: &[Arc<Own<T>>], of: impl Fn(&T) -> &Histogram) -> Distribution {
+    let mut times = Distribution::empty(&TIMES);
+    threads.iter().for_each(|own| times.add(of(own)));
+    times
 }
 
 /// Only series that anything was counted in are written: most guests answer few methods and statuses.
-fn requests(page: &mut Page, gateway: &Gateway, meters: &Meters) {
-    let operations = || {
-        gateway.names.iter().enumerate().flat_map(|(place, names)| {
-            let operations = names.operations().enumerate();
-            operations.map(move |(index, operation)| ((place, index), &*names.guest, operation))
+fn requests(page: &mut Page, gateway: &Gateway) {
+    let mounts = gateway.metrics.mounts();
+    let all = mounts.iter().chain([&gateway.metrics.host]);
+    let operations: Vec<_> = all
+        .flat_map(|mount| {
+            let operations = mount.operations().into_iter();
+            operations.map(move |operation| (&*mount.guest, operation))
         })
-    };
+        .map(|(guest, operation)| (guest, operation.threads.all(), operation))
+        .collect();
     let mut family = page.family(
         Kind::Counter,
         "larder_http_requests_total",
         "Requests that were answered, or whose caller went away before.",
     );
-    let statuses: Vec<String> = counters::status_names().collect();
-    for (place, guest, name) in operations() {
+    let statuses: Vec<String> = labels::status_names().collect();
+    for (guest, threads, operation) in &operations {
         for (method_index, method) in METHODS.into_iter().enumerate() {
             for (status_index, status) in statuses.iter().enumerate() {
-                let count = |meter: &Meter| {
-                    operation(meter, place).answers[method_index][status_index].get()
-                };
-                let count = sum(meters, count);
-                let labels =
-                    [("guest", guest), ("method", method), ("operation", name), ("status", status)];
+                let count = sum(threads, |counts| counts.answers[method_index][status_index].get());
+                let name = operation.name.as_str();
+                let labels = [
+                    ("guest", *guest),
+                    ("method", method),
+                    ("operation", name),
+                    ("status", status),
+                ];
                 if count > 0 {
                     family.value(&labels, count);
                 }
@@ -114,11 +119,10 @@ fn requests(page: &mut Page, gateway: &Gateway, meters: &Meters) {
         "larder_http_request_duration_seconds",
         "Time from a request's last byte to its answer's first.",
     );
-    for (place, guest, name) in operations() {
+    for (guest, threads, operation) in &operations {
         for (index, outcome) in OUTCOMES.into_iter().enumerate() {
-            let mut times = Distribution::empty(&TIMES);
-            meters.iter().for_each(|meter| times.add(&operation(meter, place).times[index]));
-            let labels = [("guest", guest), ("operation", name), ("outcome", outcome)];
+            let times = times(threads, |counts| &counts.times[index]);
+            let labels = [("guest", *guest), ("operation", &*operation.name), ("outcome", outcome)];
             if times.count() > 0 {
                 family.distribution(&labels, &times);
             }
@@ -126,14 +130,15 @@ fn requests(page: &mut Page, gateway: &Gateway, meters: &Meters) {
     }
 }
 
-fn waiting(page: &mut Page, gateway: &Gateway, meters: &Meters) {
+fn waiting(page: &mut Page, gateway: &Gateway) {
     let mut family = page.family(
         Kind::Counter,
         "larder_http_refused_total",
         "Requests that the host refused before a guest was called.",
     );
+    let refused = gateway.metrics.refused.all();
     for (reason, name) in Reason::ALL {
-        let count = sum(meters, |meter| meter.refused[reason as usize].get());
+        let count = sum(&refused, |refused| refused.0[reason as usize].get());
         family.value(&[("reason", name)], count);
     }
     let (waiting, waiting_max) = gateway.permits.waiting();
@@ -158,17 +163,18 @@ fn waiting(page: &mut Page, gateway: &Gateway, meters: &Meters) {
     }
 }
 
-fn calls(page: &mut Page, gateway: &Gateway, meters: &Meters) {
-    let guests = || gateway.names.iter().zip(&gateway.table.routes).enumerate();
+fn calls(page: &mut Page, gateway: &Gateway) {
+    let mounts = gateway.metrics.mounts();
     let mut family = page.family(
         Kind::Counter,
         "larder_guest_calls_total",
         "Calls of a guest by how they ended: answered, trapped, or ended by a limit.",
     );
-    for (place, (names, _)) in guests() {
+    for mount in &mounts {
+        let threads = mount.calls.all();
         for (index, outcome) in CALL_OUTCOMES.into_iter().enumerate() {
-            let count = sum(meters, |meter| meter.guests[place].calls[index].get());
-            family.value(&[("guest", &names.guest), ("outcome", outcome)], count);
+            let count = sum(&threads, |calls| calls.ended[index].get());
+            family.value(&[("guest", &mount.guest), ("outcome", outcome)], count);
         }
     }
     let mut family = page.family(
@@ -176,18 +182,17 @@ fn calls(page: &mut Page, gateway: &Gateway, meters: &Meters) {
         "larder_guest_call_duration_seconds",
         "Time that a call of a guest took, its waiting for commits included.",
     );
-    for (place, (names, _)) in guests() {
-        let mut times = Distribution::empty(&TIMES);
-        meters.iter().for_each(|meter| times.add(&meter.guests[place].call_times));
-        family.distribution(&[("guest", &names.guest)], &times);
+    for mount in &mounts {
+        let times = times(&mount.calls.all(), |calls| &calls.times);
+        family.distribution(&[("guest", &mount.guest)], &times);
     }
     let mut family = page.family(
         Kind::Counter,
         "larder_guest_instances_total",
         "Instances of a guest that were made.",
     );
-    for (_, (names, route)) in guests() {
-        family.value(&[("guest", &names.guest)], route.guest.instances_made());
+    for mount in &mounts {
+        family.value(&[("guest", &mount.guest)], mount.instances_made());
     }
     let memory = &gateway.probe.guests;
     let help = "Bytes that calls and idle instances of all guests take, or have reserved.";

@@ -3,12 +3,14 @@
 
 mod admin;
 mod calls;
-mod counters;
+mod counting;
 mod dispatch;
 mod errors;
 mod exposition;
 mod failures;
 mod heads;
+mod http_metrics;
+mod labels;
 mod limits;
 mod memory;
 mod paths;
@@ -17,6 +19,7 @@ mod probe;
 mod responses;
 mod routes;
 mod shared;
+mod thread_table;
 
 pub use self::admin::access::Exposure;
 pub use self::calls::Calls;

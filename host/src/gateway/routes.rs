@@ -1,10 +1,13 @@
-//! Routes: which guest answers which paths, for whom, and with which permits. Knows no request but its path.
+//! Routes: which guest answers which paths, for whom, with which permits, and under which counters. The table of
+//! them is replaced whole while requests run. Knows no request but its path.
 
 use std::cmp::Reverse;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::failures::Failures;
-use super::paths::{HOST_PATHS, is_under};
+use super::http_metrics::{HttpMetrics, MountMetrics, OperationMetrics};
+use super::paths::is_under;
 use super::permits::MountPermits;
 use crate::runtime::Guest;
 
@@ -43,24 +46,32 @@ pub struct Route {
     /// How callers are judged.
     pub auth: Auth,
     health: Vec<String>,
-    /// Paths that are counted apart.
-    pub operations: Vec<String>,
+    /// What is counted apart.
+    pub operations: Vec<Arc<OperationMetrics>>,
     /// Permits of its calls.
     pub permits: Arc<MountPermits>,
     /// What the log tells of calls that fail.
     pub failures: Arc<Failures>,
+    /// What is counted.
+    pub metrics: Arc<MountMetrics>,
     /// Who answers.
     pub guest: Arc<Guest>,
 }
 
 impl Route {
-    fn new(config: RouteConfig) -> Self {
+    /// A route that nothing was asked of. It counts on where one of the same guest and prefix stopped.
+    #[must_use]
+    pub fn new(config: RouteConfig, metrics: &HttpMetrics) -> Self {
         let RouteConfig { prefix, auth, health, operations, calls_max, guest } = config;
+        let metrics = metrics.mount(guest.name(), &prefix);
+        let operations = metrics.operations_of(&operations);
+        metrics.add_guest(&guest);
         let (permits, failures) = (Arc::new(MountPermits::new(calls_max)), Arc::default());
-        Self { prefix, auth, health, operations, permits, failures, guest }
+        Self { prefix, auth, health, operations, permits, failures, metrics, guest }
     }
 
-    fn holds(&self, path: &str) -> bool {
+    /// Whether a path is this route's, unless one with a longer prefix has it.
+    pub fn holds(&self, path: &str) -> bool {
         self.prefix == "/" || is_under(path, &self.prefix)
     }
 
@@ -70,28 +81,58 @@ impl Route {
     }
 }
 
-/// All routes, longest prefix first.
-pub struct RouteTable {
-    /// The routes.
-    pub routes: Vec<Route>,
+impl Drop for Route {
+    fn drop(&mut self) {
+        // With its last request.
+        self.metrics.remove_guest(&self.guest);
+    }
 }
 
-impl RouteTable {
-    /// Puts the routes in order.
-    #[must_use]
-    pub fn new(routes: Vec<RouteConfig>) -> Self {
-        let mut routes: Vec<Route> = routes.into_iter().map(Route::new).collect();
-        routes.sort_by_key(|route| Reverse(route.prefix.len()));
-        Self { routes }
+/// All routes at one time. A change makes a new table; requests that began with an old one end with it.
+#[derive(Default)]
+pub struct RouteTable {
+    /// How many tables there were before.
+    pub version: u64,
+    /// The routes, longest prefix first.
+    pub routes: Vec<Arc<Route>>,
+}
+
+/// The table at hand, which is replaced whole.
+#[derive(Default)]
+pub struct Routes {
+    /// The version of `current`. Threads keep the table and compare this with its version at each request: that
+    /// is one load of what is hardly ever written, where a table that all threads take a reference to is two
+    /// writes to memory that they share.
+    version: AtomicU64,
+    current: Mutex<Arc<RouteTable>>,
+}
+
+impl Routes {
+    /// The version of the table at hand.
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
     }
 
-    /// The place of the route that a path belongs to; the one after the last when there is none.
-    pub fn place(&self, path: &str) -> usize {
-        // `OPTIONS *` and `CONNECT host:port` have no path that a guest could know.
-        if !path.starts_with('/') || HOST_PATHS.iter().any(|own| is_under(path, own)) {
-            return self.routes.len();
-        }
-        let holds = |route: &Route| route.holds(path);
-        self.routes.iter().position(holds).unwrap_or(self.routes.len())
+    /// The table at hand.
+    pub fn current(&self) -> Arc<RouteTable> {
+        Arc::clone(&self.lock())
+    }
+
+    /// Replaces all routes by what `change` makes of them: some of those at hand, and new ones.
+    pub fn replace(&self, change: impl FnOnce(&[Arc<Route>]) -> Vec<Arc<Route>>) {
+        let mut current = self.lock();
+        let mut routes = change(&current.routes);
+        routes.sort_by_key(|route| Reverse(route.prefix.len()));
+        let version = current.version + 1;
+        let before = std::mem::replace(&mut *current, Arc::new(RouteTable { version, routes }));
+        self.version.store(version, Ordering::Release);
+        drop(current);
+        // Guests may go with it.
+        drop(before);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<RouteTable>> {
+        // A change that panics leaves the table as it was.
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

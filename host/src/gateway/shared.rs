@@ -4,19 +4,18 @@
 use std::sync::Arc;
 
 use super::admin::resources;
-use super::counters::{GuestNames, Meter};
+use super::http_metrics::HttpMetrics;
 use super::limits::HttpLimits;
 use super::memory::RequestMemory;
 use super::permits::ServerPermits;
 use super::probe::Probe;
-use super::routes::{RouteConfig, RouteTable};
+use super::routes::{Route, RouteConfig, Routes};
 use crate::auth::Authenticator;
-use crate::metrics::PerThread;
 
 /// What all worker threads share of the request path.
 pub struct Gateway {
     /// The mounts.
-    pub(super) table: RouteTable,
+    pub(super) routes: Routes,
     /// Who sends a token.
     pub(super) authenticator: Authenticator,
     /// Longest body, in bytes.
@@ -27,10 +26,8 @@ pub struct Gateway {
     pub(super) memory: RequestMemory,
     /// What the host knows of itself.
     pub(super) probe: Probe,
-    /// What requests are counted under: one a route, in the same order, and one for the host.
-    pub(super) names: Vec<GuestNames>,
-    /// What each thread counts.
-    pub(super) meters: PerThread<Meter>,
+    /// What is counted.
+    pub(super) metrics: HttpMetrics,
 }
 
 impl Gateway {
@@ -42,17 +39,19 @@ impl Gateway {
         limits: &HttpLimits,
         probe: Probe,
     ) -> Self {
-        let table = RouteTable::new(routes);
-        let names = GuestNames::all(&table.routes, &resources::PATHS);
-        Self {
-            table,
+        let gateway = Self {
+            routes: Routes::default(),
             authenticator,
             body_bytes_max: limits.body_bytes_max,
             permits: Arc::new(ServerPermits::new(limits)),
             memory: RequestMemory::new(limits),
             probe,
-            names,
-            meters: PerThread::default(),
-        }
+            metrics: HttpMetrics::new(&resources::PATHS),
+        };
+        gateway.routes.replace(|_| {
+            let new = |config| Arc::new(Route::new(config, &gateway.metrics));
+            routes.into_iter().map(new).collect()
+        });
+        gateway
     }
 }

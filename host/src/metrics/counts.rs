@@ -4,7 +4,8 @@
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 /// A number that only rises, and that only one thread raises; any thread may read it. Two that raise
@@ -154,7 +155,7 @@ impl<T> Deref for Own<T> {
 /// its lock.
 #[derive(Debug)]
 pub struct PerThread<T> {
-    threads: Mutex<Vec<Arc<Own<T>>>>,
+    threads: Mutex<Vec<(ThreadId, Arc<Own<T>>)>>,
 }
 
 impl<T> Default for PerThread<T> {
@@ -167,16 +168,26 @@ impl<T> PerThread<T> {
     /// Takes in the numbers of one more thread, and hands them to it.
     pub fn join(&self, numbers: T) -> Arc<Own<T>> {
         let numbers = Arc::new(Own(numbers));
-        self.threads().push(Arc::clone(&numbers));
+        self.threads().push((thread::current().id(), Arc::clone(&numbers)));
         numbers
+    }
+
+    /// The numbers of the calling thread: those that it has joined with, or new ones.
+    pub fn of_this_thread(&self) -> Arc<Own<T>>
+    where
+        T: Default,
+    {
+        let this = thread::current().id();
+        let known = self.threads().iter().find(|(id, _)| *id == this).map(|(_, own)| Arc::clone(own));
+        known.unwrap_or_else(|| self.join(T::default()))
     }
 
     /// The numbers of every thread that has joined, also of those that have ended.
     pub fn all(&self) -> Vec<Arc<Own<T>>> {
-        self.threads().clone()
+        self.threads().iter().map(|(_, own)| Arc::clone(own)).collect()
     }
 
-    fn threads(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Own<T>>>> {
+    fn threads(&self) -> MutexGuard<'_, Vec<(ThreadId, Arc<Own<T>>)>> {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -31,8 +31,8 @@ const STRANGERS_PART: u64 = 4;
 pub enum Party {
     /// A connection, by its number.
     Connection(u64),
-    /// A mount, by its place among the routes.
-    Mount(usize),
+    /// A mount, by its number.
+    Mount(u64),
     /// A principal, by its name.
     Principal(Arc<str>),
     /// All whose requests nobody wants, whoever they are.

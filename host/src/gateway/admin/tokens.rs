@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::access::admit;
 use super::resources::TOKENS;
 use crate::auth::{NewToken, TokenError};
-use crate::gateway::counters::Counting;
+use crate::gateway::counting::Counting;
 use crate::gateway::errors::HostError;
 use crate::gateway::memory::Origin;
 use crate::gateway::responses::empty;
