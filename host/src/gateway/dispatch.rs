@@ -8,7 +8,7 @@ use http::header::EXPECT;
 use http::{Method, Response, Version};
 use hyper::body::Incoming;
 
-use super::admin::{health, tokens};
+use super::admin;
 use super::calls::Calls;
 use super::counting::Counting;
 use super::errors::HostError;
@@ -110,11 +110,8 @@ impl<C: Calls> Worker<C> {
         let gateway = &*self.gateway;
         let answered = if let Some(route) = route {
             self.call(origin, route, head, arriving, &mut counting).await
-        } else if let Some(id) = tokens::id_of(head.uri.path()) {
-            tokens::answer(gateway, head, id, (origin, arriving), &mut counting).await
         } else {
-            counting.arrive();
-            health::answer(gateway, head).await
+            admin::answer(gateway, head, (origin, arriving), &mut counting).await
         };
         (answered, counting)
     }

@@ -140,8 +140,8 @@ impl HostError {
         Self::operation(StatusCode::NOT_FOUND, "not-found", what)
     }
 
-    /// A write of the host's own that failed.
-    pub fn unwritten(error: &storage::Error) -> Self {
+    /// What the caller is told of an operation of the host's own that storage did not do.
+    pub fn of_storage(error: &storage::Error) -> Self {
         match error {
             storage::Error::Full => {
                 Self::server(StatusCode::INSUFFICIENT_STORAGE, "storage-full", error.to_string())
@@ -150,7 +150,7 @@ impl HostError {
                 Self::server(StatusCode::SERVICE_UNAVAILABLE, "unavailable", error.to_string())
             }
             error => {
-                tracing::error!(%error, "a token could not be stored");
+                tracing::error!(%error, "an operation of the host's own failed in storage");
                 Self::internal()
             }
         }

@@ -46,7 +46,7 @@ impl Gateway {
             permits: Arc::new(ServerPermits::new(limits)),
             memory: RequestMemory::new(limits),
             probe,
-            metrics: HttpMetrics::new(&resources::PATHS),
+            metrics: HttpMetrics::new(&resources::operations()),
         };
         gateway.routes.replace(|_| {
             let new = |config| Arc::new(Route::new(config, &gateway.metrics));
