@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::ADMIN;
-use super::access::Role;
+use super::access::{ADMIN, Role};
 use crate::clock::Millis;
 use crate::storage::Ttl;
 

@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::access::{Principal, Scope};
 use super::description::{Listed, NewToken};
-use super::{Token, random_bytes};
+use super::secret::{Token, random_bytes};
 use crate::clock::{Clock, Millis};
 use crate::hex;
 use crate::storage::{self, Storage, SystemRows, SystemTable};
