@@ -146,7 +146,7 @@ impl<C: Calls> Worker<C> {
         let (calls, guest) = (&self.own.calls, &route.guest);
         let answered = if guest.is_aside() {
             let permits =
-                OwnedPermits::new(&gateway.permits, &route.permits, permits, claim.keep());
+                OwnedPermits::new(&gateway.permits, &route.permits, permits, claim.into_owned());
             calls.call_aside(guest, request, Box::new(permits)).await
         } else {
             let answered = calls.call(guest, request).await;

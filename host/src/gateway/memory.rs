@@ -148,7 +148,7 @@ impl RequestMemory {
             return Some(rest);
         }
         // Without room the stream is reset when it has been answered.
-        Some(rest.held_by(self.bodies.take(REST_BYTES, strangers()).ok()?))
+        Some(rest.with_share(self.bodies.take(REST_BYTES, strangers()).ok()?))
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::errors::{HostError, Reason};
 use super::limits::{HEALTH_CALLS_MAX, HttpLimits};
 use crate::clock::timeout::within;
-use crate::net::rooms;
+use crate::net::rooms::OwnedClaim;
 
 /// The permits of the whole server.
 pub struct ServerPermits {
@@ -115,7 +115,7 @@ pub struct OwnedPermits {
     mount: Arc<MountPermits>,
     is_health: bool,
     is_limited: bool,
-    _room: rooms::Kept,
+    _room: OwnedClaim,
 }
 
 impl OwnedPermits {
@@ -124,7 +124,7 @@ impl OwnedPermits {
         server: &Arc<ServerPermits>,
         mount: &Arc<MountPermits>,
         permits: CallPermits<'_>,
-        room: rooms::Kept,
+        room: OwnedClaim,
     ) -> Self {
         let CallPermits { call, is_health, mount: own } = permits;
         let is_limited = own.is_some();

@@ -178,7 +178,8 @@ impl<T> PerThread<T> {
         T: Default,
     {
         let this = thread::current().id();
-        let known = self.threads().iter().find(|(id, _)| *id == this).map(|(_, own)| Arc::clone(own));
+        let known =
+            self.threads().iter().find(|(id, _)| *id == this).map(|(_, own)| Arc::clone(own));
         known.unwrap_or_else(|| self.join(T::default()))
     }
 

@@ -16,9 +16,9 @@ use super::rooms::Share;
 /// which idleness is judged: what matters is how much happened since, and reading it costs a request
 /// nothing.
 #[derive(Clone, Default)]
-pub struct Events(Rc<Cell<u64>>);
+pub struct ActivityClock(Rc<Cell<u64>>);
 
-impl Events {
+impl ActivityClock {
     /// How much has happened so far.
     pub fn count(&self) -> u64 {
         self.0.get()
@@ -40,7 +40,7 @@ static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 
 /// What a connection has done so far, and what it is doing.
 #[derive(Default)]
-pub struct Traffic {
+pub struct Activity {
     /// Tells it from all others.
     pub number: u64,
     /// Bytes that have arrived.
@@ -63,11 +63,11 @@ pub struct Traffic {
     pub answered: Cell<u64>,
     /// Bytes that had been read when the last request was answered.
     pub answered_at_bytes: Cell<u64>,
-    /// When the last request was answered, or the connection came, by the events of its worker.
+    /// When the last request was answered, or the connection came, by its worker's clock.
     pub active_at: Cell<u64>,
     /// Why it was closed, if it did not end in order: the first reason of all.
     closed: Cell<Option<Closed>>,
-    events: Events,
+    clock: ActivityClock,
     /// Answers that the client has not taken yet, with the time since when; only those that are
     /// watched.
     sending: RefCell<BTreeMap<u64, Instant>>,
@@ -76,13 +76,13 @@ pub struct Traffic {
     resets: Cell<(u32, Option<Instant>)>,
 }
 
-impl Traffic {
-    /// Of a connection that came now, to a worker of these events.
+impl Activity {
+    /// Of a connection that came now, to the worker that has this clock.
     #[must_use]
-    pub fn new(events: &Events) -> Self {
-        let active_at = Cell::new(events.count());
+    pub fn new(clock: &ActivityClock) -> Self {
+        let active_at = Cell::new(clock.count());
         let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
-        Self { number, events: events.clone(), active_at, ..Self::default() }
+        Self { number, clock: clock.clone(), active_at, ..Self::default() }
     }
 
     /// Begins to count bytes anew, with so many that were read already.
@@ -133,13 +133,13 @@ impl Traffic {
 }
 
 /// A request that is being answered.
-pub struct Running(Rc<Traffic>);
+pub struct Running(Rc<Activity>);
 
 impl Running {
     /// Counts one more, until it is dropped.
-    pub fn begin(traffic: &Rc<Traffic>) -> Self {
-        traffic.running.set(traffic.running.get() + 1);
-        Self(Rc::clone(traffic))
+    pub fn begin(activity: &Rc<Activity>) -> Self {
+        activity.running.set(activity.running.get() + 1);
+        Self(Rc::clone(activity))
     }
 
     /// Counts it as answered, which one whose client went away is not.
@@ -152,30 +152,30 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.0.running.set(self.0.running.get() - 1);
         self.0.answered_at_bytes.set(self.0.read_bytes.get());
-        self.0.active_at.set(self.0.events.add());
+        self.0.active_at.set(self.0.clock.add());
     }
 }
 
 /// An answer that the client has not taken yet, and the room that it takes.
 pub struct Sending {
-    traffic: Rc<Traffic>,
+    activity: Rc<Activity>,
     number: u64,
     _room: Option<Share>,
 }
 
 impl Sending {
     /// Begins to send, until it is dropped.
-    pub fn begin(traffic: &Rc<Traffic>, room: Option<Share>) -> Self {
-        let number = traffic.answers_watched.get();
-        traffic.answers_watched.set(number + 1);
-        traffic.sending.borrow_mut().insert(number, Instant::now());
-        Self { traffic: Rc::clone(traffic), number, _room: room }
+    pub fn begin(activity: &Rc<Activity>, room: Option<Share>) -> Self {
+        let number = activity.answers_watched.get();
+        activity.answers_watched.set(number + 1);
+        activity.sending.borrow_mut().insert(number, Instant::now());
+        Self { activity: Rc::clone(activity), number, _room: room }
     }
 }
 
 impl Drop for Sending {
     fn drop(&mut self) {
-        self.traffic.sending.borrow_mut().remove(&self.number);
-        self.traffic.events.add();
+        self.activity.sending.borrow_mut().remove(&self.number);
+        self.activity.clock.add();
     }
 }

@@ -14,7 +14,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::activity::{Sending, Traffic};
+use super::activity::{Activity, Sending};
 use super::rooms::{Claim, Share};
 use crate::clock::timeout::within;
 
@@ -229,7 +229,7 @@ impl Arriving {
 
     /// The same with room of its own.
     #[must_use]
-    pub fn held_by(self, share: Share) -> Self {
+    pub fn with_share(self, share: Share) -> Self {
         Self { _share: Some(share), ..self }
     }
 
@@ -292,9 +292,9 @@ impl Reply {
 
     /// Lets the connection know of it until the client has taken all of it.
     #[must_use]
-    pub fn watched(mut self, traffic: &Rc<Traffic>) -> Self {
+    pub fn watched(mut self, activity: &Rc<Activity>) -> Self {
         let room = self.room.take();
-        Self { sending: Some(Rc::new(Sending::begin(traffic, room))), ..self }
+        Self { sending: Some(Rc::new(Sending::begin(activity, room))), ..self }
     }
 }
 

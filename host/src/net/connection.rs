@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use super::activity::{Running, Traffic};
+use super::activity::{Activity, Running};
 use super::body::{Arriving, Reply};
 use super::closed::Closed;
 use super::handler::Handler;
@@ -68,15 +68,15 @@ pub async fn serve<H: Handler>(
     handler: H,
     limits: ConnectionLimits,
     shutdown: watch::Receiver<bool>,
-    traffic: Rc<Traffic>,
+    activity: Rc<Activity>,
 ) {
     let opening = async {
         let socket = Socket::open(stream, tls).await.map_err(|error| {
             tracing::debug!(%error, "a TLS handshake failed");
-            traffic.close_for(Closed::TlsHandshake);
+            activity.close_for(Closed::TlsHandshake);
             error
         })?;
-        Opened::detect(socket, &traffic).await
+        Opened::detect(socket, &activity).await
     };
     let io = tokio::select! {
         io = timeout(limits.header_time_max, Box::pin(opening)) => io,
@@ -86,8 +86,8 @@ pub async fn serve<H: Handler>(
         Ok(Ok(io)) => io,
         // A client that says nothing and leaves may do so.
         Ok(Err(error)) if error.kind() == ErrorKind::UnexpectedEof => return,
-        Ok(Err(_)) => return traffic.close_for(Closed::Broken),
-        Err(_) => return traffic.close_for(Closed::SlowHead),
+        Ok(Err(_)) => return activity.close_for(Closed::Broken),
+        Err(_) => return activity.close_for(Closed::SlowHead),
     };
     if io.is_http2 {
         Box::pin(serve_http2(io, handler, limits, shutdown)).await;
@@ -107,7 +107,7 @@ pub async fn serve<H: Handler>(
             readable = timeout(idle_time_left, io.stream.tcp().readable()) => {
                 if !matches!(readable, Ok(Ok(()))) {
                     tracing::debug!("an idle connection is closed");
-                    return traffic.close_for(Closed::Idle);
+                    return activity.close_for(Closed::Idle);
                 }
             }
             () = stopped(shutdown.clone()) => return,
@@ -122,10 +122,10 @@ async fn serve_http1<H: Handler>(
     limits: ConnectionLimits,
     shutdown: watch::Receiver<bool>,
 ) -> Option<Opened> {
-    let traffic = Rc::clone(&io.traffic);
-    let traffic_seen = Rc::clone(&traffic);
-    let watch = Watch { limits, traffic: traffic_seen, is_http2: false, may_rest: true };
-    let service = service_fn(move |request| run(&traffic, false, handler.clone(), request));
+    let activity = Rc::clone(&io.activity);
+    let activity_seen = Rc::clone(&activity);
+    let watch = Watch { limits, activity: activity_seen, is_http2: false, may_rest: true };
+    let service = service_fn(move |request| run(&activity, false, handler.clone(), request));
     let connection = http1_builder().serve_connection(TokioIo::new(io), service);
     let connection = Box::pin(connection);
     let idle = drive(connection, |connection| connection.graceful_shutdown(), watch, shutdown);
@@ -140,10 +140,10 @@ async fn serve_http2<H: Handler>(
     limits: ConnectionLimits,
     shutdown: watch::Receiver<bool>,
 ) {
-    let traffic = Rc::clone(&io.traffic);
-    let traffic_seen = Rc::clone(&traffic);
-    let watch = Watch { limits, traffic: traffic_seen, is_http2: true, may_rest: false };
-    let service = service_fn(move |request| run(&traffic, true, handler.clone(), request));
+    let activity = Rc::clone(&io.activity);
+    let activity_seen = Rc::clone(&activity);
+    let watch = Watch { limits, activity: activity_seen, is_http2: true, may_rest: false };
+    let service = service_fn(move |request| run(&activity, true, handler.clone(), request));
     let connection =
         Box::pin(http2_builder(limits.streams_max).serve_connection(TokioIo::new(io), service));
     drive(connection, |connection| connection.graceful_shutdown(), watch, shutdown).await;
@@ -152,34 +152,34 @@ async fn serve_http2<H: Handler>(
 /// Has one request answered, and counted while it is. Over HTTP/2 many answers can wait for the
 /// client at a time, so that small ones are watched too.
 fn run<H: Handler>(
-    traffic: &Rc<Traffic>,
+    activity: &Rc<Activity>,
     is_http2: bool,
     handler: H,
     request: http::Request<Incoming>,
 ) -> impl Future<Output = Result<http::Response<Reply>, Infallible>> + use<H> {
-    let running = Running::begin(traffic);
-    let traffic = Rc::clone(traffic);
-    let answer = handler.answer(request, traffic.number);
+    let running = Running::begin(activity);
+    let activity = Rc::clone(activity);
+    let answer = handler.answer(request, activity.number);
     async move {
         let mut response = answer.await;
         if let Some(rest) = response.body_mut().take_rest() {
-            leave(rest, &traffic, is_http2, response.headers_mut());
+            leave(rest, &activity, is_http2, response.headers_mut());
         }
         running.answered();
         let bytes = response.body().bytes_left();
         let watched = bytes > SMALL_ANSWER_BYTES || is_http2 && bytes > 0;
-        Ok(if watched { response.map(|reply| reply.watched(&traffic)) } else { response })
+        Ok(if watched { response.map(|reply| reply.watched(&activity)) } else { response })
     }
 }
 
 /// Lets an answer go out before the request's body has ended. Over HTTP/1 that ends the connection, once
 /// the client has sent no more for a while.
-fn leave(rest: Arriving, traffic: &Rc<Traffic>, is_http2: bool, headers: &mut HeaderMap) {
+fn leave(rest: Arriving, activity: &Rc<Activity>, is_http2: bool, headers: &mut HeaderMap) {
     if is_http2 {
-        let traffic = Rc::clone(traffic);
-        tokio::task::spawn_local(rest.read_on(move || traffic.may_reset()));
+        let activity = Rc::clone(activity);
+        tokio::task::spawn_local(rest.read_on(move || activity.may_reset()));
     } else {
-        traffic.is_left.set(true);
+        activity.is_left.set(true);
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
 }
@@ -233,7 +233,7 @@ where
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "a connection ended");
-                    watch.traffic.close_for(Closed::of(&error, watch.is_http2));
+                    watch.activity.close_for(Closed::of(&error, watch.is_http2));
                 }
                 return None;
             }
@@ -245,22 +245,22 @@ where
             expired = watch.expired() => match expired {
                 Expired::Resting => return Some(connection),
                 // It is polled again, and asks the socket.
-                Expired::Answering => watch.traffic.is_asked.set(true),
+                Expired::Answering => watch.activity.is_asked.set(true),
                 Expired::Idle if !draining => {
                     draining = true;
-                    watch.traffic.close_for(Closed::Idle);
+                    watch.activity.close_for(Closed::Idle);
                     watch.may_rest = false;
                     watch.limits.idle_time_max = GOODBYE_TIME;
                     shut_down(connection.as_mut());
                 }
                 Expired::Idle | Expired::SlowHead | Expired::SlowReader => {
                     tracing::debug!(?expired, "a connection is closed");
-                    watch.traffic.close_for(match expired {
+                    watch.activity.close_for(match expired {
                         Expired::SlowHead => Closed::SlowHead,
                         Expired::SlowReader => Closed::SlowReader,
                         _ => Closed::Idle,
                     });
-                    watch.traffic.is_cut.set(!watch.traffic.is_idle());
+                    watch.activity.is_cut.set(!watch.activity.is_idle());
                     return None;
                 }
             }
@@ -304,7 +304,7 @@ enum Expired {
 /// Looks at a connection now and then, and tells when it has taken too long.
 struct Watch {
     limits: ConnectionLimits,
-    traffic: Rc<Traffic>,
+    activity: Rc<Activity>,
     is_http2: bool,
     may_rest: bool,
 }
@@ -317,20 +317,20 @@ impl Watch {
         let ConnectionLimits { header_time_max, idle_time_max, answer_time_max, .. } = self.limits;
         let mut idle_since = Instant::now();
         // What has arrived before is the beginning of a head.
-        let is_head = self.traffic.is_partial() && !self.is_http2;
+        let is_head = self.activity.is_partial() && !self.is_http2;
         let mut head_since = is_head.then_some(idle_since);
-        let mut answered = self.traffic.answered.get();
+        let mut answered = self.activity.answered.get();
         let mut next_end = idle_since + if is_head { header_time_max } else { idle_time_max };
         loop {
             let look = Instant::now() + LOOK_INTERVAL.min(header_time_max);
             tokio::time::sleep_until(look.min(next_end)).await;
             let now = Instant::now();
-            let sending_since = self.traffic.sending_since();
+            let sending_since = self.activity.sending_since();
             if sending_since.is_some_and(|since| now - since >= answer_time_max) {
                 return Expired::SlowReader;
             }
-            let answered_before = std::mem::replace(&mut answered, self.traffic.answered.get());
-            let is_running = self.traffic.running.get() > 0;
+            let answered_before = std::mem::replace(&mut answered, self.activity.answered.get());
+            let is_running = self.activity.running.get() > 0;
             if is_running && !self.is_http2 && answered == answered_before {
                 return Expired::Answering;
             }
@@ -342,7 +342,7 @@ impl Watch {
                 continue;
             }
             // HTTP/2 frames other than requests arrive at any time: idleness is all that counts.
-            if self.traffic.is_partial() && !self.is_http2 {
+            if self.activity.is_partial() && !self.is_http2 {
                 let since = *head_since.get_or_insert(now);
                 next_end = since + header_time_max;
                 if now >= next_end {
@@ -354,7 +354,7 @@ impl Watch {
             if now >= next_end {
                 return Expired::Idle;
             }
-            if self.may_rest && !self.traffic.is_stuck.get() {
+            if self.may_rest && !self.activity.is_stuck.get() {
                 return Expired::Resting;
             }
         }

@@ -1,4 +1,4 @@
-//! How much a connection moves before the others on its worker have their turn. A client that takes
+//! How much a connection moves before the others on its worker have their turn: a byte budget. A client that takes
 //! bytes as fast as they are copied would otherwise hold the worker for a whole answer. Knows no
 //! protocol.
 
@@ -8,27 +8,27 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 
 /// What a connection moves at once, in bytes: some 0.1 ms of copying.
-const TURN_BYTES: usize = 256 << 10;
-/// Pieces that go into one write when not all fit into the turn.
+const BUDGET_BYTES: usize = 256 << 10;
+/// Pieces that go into one write when not all fit into the budget.
 const SLICES_MAX: usize = 16;
 
-/// What is left of a connection's turn.
-pub struct Turn {
+/// What is left of a connection's budget.
+pub struct ByteBudget {
     bytes_left: usize,
 }
 
-impl Default for Turn {
+impl Default for ByteBudget {
     fn default() -> Self {
-        Self { bytes_left: TURN_BYTES }
+        Self { bytes_left: BUDGET_BYTES }
     }
 }
 
-impl Turn {
+impl ByteBudget {
     /// The bytes that may be moved now, at least one. When the turn is over the task is woken for the
     /// next one, after all that is ready on this thread had its own.
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<usize> {
         if self.bytes_left == 0 {
-            self.bytes_left = TURN_BYTES;
+            self.bytes_left = BUDGET_BYTES;
             // It is pending once, and wakes whoever polled it after the sockets were looked at.
             if pin!(tokio::task::yield_now()).poll(context).is_pending() {
                 return Poll::Pending;
@@ -84,19 +84,19 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_that_is_used_up_ends_once_and_has_the_task_woken() {
+    fn a_budget_that_is_used_up_ends_once_and_has_the_task_woken() {
         let wakes = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&wakes));
         let mut context = Context::from_waker(&waker);
-        let mut turn = Turn::default();
-        assert_eq!(turn.poll(&mut context), Poll::Ready(TURN_BYTES));
-        turn.spend(TURN_BYTES - 1);
-        assert_eq!(turn.poll(&mut context), Poll::Ready(1));
+        let mut budget = ByteBudget::default();
+        assert_eq!(budget.poll(&mut context), Poll::Ready(BUDGET_BYTES));
+        budget.spend(BUDGET_BYTES - 1);
+        assert_eq!(budget.poll(&mut context), Poll::Ready(1));
         assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
-        turn.spend(1);
-        assert_eq!(turn.poll(&mut context), Poll::Pending);
+        budget.spend(1);
+        assert_eq!(budget.poll(&mut context), Poll::Pending);
         assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
-        assert_eq!(turn.poll(&mut context), Poll::Ready(TURN_BYTES));
+        assert_eq!(budget.poll(&mut context), Poll::Ready(BUDGET_BYTES));
     }
 
     #[test]

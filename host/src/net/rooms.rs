@@ -69,7 +69,7 @@ pub struct Room {
 #[derive(Debug, Default)]
 struct Shares {
     used: u64,
-    by_party: HashMap<Party, Held>,
+    by_party: HashMap<Party, Usage>,
     /// Claims that still grow, by age.
     growing: BTreeMap<u64, Growing>,
     /// Those of them that wait, and those that wait for the room itself.
@@ -80,7 +80,7 @@ struct Shares {
 
 /// What a party has.
 #[derive(Debug, Default)]
-struct Held {
+struct Usage {
     bytes: u64,
     /// Its claims that still grow, and those of them that wait for what it has itself.
     growing: BTreeSet<u64>,
@@ -92,7 +92,7 @@ struct Growing {
     /// It has to give way.
     gives_way: bool,
     /// Has whoever grows it look again.
-    told: Arc<Notify>,
+    notify: Arc<Notify>,
 }
 
 /// What stands in the way of a claim.
@@ -149,11 +149,11 @@ impl Room {
 }
 
 impl Shares {
-    /// What hinders a claim that has `held` from having `more`.
+    /// What hinders a claim that has `has_bytes` from having `more`.
     fn obstacle(
         &self,
         bytes_max: u64,
-        held: u64,
+        has_bytes: u64,
         more: u64,
         parties: &Parties,
     ) -> Option<Obstacle> {
@@ -163,7 +163,7 @@ impl Shares {
         }
         let is_too_much = |party: &&Party| {
             let has = self.by_party.get(party).map_or(0, |has| has.bytes);
-            has > held && has + more > party.bytes_max(free)
+            has > has_bytes && has + more > party.bytes_max(free)
         };
         parties.iter().flatten().find(is_too_much).cloned().map(Obstacle::Party)
     }
@@ -186,22 +186,22 @@ impl Shares {
         }
     }
 
-    fn party(&mut self, party: &Party) -> &mut Held {
+    fn party(&mut self, party: &Party) -> &mut Usage {
         self.by_party.entry(party.clone()).or_default()
     }
 
     fn forget(&mut self, party: &Party) {
-        let is_gone = |held: &Held| held.bytes == 0 && held.growing.is_empty();
+        let is_gone = |usage: &Usage| usage.bytes == 0 && usage.growing.is_empty();
         if self.by_party.get(party).is_some_and(is_gone) {
             self.by_party.remove(party);
         }
     }
 
     /// Takes in a claim that grows.
-    fn begin(&mut self, parties: &Parties, told: &Arc<Notify>) -> u64 {
+    fn begin(&mut self, parties: &Parties, notify: &Arc<Notify>) -> u64 {
         let number = self.claims;
         self.claims += 1;
-        self.growing.insert(number, Growing { gives_way: false, told: Arc::clone(told) });
+        self.growing.insert(number, Growing { gives_way: false, notify: Arc::clone(notify) });
         for party in parties.iter().flatten() {
             self.party(party).growing.insert(number);
         }
@@ -231,8 +231,8 @@ impl Shares {
                 (&mut self.waiting_for_room, youngest)
             }
             Obstacle::Party(party) => {
-                let held = self.party(party);
-                (&mut held.waiting, held.growing.last().copied())
+                let usage = self.party(party);
+                (&mut usage.waiting, usage.growing.last().copied())
             }
         };
         waiting.insert(number);
@@ -242,7 +242,7 @@ impl Shares {
             && !growing.gives_way
         {
             growing.gives_way = true;
-            growing.told.notify_one();
+            growing.notify.notify_one();
         }
         Ok(())
     }
@@ -263,7 +263,7 @@ impl Shares {
     fn wake(&self) {
         for number in self.waiting.iter().take(WOKEN) {
             if let Some(growing) = self.growing.get(number) {
-                growing.told.notify_one();
+                growing.notify.notify_one();
             }
         }
     }
@@ -280,9 +280,9 @@ pub struct Share {
 
 impl Share {
     fn growing(room: &Arc<Room>, parties: Parties) -> Self {
-        let told = Arc::new(Notify::new());
-        let number = room.lock().begin(&parties, &told);
-        Self { room: Arc::clone(room), parties, bytes: 0, growing: Some((number, told)) }
+        let notify = Arc::new(Notify::new());
+        let number = room.lock().begin(&parties, &notify);
+        Self { room: Arc::clone(room), parties, bytes: 0, growing: Some((number, notify)) }
     }
 
     /// Takes more; waits for it for a while, the oldest claim for as long as it takes.
@@ -293,13 +293,13 @@ impl Share {
                 return Ok(());
             }
             let until = *until.get_or_insert_with(|| Instant::now() + self.room.wait_max);
-            let is_late = timeout_at(until, self.told()).await.is_err();
+            let is_late = timeout_at(until, self.notified()).await.is_err();
             if is_late && !self.is_oldest() {
-                // What was given back meanwhile may have been told to others.
+                // What was given back meanwhile may have gone to others.
                 return if self.try_grow(more)? { Ok(()) } else { Err(Full) };
             }
             if is_late {
-                self.told().await;
+                self.notified().await;
             }
         }
     }
@@ -326,9 +326,9 @@ impl Share {
     }
 
     /// Returns when it is to look again.
-    async fn told(&self) {
+    async fn notified(&self) {
         match &self.growing {
-            Some((_, told)) => told.notified().await,
+            Some((_, notify)) => notify.notified().await,
             None => pending().await,
         }
     }
@@ -336,7 +336,7 @@ impl Share {
     /// Returns when this claim has to give way.
     async fn gives_way(&self) {
         loop {
-            self.told().await;
+            self.notified().await;
             let shares = self.room.lock();
             let own = self.growing.as_ref().and_then(|(number, _)| shares.growing.get(number));
             if own.is_some_and(|own| own.gives_way) {
@@ -377,9 +377,9 @@ pub struct Claim<'a> {
     share: Option<Share>,
 }
 
-/// What a request holds, apart from whoever made the claim.
+/// What a request takes of a room, apart from whoever made the claim.
 #[derive(Debug)]
-pub struct Kept {
+pub struct OwnedClaim {
     room: Arc<Room>,
     small: u64,
     _share: Option<Share>,
@@ -453,11 +453,11 @@ impl<'a> Claim<'a> {
         }
     }
 
-    /// The same, held for as long as something else lives.
+    /// The same, for whoever outlives the one that made it.
     #[must_use]
-    pub fn keep(mut self) -> Kept {
+    pub fn into_owned(mut self) -> OwnedClaim {
         let small = std::mem::take(&mut self.small);
-        Kept { room: Arc::clone(self.room), small, _share: self.share.take() }
+        OwnedClaim { room: Arc::clone(self.room), small, _share: self.share.take() }
     }
 }
 
@@ -469,7 +469,7 @@ impl Drop for Claim<'_> {
     }
 }
 
-impl Drop for Kept {
+impl Drop for OwnedClaim {
     fn drop(&mut self) {
         self.room.give_back_small(self.small);
     }

@@ -12,9 +12,9 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use super::activity::Traffic;
+use super::activity::Activity;
 use super::closed::Closed;
-use super::fairness::{self, Turn};
+use super::fairness::{self, ByteBudget};
 use super::frame_guard::{Frames, PREFACE};
 use super::socket::Socket;
 
@@ -36,7 +36,7 @@ pub struct Opened {
     /// Bytes that were read from it and nobody has seen.
     pub first: Bytes,
     /// What it has done.
-    pub traffic: Rc<Traffic>,
+    pub activity: Rc<Activity>,
     /// Which protocol it speaks.
     pub is_http2: bool,
     /// Set once nothing more is sent.
@@ -44,7 +44,7 @@ pub struct Opened {
     /// What HTTP/2's frames are counted by.
     pub frames: Option<Frames>,
     /// What it may still move before others have their turn.
-    turn: Turn,
+    budget: ByteBudget,
 }
 
 /// Waits for the client to close. The system answers what still arrives for a closed socket with a
@@ -83,7 +83,7 @@ impl Lingering {
 
 impl Opened {
     /// Reads as much as tells the protocol.
-    pub async fn detect(mut stream: Socket, traffic: &Rc<Traffic>) -> io::Result<Self> {
+    pub async fn detect(mut stream: Socket, activity: &Rc<Activity>) -> io::Result<Self> {
         let mut first = BytesMut::with_capacity(FIRST_BYTES);
         let is_http2 = loop {
             if stream.read_buf(&mut first).await? == 0 {
@@ -97,17 +97,17 @@ impl Opened {
                 break true;
             }
         };
-        traffic.read_bytes.set(first.len() as u64);
-        let traffic = Rc::clone(traffic);
+        activity.read_bytes.set(first.len() as u64);
+        let activity = Rc::clone(activity);
         let (first, frames) = (first.freeze(), is_http2.then(Frames::default));
-        let turn = Turn::default();
-        Ok(Self { stream, first, traffic, is_http2, lingering: None, frames, turn })
+        let budget = ByteBudget::default();
+        Ok(Self { stream, first, activity, is_http2, lingering: None, frames, budget })
     }
 
     /// The same connection between two requests, with what has arrived of the next.
     #[must_use]
     pub fn rested(self, first: Bytes) -> Self {
-        self.traffic.restart(first.len() as u64);
+        self.activity.restart(first.len() as u64);
         let mut rested = self;
         (rested.first, rested.lingering) = (first, None);
         rested
@@ -116,7 +116,7 @@ impl Opened {
 
 impl Drop for Opened {
     fn drop(&mut self) {
-        if self.traffic.is_cut.get() {
+        if self.activity.is_cut.get() {
             // At worst it is closed as others are.
             let _ = self.stream.tcp().set_zero_linger();
         }
@@ -131,11 +131,11 @@ impl AsyncRead for Opened {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         if self.first.is_empty() {
-            ready!(self.turn.poll(context));
+            ready!(self.budget.poll(context));
             ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
             let read = buffer.filled().len() - before;
-            self.turn.spend(read);
-            self.traffic.read_bytes.set(self.traffic.read_bytes.get() + read as u64);
+            self.budget.spend(read);
+            self.activity.read_bytes.set(self.activity.read_bytes.get() + read as u64);
         } else {
             let length = self.first.len().min(buffer.remaining());
             buffer.put_slice(&self.first[..length]);
@@ -148,10 +148,10 @@ impl AsyncRead for Opened {
         let this = &mut *self;
         if let Some(frames) = &mut this.frames {
             frames.read(&buffer.filled()[before..]);
-            let traffic = &this.traffic;
-            let (answered, sent) = (traffic.answered.get(), traffic.written_bytes.get());
+            let activity = &this.activity;
+            let (answered, sent) = (activity.answered.get(), activity.written_bytes.get());
             if frames.is_flood(answered, sent, Instant::now) {
-                traffic.close_for(Closed::Flood);
+                activity.close_for(Closed::Flood);
                 return Poll::Ready(Err(io::Error::other(
                     "a flood of frames that ask for nothing",
                 )));
@@ -162,20 +162,20 @@ impl AsyncRead for Opened {
 }
 
 impl Opened {
-    /// Writes in this connection's turn, with as many bytes as it has left.
+    /// Writes within this connection's budget.
     fn write(
         &mut self,
         context: &mut Context<'_>,
         write: impl FnOnce(Pin<&mut Socket>, &mut Context<'_>, usize) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        let polled = match self.turn.poll(context) {
+        let polled = match self.budget.poll(context) {
             Poll::Ready(bytes_max) => write(Pin::new(&mut self.stream), context, bytes_max),
             Poll::Pending => Poll::Pending,
         };
-        self.traffic.is_stuck.set(polled.is_pending());
+        self.activity.is_stuck.set(polled.is_pending());
         if let Poll::Ready(Ok(written)) = &polled {
-            self.turn.spend(*written);
-            self.traffic.written_bytes.set(self.traffic.written_bytes.get() + *written as u64);
+            self.budget.spend(*written);
+            self.activity.written_bytes.set(self.activity.written_bytes.get() + *written as u64);
         }
         polled
     }
@@ -207,14 +207,14 @@ impl AsyncWrite for Opened {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.traffic.is_asked.take()
+        if self.activity.is_asked.take()
             && let Some(error) = self.stream.tcp().take_error()?
         {
             return Poll::Ready(Err(error));
         }
         let polled = Pin::new(&mut self.stream).poll_flush(context);
         // TLS takes bytes before the system does.
-        self.traffic.is_stuck.set(polled.is_pending());
+        self.activity.is_stuck.set(polled.is_pending());
         polled
     }
 
@@ -222,12 +222,12 @@ impl AsyncWrite for Opened {
         let this = &mut *self;
         if this.lingering.is_none() {
             ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
-            let has_arrived = this.traffic.written_bytes.get() < LINGER_BYTES_MIN;
-            if has_arrived && !this.traffic.is_left.get() {
+            let has_arrived = this.activity.written_bytes.get() < LINGER_BYTES_MIN;
+            if has_arrived && !this.activity.is_left.get() {
                 return Poll::Ready(Ok(()));
             }
             // It must not be taken for one that has nothing to do.
-            this.traffic.is_stuck.set(true);
+            this.activity.is_stuck.set(true);
         }
         let lingering = this.lingering.get_or_insert_with(Lingering::begin);
         lingering.poll(&mut this.stream, context).map(Ok)
@@ -246,7 +246,7 @@ mod tests {
     use super::*;
 
     const ALL_BYTES: usize = 4 << 20;
-    const TURN_BYTES: usize = 256 << 10;
+    const BUDGET_BYTES: usize = 256 << 10;
 
     /// A connection, and its other end.
     async fn connection() -> (Opened, net::TcpStream) {
@@ -288,7 +288,7 @@ mod tests {
             let slices = [io::IoSlice::new(b"head"), io::IoSlice::new(&piece)];
             Pin::new(&mut opened).poll_write_vectored(context, &slices)
         });
-        assert_eq!(most.await, TURN_BYTES);
+        assert_eq!(most.await, BUDGET_BYTES);
         reader.join().unwrap();
     }
 
@@ -303,7 +303,7 @@ mod tests {
             polled.map_ok(|()| buffer.filled().len())
         });
         // The last read of a turn may be larger than what is left of it.
-        assert!(most.await < TURN_BYTES + ALL_BYTES / 32);
+        assert!(most.await < BUDGET_BYTES + ALL_BYTES / 32);
         writer.join().unwrap();
     }
 }

@@ -15,10 +15,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{JoinError, JoinSet, LocalSet, spawn_local};
 use tokio::time::{sleep, timeout};
 
-use super::activity::Events;
+use super::activity::ActivityClock;
 use super::closed::{Closed, ClosedCounts};
 use super::connection::{self, ConnectionLimits};
-use super::eviction::{Crowd, Place};
+use super::eviction::{Connections, Tracked};
 use super::handler::Handler;
 use super::tls::Tls;
 use crate::metrics::Counter;
@@ -139,12 +139,12 @@ impl Workers {
         let work = move || {
             let (handler, tls) = (handler(), Rc::new(tls));
             let mut running = JoinSet::new();
-            let crowd = Rc::<Crowd>::default();
+            let tracked = Rc::<Connections>::default();
             LocalSet::new().block_on(&runtime, async {
-                spawn_local(rest(crowd.events.clone()));
+                spawn_local(rest(tracked.clock.clone()));
                 while let Some(message) = arriving.recv().await {
                     let Message::Arrival(stream, permit) = message else {
-                        if crowd.make_room() {
+                        if tracked.evict_idle() {
                             serving.closed.count(Closed::Evicted);
                         }
                         continue;
@@ -154,22 +154,22 @@ impl Workers {
                         report(ended);
                     }
                     let (counted, serving) = (Arc::clone(&counted), Arc::clone(&serving));
-                    let (traffic, place) = crowd.enter();
-                    let open = Open { counted, serving, place, _permit: permit };
+                    let (activity, entry) = tracked.track();
+                    let open = Open { counted, serving, entry, _permit: permit };
                     let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
                     let (handler, stopped) = (handler.clone(), stopped.clone());
                     let tls = Rc::clone(&tls);
-                    let (number, seen) = (open.place.number(), Rc::clone(&traffic));
-                    let done = Rc::clone(&traffic);
+                    let (number, seen) = (open.entry.number(), Rc::clone(&activity));
+                    let done = Rc::clone(&activity);
                     let task = running.spawn_local(async move {
                         let tls = (*tls).as_ref();
-                        connection::serve(stream, tls, handler, limits, stopped, traffic).await;
+                        connection::serve(stream, tls, handler, limits, stopped, activity).await;
                         if let Some(closed) = done.closed() {
                             open.serving.closed.count(closed);
                         }
                         drop(open);
                     });
-                    crowd.add(number, seen, task);
+                    tracked.add(number, seen, task);
                 }
                 let ended = async {
                     while let Some(ended) = running.join_next().await {
@@ -188,11 +188,11 @@ impl Workers {
 
 /// Gives memory back when nothing has happened for a while, and only once. By itself the allocator would
 /// do so only while this thread goes on to work.
-async fn rest(events: Events) {
+async fn rest(clock: ActivityClock) {
     let (mut seen, mut given_back) = (0, 0);
     loop {
         sleep(REST).await;
-        let count = events.count();
+        let count = clock.count();
         if count == seen && count != given_back {
             allocator::give_back();
             given_back = count;
@@ -206,7 +206,7 @@ enum Message {
     /// To serve a connection.
     Arrival(TcpStream, OwnedSemaphorePermit),
     /// To close an idle connection, since there are too many.
-    MakeRoom,
+    EvictIdle,
 }
 
 struct WorkerThread {
@@ -219,7 +219,7 @@ struct WorkerThread {
 struct Open {
     counted: Arc<AtomicUsize>,
     serving: Arc<Serving>,
-    place: Place,
+    entry: Tracked,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -300,7 +300,7 @@ async fn room(
     let mut asked: Vec<&WorkerThread> = workers.iter().collect();
     asked.sort_by_key(|worker| std::cmp::Reverse(worker.open.load(Ordering::Acquire)));
     for worker in asked.into_iter().cycle() {
-        worker.connections.send(Message::MakeRoom).ok()?;
+        worker.connections.send(Message::EvictIdle).ok()?;
         let free = Arc::clone(connections).acquire_owned();
         if let Ok(permit) = timeout(ROOM_TIME, free).await {
             return permit.ok();

@@ -59,7 +59,7 @@ fn small_claims_have_a_quarter_beside_the_room_and_no_party() {
     })
     .collect();
     assert_eq!(claims.len() as u64 * SMALL_BYTES, MIB / SMALL_PART);
-    let kept: Vec<_> = claims.into_iter().map(Claim::keep).collect();
+    let kept: Vec<_> = claims.into_iter().map(Claim::into_owned).collect();
     assert_eq!(room.used(), MIB / SMALL_PART);
     drop(kept);
     assert_eq!(room.used(), 0);
