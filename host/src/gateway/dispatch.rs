@@ -155,7 +155,7 @@ impl<C: Calls> Worker<C> {
         };
         counting.end_call(&answered);
         let answer = answered.map_err(|error| {
-            route.failures.tell(guest, &error, gateway.probe.clock.monotonic());
+            route.failures.log(guest, &error, gateway.probe.clock.monotonic());
             HostError::of_call(&error)
         })?;
         gateway.memory.reply(answer, origin.is_http2, &parties)

@@ -1,4 +1,4 @@
-//! The page of metrics: which families there are and what each means, in the words that stand beside
+//! The exposition of metrics: which families there are and what each means, in the words that stand beside
 //! it. `docs/metrics.md` lists them; a test compares. Counts nothing itself.
 
 use std::sync::Arc;

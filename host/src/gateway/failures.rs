@@ -12,7 +12,7 @@ use crate::runtime::{CallError, Guest};
 
 /// Lines for the failures of one guest that begin in one second.
 const LINES_MAX: u64 = 10;
-/// How long failures are counted before it is told how many there were.
+/// How long failures are counted before the log says how many there were.
 const COUNT_TIME: Duration = Duration::from_secs(1);
 /// Where the second stands that lines are counted in, above their count.
 const SECOND_SHIFT: u32 = 32;
@@ -22,13 +22,13 @@ const SECOND_SHIFT: u32 = 32;
 pub struct Failures {
     /// The second at hand, and the failures that began in it.
     counted: AtomicU64,
-    /// Failures that the log does not tell of, yet.
-    untold: AtomicU64,
+    /// Failures that the log does not mention, yet.
+    unlogged: AtomicU64,
 }
 
 /// What becomes of a failure.
 #[derive(Debug, PartialEq, Eq)]
-enum Told {
+enum Logged {
     /// A line of its own.
     Line,
     /// It is counted.
@@ -38,7 +38,7 @@ enum Told {
 }
 
 impl Failures {
-    fn take(&self, now: Duration) -> Told {
+    fn take(&self, now: Duration) -> Logged {
         let second = now.as_secs() << SECOND_SHIFT;
         let count = |counted: u64| {
             // A thread that looked at the clock before another counts with that one's second.
@@ -48,19 +48,19 @@ impl Failures {
         let before = before.unwrap_or_default();
         let before = if before >= second { before & ((1 << SECOND_SHIFT) - 1) } else { 0 };
         if before < LINES_MAX {
-            return Told::Line;
+            return Logged::Line;
         }
-        self.untold.fetch_add(1, Ordering::AcqRel);
-        if before == LINES_MAX { Told::CountedFirst } else { Told::Counted }
+        self.unlogged.fetch_add(1, Ordering::AcqRel);
+        if before == LINES_MAX { Logged::CountedFirst } else { Logged::Counted }
     }
 
-    /// Tells why a call failed at `now`, or that it is one of many. For a worker's thread.
-    pub fn tell(self: &Arc<Self>, guest: &Arc<Guest>, error: &CallError, now: Duration) {
+    /// Logs why a call failed at `now`, or that it is one of many. For a worker's thread.
+    pub fn log(self: &Arc<Self>, guest: &Arc<Guest>, error: &CallError, now: Duration) {
         match self.take(now) {
-            Told::Line => tracing::error!(guest = guest.name(), %error, "a call failed"),
-            Told::Counted => {}
-            Told::CountedFirst => {
-                let rest = Untold { failures: Arc::clone(self), guest: Arc::clone(guest) };
+            Logged::Line => tracing::error!(guest = guest.name(), %error, "a call failed"),
+            Logged::Counted => {}
+            Logged::CountedFirst => {
+                let rest = Unlogged { failures: Arc::clone(self), guest: Arc::clone(guest) };
                 spawn_local(async move {
                     sleep(COUNT_TIME).await;
                     drop(rest);
@@ -70,15 +70,15 @@ impl Failures {
     }
 }
 
-/// Tells when it is dropped, as at a shutdown too, how many more failures there were.
-struct Untold {
+/// Logs when it is dropped, as at a shutdown too, how many more failures there were.
+struct Unlogged {
     failures: Arc<Failures>,
     guest: Arc<Guest>,
 }
 
-impl Drop for Untold {
+impl Drop for Unlogged {
     fn drop(&mut self) {
-        let calls = self.failures.untold.swap(0, Ordering::AcqRel);
+        let calls = self.failures.unlogged.swap(0, Ordering::AcqRel);
         tracing::error!(
             guest = self.guest.name(),
             calls,
@@ -96,13 +96,13 @@ mod tests {
         let failures = Failures::default();
         let second = Duration::from_secs(7);
         for _ in 0..LINES_MAX {
-            assert_eq!(failures.take(second), Told::Line);
+            assert_eq!(failures.take(second), Logged::Line);
         }
-        assert_eq!(failures.take(second), Told::CountedFirst);
-        assert_eq!(failures.take(second + Duration::from_millis(999)), Told::Counted);
+        assert_eq!(failures.take(second), Logged::CountedFirst);
+        assert_eq!(failures.take(second + Duration::from_millis(999)), Logged::Counted);
         // Seen by a thread that is late.
-        assert_eq!(failures.take(second - Duration::from_secs(1)), Told::Counted);
-        assert_eq!(failures.untold.load(Ordering::Acquire), 3);
-        assert_eq!(failures.take(second + Duration::from_secs(1)), Told::Line);
+        assert_eq!(failures.take(second - Duration::from_secs(1)), Logged::Counted);
+        assert_eq!(failures.unlogged.load(Ordering::Acquire), 3);
+        assert_eq!(failures.take(second + Duration::from_secs(1)), Logged::Line);
     }
 }

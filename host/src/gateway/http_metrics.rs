@@ -146,8 +146,8 @@ impl MountMetrics {
     /// Forgets `guest`, but not how many instances it had.
     pub fn remove_guest(&self, guest: &Arc<Guest>) {
         let mut guests = lock(&self.guests);
-        if let Some(place) = guests.present.iter().position(|present| Arc::ptr_eq(present, guest)) {
-            guests.present.swap_remove(place);
+        if let Some(index) = guests.present.iter().position(|present| Arc::ptr_eq(present, guest)) {
+            guests.present.swap_remove(index);
             guests.past_instances += guest.instances_made();
         }
     }
