@@ -1,5 +1,5 @@
 //! The server: opens what the configuration names, serves it, and closes it again. Threads and
-//! connections are the workers', what a connection says is `http`'s.
+//! connections are the workers', what a connection says is the gateway's.
 
 use std::convert::Infallible;
 use std::fs::{self, File, OpenOptions};

@@ -1,5 +1,6 @@
 //! One thread's view of the routes: the table that it took last, and its own counters of each route. What is in
-//! it is neither shared nor locked; a request takes it once, at its beginning.
+//! it is neither shared nor locked; a request takes it once, at its beginning. A thread that is asked for nothing
+//! keeps an older table, and its guests, until its next request.
 
 use std::cell::RefCell;
 use std::rc::Rc;

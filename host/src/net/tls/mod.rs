@@ -1,6 +1,6 @@
 //! The server's certificate and key: read from files, checked, and read anew while connections are
 //! served. Knows rustls; what a file that cannot be used holds is `net/tls/files.rs`', what travels inside is
-//! `http`'s.
+//! `net/stream.rs`'.
 
 mod files;
 
