@@ -10,7 +10,7 @@ BENCH_RUN = $(CARGO) run --release --locked --package larder-bench --
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help run build quick setup guest examples test test-rust test-python lint bench bench-docs bench-peers bench-client torture judge fuzz deny clean
+.PHONY: help run build quick setup guest examples test test-rust test-python lint circles bench bench-docs bench-peers bench-client torture judge fuzz deny clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,7 +46,7 @@ $(VENV)/ready: tests/python/requirements.txt
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
-lint: guest ## Check formatting, lints and docs, warnings fatal
+lint: guest circles ## Check formatting, lints, docs and imports, warnings fatal
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path tests/judge/Cargo.toml --check
 	$(CARGO) clippy --profile quick --locked --workspace --all-targets -- --deny warnings
@@ -54,6 +54,11 @@ lint: guest ## Check formatting, lints and docs, warnings fatal
 	$(CARGO) clippy --profile guest --locked --target $(GUEST_TARGET) --package larder-example-visits --package larder-test-guest -- --deny warnings
 	$(CARGO) clippy --locked --manifest-path tests/judge/Cargo.toml --target-dir target/judge --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --profile quick --locked --workspace --no-deps --document-private-items
+
+CRATES = $(filter-out target/%,$(wildcard src */src */*/src)) tests/it
+
+circles: ## Check that no files of a crate import each other in a circle
+	$(CARGO) run --quiet --profile quick --locked --package larder-circles -- $(CRATES)
 
 deny: ## Check dependencies: licences, sources, withdrawn versions, known faults
 	@$(CARGO) deny --version 2>/dev/null | grep -qx "cargo-deny $(DENY_VERSION)" || $(CARGO) install --locked cargo-deny --version $(DENY_VERSION)
