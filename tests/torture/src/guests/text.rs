@@ -205,7 +205,7 @@ pub const ALL: [Text; 50] = [
     ),
 ];
 
-const PACKAGE_NOW: &str = "package larder:guest@0.1.1;";
+const PACKAGE_NOW: &str = "package larder:guest@0.1.2;";
 const PACKAGE_AT_FIRST: &str = "package larder:guest@0.1.0;";
 
 impl Text {
