@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::errors::Reason;
 use super::labels::{self, CALL_OUTCOMES, METHODS, OUTCOMES};
 use super::shared::Gateway;
-use crate::metrics::{Distribution, Histogram, Kind, Own, Page, TIMES};
+use crate::metrics::{Distribution, Exposition, Histogram, Kind, Own, TIMES};
 use crate::net::closed::Closed;
 use crate::process::allocator;
 use crate::process::logging;
@@ -15,54 +15,54 @@ use crate::storage::{self, Contents};
 
 /// Everything that there is to say, with what is in the file if that is known.
 pub fn write(gateway: &Gateway, contents: Option<&Contents>) -> String {
-    let mut page = Page::default();
-    server(&mut page, gateway);
-    requests(&mut page, gateway);
-    waiting(&mut page, gateway);
-    calls(&mut page, gateway);
+    let mut out = Exposition::default();
+    server(&mut out, gateway);
+    requests(&mut out, gateway);
+    waiting(&mut out, gateway);
+    calls(&mut out, gateway);
     let activity = gateway.probe.storage.activity();
-    writes(&mut page, &activity);
-    readers(&mut page, &activity);
+    writes(&mut out, &activity);
+    readers(&mut out, &activity);
     if let Some(contents) = contents {
-        file(&mut page, contents);
+        file(&mut out, contents);
     }
-    page.into_text()
+    out.into_text()
 }
 
-fn server(page: &mut Page, gateway: &Gateway) {
+fn server(out: &mut Exposition, gateway: &Gateway) {
     let probe = &gateway.probe;
-    page.family(Kind::Gauge, "larder_build_info", "The version that runs; always 1.")
+    out.family(Kind::Gauge, "larder_build_info", "The version that runs; always 1.")
         .value(&[("version", env!("CARGO_PKG_VERSION"))], 1);
-    page.gauge(
+    out.gauge(
         "process_start_time_seconds",
         "When the server was opened, in seconds since the epoch.",
         Duration::from_millis(probe.started.0).as_secs_f64(),
     );
     if let Some(faults) = allocator::major_faults() {
         let help = "Times that a thread had to wait for the disk to bring a page into memory.";
-        page.counter("larder_process_major_page_faults_total", help, faults);
+        out.counter("larder_process_major_page_faults_total", help, faults);
     }
     let help = "1 when writes can be served and no shutdown has begun, as /readyz tells, else 0.";
-    page.gauge("larder_ready", help, u8::from(probe.ready().is_ok()));
+    out.gauge("larder_ready", help, u8::from(probe.ready().is_ok()));
     let help =
         "How far the server's time is ahead of this machine's clock, as after that was wrong.";
-    page.gauge("larder_clock_ahead_seconds", help, probe.clock.ahead().as_secs_f64());
+    out.gauge("larder_clock_ahead_seconds", help, probe.clock.ahead().as_secs_f64());
     let serving = &probe.serving;
-    page.gauge("larder_connections_open", "Connections that are open.", serving.open());
+    out.gauge("larder_connections_open", "Connections that are open.", serving.open());
     let help = "Connections that may be open at once; idle ones make room for more.";
-    page.gauge("larder_connections_max", help, probe.connections_max);
+    out.gauge("larder_connections_max", help, probe.connections_max);
     let help = "Connections that were accepted.";
-    page.counter("larder_connections_accepted_total", help, serving.accepted());
+    out.counter("larder_connections_accepted_total", help, serving.accepted());
     let help = "Idle connections that were closed to make room for others.";
     let closed = serving.closed();
-    page.counter("larder_connections_evicted_total", help, closed.get(Closed::Evicted));
+    out.counter("larder_connections_evicted_total", help, closed.get(Closed::Evicted));
     let help = "Connections that broke, or that the server closed for what they did or did not do.";
-    let mut family = page.family(Kind::Counter, "larder_connections_closed_total", help);
+    let mut family = out.family(Kind::Counter, "larder_connections_closed_total", help);
     for (reason, name) in Closed::ALL {
         family.value(&[("reason", name)], closed.get(reason));
     }
     let help = "Lines of the log that were lost: nobody read it, or it could not be written.";
-    let mut family = page.family(Kind::Counter, "larder_log_lines_dropped_total", help);
+    let mut family = out.family(Kind::Counter, "larder_log_lines_dropped_total", help);
     for (reason, lines) in logging::dropped().by_reason() {
         family.value(&[("reason", reason)], lines);
     }
@@ -81,7 +81,7 @@ fn times<T>(threads: &[Arc<Own<T>>], of: impl Fn(&T) -> &Histogram) -> Distribut
 }
 
 /// Only series that anything was counted in are written: most guests answer few methods and statuses.
-fn requests(page: &mut Page, gateway: &Gateway) {
+fn requests(out: &mut Exposition, gateway: &Gateway) {
     let mounts = gateway.metrics.mounts();
     let all = mounts.iter().chain([&gateway.metrics.host]);
     let operations: Vec<_> = all
@@ -91,7 +91,7 @@ fn requests(page: &mut Page, gateway: &Gateway) {
         })
         .map(|(guest, operation)| (guest, operation.threads.all(), operation))
         .collect();
-    let mut family = page.family(
+    let mut family = out.family(
         Kind::Counter,
         "larder_http_requests_total",
         "Requests that were answered, or whose caller went away before.",
@@ -114,7 +114,7 @@ fn requests(page: &mut Page, gateway: &Gateway) {
             }
         }
     }
-    let mut family = page.family(
+    let mut family = out.family(
         Kind::Histogram,
         "larder_http_request_duration_seconds",
         "Time from a request's last byte to its answer's first.",
@@ -130,8 +130,8 @@ fn requests(page: &mut Page, gateway: &Gateway) {
     }
 }
 
-fn waiting(page: &mut Page, gateway: &Gateway) {
-    let mut family = page.family(
+fn waiting(out: &mut Exposition, gateway: &Gateway) {
+    let mut family = out.family(
         Kind::Counter,
         "larder_http_refused_total",
         "Requests that the host refused before a guest was called.",
@@ -142,30 +142,30 @@ fn waiting(page: &mut Page, gateway: &Gateway) {
         family.value(&[("reason", name)], count);
     }
     let (waiting, waiting_max) = gateway.permits.waiting();
-    page.gauge("larder_http_requests_waiting", "Requests that wait for their call.", waiting);
+    out.gauge("larder_http_requests_waiting", "Requests that wait for their call.", waiting);
     let help = "Requests that may wait for their call.";
-    page.gauge("larder_http_requests_waiting_max", help, waiting_max);
+    out.gauge("larder_http_requests_waiting_max", help, waiting_max);
     let (running, calls_max) = gateway.permits.running();
-    page.gauge("larder_calls_running", "Calls of guests that run, health aside.", running);
+    out.gauge("larder_calls_running", "Calls of guests that run, health aside.", running);
     let help = "Calls that may run at once, health aside.";
-    page.gauge("larder_calls_max", help, calls_max);
+    out.gauge("larder_calls_max", help, calls_max);
     let rooms = [("bodies", &gateway.memory.bodies), ("answers", &gateway.memory.answers)];
     let help =
         "Bytes that requests, heads and bodies, and large answers take while they are under way.";
-    let mut family = page.family(Kind::Gauge, "larder_http_room_bytes", help);
+    let mut family = out.family(Kind::Gauge, "larder_http_room_bytes", help);
     for (name, room) in rooms {
         family.value(&[("room", name)], room.used());
     }
     let help = "Bytes that they may take; small requests have a quarter more.";
-    let mut family = page.family(Kind::Gauge, "larder_http_room_bytes_max", help);
+    let mut family = out.family(Kind::Gauge, "larder_http_room_bytes_max", help);
     for (name, room) in rooms {
         family.value(&[("room", name)], room.bytes_max());
     }
 }
 
-fn calls(page: &mut Page, gateway: &Gateway) {
+fn calls(out: &mut Exposition, gateway: &Gateway) {
     let mounts = gateway.metrics.mounts();
-    let mut family = page.family(
+    let mut family = out.family(
         Kind::Counter,
         "larder_guest_calls_total",
         "Calls of a guest by how they ended: answered, trapped, or ended by a limit.",
@@ -177,7 +177,7 @@ fn calls(page: &mut Page, gateway: &Gateway) {
             family.value(&[("guest", &mount.guest), ("outcome", outcome)], count);
         }
     }
-    let mut family = page.family(
+    let mut family = out.family(
         Kind::Histogram,
         "larder_guest_call_duration_seconds",
         "Time that a call of a guest took, its waiting for commits included.",
@@ -186,7 +186,7 @@ fn calls(page: &mut Page, gateway: &Gateway) {
         let times = times(&mount.calls.all(), |calls| &calls.times);
         family.distribution(&[("guest", &mount.guest)], &times);
     }
-    let mut family = page.family(
+    let mut family = out.family(
         Kind::Counter,
         "larder_guest_instances_total",
         "Instances of a guest that were made.",
@@ -196,13 +196,13 @@ fn calls(page: &mut Page, gateway: &Gateway) {
     }
     let memory = &gateway.probe.guests;
     let help = "Bytes that calls and idle instances of all guests take, or have reserved.";
-    page.gauge("larder_guests_bytes", help, memory.used_bytes());
+    out.gauge("larder_guests_bytes", help, memory.used_bytes());
     let help = "Bytes that they may take.";
-    page.gauge("larder_guests_bytes_max", help, memory.bytes_max());
+    out.gauge("larder_guests_bytes_max", help, memory.bytes_max());
 }
 
-fn writes(page: &mut Page, activity: &storage::Activity) {
-    let mut family = page.family(
+fn writes(out: &mut Exposition, activity: &storage::Activity) {
+    let mut family = out.family(
         Kind::Counter,
         "larder_storage_writes_total",
         "Writes that were brought to the store, by how they ended.",
@@ -211,59 +211,59 @@ fn writes(page: &mut Page, activity: &storage::Activity) {
         family.value(&[("outcome", outcome)], count);
     }
     let help = "Time that a commit took to reach the disk.";
-    page.family(Kind::Histogram, "larder_storage_commit_duration_seconds", help)
+    out.family(Kind::Histogram, "larder_storage_commit_duration_seconds", help)
         .distribution(&[], &activity.commits);
     let help = "Writes that shared a commit.";
-    page.family(Kind::Histogram, "larder_storage_commit_writes", help)
+    out.family(Kind::Histogram, "larder_storage_commit_writes", help)
         .distribution(&[], &activity.batches);
     let help = "How long the write transaction at hand has taken so far; 0 when there is none.";
-    page.gauge("larder_storage_writing_seconds", help, activity.writing_for.as_secs_f64());
+    out.gauge("larder_storage_writing_seconds", help, activity.writing_for.as_secs_f64());
     let ((writes, writes_max), (bytes, bytes_max)) = (activity.queue_writes, activity.queue_bytes);
-    page.gauge("larder_storage_queue_writes", "Writes that wait for the writer.", writes);
+    out.gauge("larder_storage_queue_writes", "Writes that wait for the writer.", writes);
     let help = "Writes that may wait for the writer.";
-    page.gauge("larder_storage_queue_writes_max", help, writes_max);
-    page.gauge("larder_storage_queue_bytes", "Bytes of writes that wait.", bytes);
-    page.gauge("larder_storage_queue_bytes_max", "Bytes of writes that may wait.", bytes_max);
+    out.gauge("larder_storage_queue_writes_max", help, writes_max);
+    out.gauge("larder_storage_queue_bytes", "Bytes of writes that wait.", bytes);
+    out.gauge("larder_storage_queue_bytes_max", "Bytes of writes that may wait.", bytes_max);
     let (sweeps, rows, entries) = activity.sweeps;
     let help = "Transactions that looked for expired entries to remove.";
-    page.counter("larder_storage_sweeps_total", help, sweeps);
+    out.counter("larder_storage_sweeps_total", help, sweeps);
     let help = "Rows of the expiry index that sweeps removed.";
-    page.counter("larder_storage_swept_rows_total", help, rows);
+    out.counter("larder_storage_swept_rows_total", help, rows);
     let help = "Expired entries that sweeps removed.";
-    page.counter("larder_storage_expired_entries_total", help, entries);
+    out.counter("larder_storage_expired_entries_total", help, entries);
 }
 
-fn readers(page: &mut Page, activity: &storage::Activity) {
+fn readers(out: &mut Exposition, activity: &storage::Activity) {
     let help = "Reads that run at this moment, those of other processes included.";
-    page.gauge("larder_storage_readers", help, activity.readers);
+    out.gauge("larder_storage_readers", help, activity.readers);
     let help = "Readers in other processes that died and whose slots were cleared.";
-    page.counter("larder_storage_dead_readers_total", help, activity.dead_readers);
+    out.counter("larder_storage_dead_readers_total", help, activity.dead_readers);
     let help = "Transactions that were committed since the one that the oldest reader sees.";
-    page.gauge("larder_storage_oldest_reader_lag", help, activity.oldest_reader_lag);
+    out.gauge("larder_storage_oldest_reader_lag", help, activity.oldest_reader_lag);
     let (slots, slots_max) = activity.reader_slots;
     let help = "Reader slots that threads hold, reading or not.";
-    page.gauge("larder_storage_reader_slots", help, slots);
-    page.gauge("larder_storage_reader_slots_max", "Reader slots that there are.", slots_max);
-    page.gauge("larder_storage_namespaces", "Namespaces.", activity.namespaces);
+    out.gauge("larder_storage_reader_slots", help, slots);
+    out.gauge("larder_storage_reader_slots_max", "Reader slots that there are.", slots_max);
+    out.gauge("larder_storage_namespaces", "Namespaces.", activity.namespaces);
 }
 
-fn file(page: &mut Page, contents: &Contents) {
+fn file(out: &mut Exposition, contents: &Contents) {
     let help = "Bytes of pages that hold data: what the limit is compared with.";
-    page.gauge("larder_storage_used_bytes", help, contents.used_bytes);
+    out.gauge("larder_storage_used_bytes", help, contents.used_bytes);
     let help = "Bytes of pages in the file that hold no data and are used before it grows.";
-    page.gauge("larder_storage_free_bytes", help, contents.free_bytes);
-    page.gauge("larder_storage_file_bytes", "Length of the data file.", contents.file_bytes);
+    out.gauge("larder_storage_free_bytes", help, contents.free_bytes);
+    out.gauge("larder_storage_file_bytes", "Length of the data file.", contents.file_bytes);
     let help = "Room for data: storage_bytes_max, or what can be addressed without it.";
-    page.gauge("larder_storage_limit_bytes", help, contents.limit_bytes);
+    out.gauge("larder_storage_limit_bytes", help, contents.limit_bytes);
     let help = "Bytes that the file system has left for this user.";
-    page.gauge("larder_storage_disk_free_bytes", help, contents.disk_free_bytes);
+    out.gauge("larder_storage_disk_free_bytes", help, contents.disk_free_bytes);
     let help = "Entries, expired ones that were not swept yet included.";
-    page.gauge("larder_storage_entries", help, contents.entries);
-    page.gauge(
+    out.gauge("larder_storage_entries", help, contents.entries);
+    out.gauge(
         "larder_storage_expiring_entries",
         "Entries with an expiry.",
         contents.expiring_entries,
     );
     let help = "How long the oldest expired entry has been waiting to be swept; 0 when none is.";
-    page.gauge("larder_storage_sweep_lag_seconds", help, contents.sweep_lag.as_secs_f64());
+    out.gauge("larder_storage_sweep_lag_seconds", help, contents.sweep_lag.as_secs_f64());
 }

@@ -5,4 +5,4 @@ mod counts;
 mod prometheus;
 
 pub use self::counts::{BATCHES, Bounds, Counter, Distribution, Histogram, Own, PerThread, TIMES};
-pub use self::prometheus::{CONTENT_TYPE, Family, Kind, Page};
+pub use self::prometheus::{CONTENT_TYPE, Exposition, Family, Kind};

@@ -19,13 +19,13 @@ pub enum Kind {
     Histogram,
 }
 
-/// A page of metrics, written family by family.
+/// The text form of metrics, written family by family.
 #[derive(Debug, Default)]
-pub struct Page {
+pub struct Exposition {
     text: String,
 }
 
-impl Page {
+impl Exposition {
     /// Begins the family `name`; its values must follow before the next family begins.
     pub fn family(&mut self, kind: Kind, name: &'static str, help: &str) -> Family<'_> {
         let r#type = match kind {
@@ -35,7 +35,7 @@ impl Page {
         };
         self.line(format_args!("# HELP {name} {}", Escaped { text: help, quotes: false }));
         self.line(format_args!("# TYPE {name} {type}"));
-        Family { page: self, name }
+        Family { out: self, name }
     }
 
     /// A counter without labels.
@@ -48,7 +48,7 @@ impl Page {
         self.family(Kind::Gauge, name, help).value(&[], value);
     }
 
-    /// The whole page.
+    /// All of the text.
     #[must_use]
     pub fn into_text(self) -> String {
         self.text
@@ -64,7 +64,7 @@ impl Page {
 /// A family whose values are being written.
 #[derive(Debug)]
 pub struct Family<'a> {
-    page: &'a mut Page,
+    out: &'a mut Exposition,
     name: &'static str,
 }
 
@@ -91,20 +91,20 @@ impl Family<'_> {
         bound: Option<&str>,
         value: impl Display,
     ) {
-        let Self { page, name } = self;
-        page.text.push_str(name);
-        page.text.push_str(suffix);
+        let Self { out, name } = self;
+        out.text.push_str(name);
+        out.text.push_str(suffix);
         let labels = labels.iter().copied().chain(bound.map(|bound| ("le", bound)));
         let mut before = '{';
         for (label, value) in labels {
             let value = Escaped { text: value, quotes: true };
-            let _ = write!(page.text, "{before}{label}=\"{value}\"");
+            let _ = write!(out.text, "{before}{label}=\"{value}\"");
             before = ',';
         }
         if before == ',' {
-            page.text.push('}');
+            out.text.push('}');
         }
-        page.line(format_args!(" {value}"));
+        out.line(format_args!(" {value}"));
     }
 }
 
@@ -135,15 +135,15 @@ mod tests {
 
     #[test]
     fn families_are_written_as_the_format_says() {
-        let mut page = Page::default();
-        page.counter("a_total", "How many.", 3);
-        let mut family = page.family(Kind::Gauge, "b_seconds", "How long.");
+        let mut out = Exposition::default();
+        out.counter("a_total", "How many.", 3);
+        let mut family = out.family(Kind::Gauge, "b_seconds", "How long.");
         family.value(&[("x", "1"), ("y", "2")], 0.25);
         family.value(&[("x", "2")], 1_f64);
         let wanted = "# HELP a_total How many.\n# TYPE a_total counter\na_total 3\n\
             # HELP b_seconds How long.\n# TYPE b_seconds gauge\n\
             b_seconds{x=\"1\",y=\"2\"} 0.25\nb_seconds{x=\"2\"} 1\n";
-        assert_eq!(page.into_text(), wanted);
+        assert_eq!(out.into_text(), wanted);
     }
 
     #[test]
@@ -153,20 +153,20 @@ mod tests {
         for value in [500, 1500, 1500, 9000] {
             histogram.observe(value);
         }
-        let mut page = Page::default();
-        let mut family = page.family(Kind::Histogram, "h", "Help.");
+        let mut out = Exposition::default();
+        let mut family = out.family(Kind::Histogram, "h", "Help.");
         family.distribution(&[("g", "x")], &Distribution::from(&histogram));
         let wanted = "# HELP h Help.\n# TYPE h histogram\n\
             h_bucket{g=\"x\",le=\"1\"} 1\nh_bucket{g=\"x\",le=\"2\"} 3\n\
             h_bucket{g=\"x\",le=\"+Inf\"} 4\nh_sum{g=\"x\"} 12.5\nh_count{g=\"x\"} 4\n";
-        assert_eq!(page.into_text(), wanted);
+        assert_eq!(out.into_text(), wanted);
     }
 
     #[test]
     fn what_would_end_a_line_or_a_label_is_escaped() {
-        let mut page = Page::default();
-        page.family(Kind::Gauge, "g", "a\\b\n\"c\"").value(&[("x", "a\\b\n\"c\"")], 1);
+        let mut out = Exposition::default();
+        out.family(Kind::Gauge, "g", "a\\b\n\"c\"").value(&[("x", "a\\b\n\"c\"")], 1);
         let wanted = "# HELP g a\\\\b\\n\"c\"\n# TYPE g gauge\ng{x=\"a\\\\b\\n\\\"c\\\"\"} 1\n";
-        assert_eq!(page.into_text(), wanted);
+        assert_eq!(out.into_text(), wanted);
     }
 }
