@@ -9,7 +9,7 @@ use http::StatusCode;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use larder::auth::access::Caller;
 use larder::gateway::Calls;
-use larder::runtime::{Answer, Body, CallError, Charges, Guest, Held, Request};
+use larder::runtime::{Answer, Body, CallError, Charges, Guest, Request, Taken};
 use larder::storage::{self, Error, Key, Operation, Outcome, Storage, Ttl, Version, WriteError};
 use larder_api::bindings::larder::guest::kv;
 use larder_api::endpoint::{get, set};
@@ -25,7 +25,12 @@ pub struct Native {
 }
 
 impl Calls for Native {
-    async fn call(&self, _: &Arc<Guest>, request: Request) -> Result<Answer, CallError> {
+    async fn call(
+        &self,
+        _: &Arc<Guest>,
+        request: Request,
+        _: impl FnOnce() -> Taken,
+    ) -> Result<Answer, CallError> {
         let head = &*request.head;
         let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
         let received = header(CONTENT_TYPE).and_then(Encoding::of_content_type);
@@ -39,15 +44,6 @@ impl Calls for Native {
             _ => None,
         };
         answer.ok_or(CallError::Invalid("the bench asks for nothing else"))
-    }
-
-    async fn call_aside(
-        &self,
-        guest: &Arc<Guest>,
-        request: Request,
-        _: Held,
-    ) -> Result<Answer, CallError> {
-        self.call(guest, request).await
     }
 }
 

@@ -1,27 +1,20 @@
-//! What the request path asks for a call: the pool of instances, or what a bench has in its place.
+//! What the request path asks for a call: the executor of guests, or what a bench has in its place.
 
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::runtime::{Answer, CallError, Executor, Guest, Held, Request};
+use crate::runtime::{Answer, CallError, Executor, Guest, Request, Taken};
 
-/// Has guests answer requests, on one worker thread. The pool of instances does it; benches have
-/// something without a sandbox in its place.
+/// Has guests answer requests, on one worker thread. The executor of guests does it; benches have something
+/// without a sandbox in its place.
 pub trait Calls: 'static {
-    /// Has `guest` answer one request.
+    /// Has `guest` answer one request. A call that leaves this thread takes with it what `take` makes, until it
+    /// has ended.
     fn call(
         &self,
         guest: &Arc<Guest>,
         request: Request,
-    ) -> impl Future<Output = Result<Answer, CallError>>;
-
-    /// The same for a guest that runs beside the workers; what is `held` is let go when its call has
-    /// ended.
-    fn call_aside(
-        &self,
-        guest: &Arc<Guest>,
-        request: Request,
-        held: Held,
+        take: impl FnOnce() -> Taken,
     ) -> impl Future<Output = Result<Answer, CallError>>;
 }
 
@@ -30,16 +23,8 @@ impl Calls for Executor {
         &self,
         guest: &Arc<Guest>,
         request: Request,
+        take: impl FnOnce() -> Taken,
     ) -> impl Future<Output = Result<Answer, CallError>> {
-        self.call(guest, request)
-    }
-
-    fn call_aside(
-        &self,
-        guest: &Arc<Guest>,
-        request: Request,
-        held: Held,
-    ) -> impl Future<Output = Result<Answer, CallError>> {
-        self.call_aside(guest, request, held)
+        self.call(guest, request, take)
     }
 }

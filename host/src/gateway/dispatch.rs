@@ -25,7 +25,7 @@ use crate::metrics::Own;
 use crate::net::body::{Arriving, Reply};
 use crate::net::handler::Handler;
 use crate::net::rooms::Claim;
-use crate::runtime::{Head, Request};
+use crate::runtime::{Head, Request, Taken};
 
 /// One worker thread's end of the request path.
 pub struct Worker<C> {
@@ -143,19 +143,14 @@ impl<C: Calls> Worker<C> {
         let (permits, waited) = gateway.permits.acquire(&route.permits, is_health).await?;
         counting.begin_call(waited);
         let request = Request { head: Arc::clone(head), caller, body };
-        let (calls, guest) = (&self.own.calls, &route.guest);
-        let answered = if guest.is_aside() {
-            let permits =
-                OwnedPermits::new(&gateway.permits, &route.permits, permits, claim.into_owned());
-            calls.call_aside(guest, request, Box::new(permits)).await
-        } else {
-            let answered = calls.call(guest, request).await;
-            drop((permits, claim));
-            answered
+        let take = move || -> Taken {
+            let room = claim.into_owned();
+            Box::new(OwnedPermits::new(&gateway.permits, &route.permits, permits, room))
         };
+        let answered = self.own.calls.call(&route.guest, request, take).await;
         counting.end_call(&answered);
         let answer = answered.map_err(|error| {
-            route.failures.log(guest, &error, gateway.probe.clock.monotonic());
+            route.failures.log(&route.guest, &error, gateway.probe.clock.monotonic());
             HostError::of_call(&error)
         })?;
         gateway.memory.reply(answer, origin.is_http2, &parties)

@@ -55,12 +55,6 @@ impl Guest {
         &self.profile.name
     }
 
-    /// Whether its calls run on threads beside the workers'.
-    #[must_use]
-    pub fn is_aside(&self) -> bool {
-        self.priority != Priority::Usual
-    }
-
     /// How many instances of it were made.
     #[must_use]
     pub fn instances_made(&self) -> u64 {

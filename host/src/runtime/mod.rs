@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use self::call::error::CallError;
-pub use self::call::executor::{Executor, Held};
+pub use self::call::executor::{Executor, Taken};
 pub use self::call::request::{Body, Head, Request, joined};
 pub use self::call::response::Answer;
 pub use self::engine::EngineOptions;

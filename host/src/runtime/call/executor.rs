@@ -12,10 +12,10 @@ use super::pool::Pool;
 use super::request::Request;
 use super::response::Answer;
 use crate::runtime::guest::Guest;
-use crate::runtime::schedule::threads::{Runner, Threads};
+use crate::runtime::schedule::threads::{Priority, Runner, Threads};
 
-/// What a call holds of the server for as long as it runs.
-pub type Held = Box<dyn Any + Send>;
+/// What a call takes of the server for as long as it runs, when it leaves the thread of its request.
+pub type Taken = Box<dyn Any + Send>;
 
 /// A worker's instances, and those of the threads beside it.
 pub struct Executor {
@@ -29,22 +29,23 @@ impl Executor {
         Self { pool: pool(), beside: Threads::new(pool) }
     }
 
-    /// Has `guest` answer one request, on this thread.
-    pub async fn call(&self, guest: &Arc<Guest>, request: Request) -> Result<Answer, CallError> {
-        self.pool.call(guest, request).await
-    }
-
-    /// Has `guest` answer one request, on a thread beside this one. What is `held` is let go when the
-    /// call has ended, which may be a little after its caller has gone away.
-    pub async fn call_aside(
+    /// Has `guest` answer one request, on this thread or on one beside it. In that case `take` says what the
+    /// call takes with it, which is let go when the call has ended: that may be a little after its caller
+    /// has gone away.
+    pub async fn call(
         &self,
         guest: &Arc<Guest>,
         request: Request,
-        held: Held,
+        take: impl FnOnce() -> Taken,
     ) -> Result<Answer, CallError> {
+        if guest.priority == Priority::Usual {
+            let answered = self.pool.call(guest, request).await;
+            drop(take);
+            return answered;
+        }
         let lost = || CallError::Trap("there is no thread to run it".to_owned());
         let (answer, answered) = oneshot::channel();
-        let call = Call { guest: Arc::clone(guest), request, held, answer };
+        let call = Call { guest: Arc::clone(guest), request, taken: take(), answer };
         if !self.beside.send(guest.priority, call) {
             return Err(lost());
         }
@@ -56,7 +57,7 @@ impl Executor {
 pub struct Call {
     guest: Arc<Guest>,
     request: Request,
-    held: Held,
+    taken: Taken,
     answer: oneshot::Sender<Result<Answer, CallError>>,
 }
 
@@ -65,14 +66,14 @@ impl Runner for Pool {
 
     /// Runs a call until it ends, or its caller has gone away.
     async fn run(self: Rc<Self>, call: Call) {
-        let Call { guest, request, held, mut answer } = call;
+        let Call { guest, request, taken, mut answer } = call;
         let answered = tokio::select! {
             biased;
             () = answer.closed() => None,
             answered = self.call(&guest, request) => Some(answered),
         };
         // Before anybody can know that the call has ended.
-        drop(held);
+        drop(taken);
         if let Some(answered) = answered {
             // Whoever has gone away just now wants none.
             let _ = answer.send(answered);

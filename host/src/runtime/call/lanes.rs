@@ -65,19 +65,19 @@ mod tests {
 
     #[test]
     fn small_message_pack_of_a_trusted_guest_runs_directly_and_nothing_else() {
-        let plain = (CONTENT_TYPE, MESSAGE_PACK);
+        let (plain, json) = ((CONTENT_TYPE, MESSAGE_PACK), (CONTENT_TYPE, JSON));
         let large = INLINE_BYTES_MAX + 1;
         for (headers, bytes, direct) in [
-            (&[plain.clone()][..], INLINE_BYTES_MAX, Lane::Direct),
-            (&[plain.clone()], large, Lane::Fiber),
-            (&[plain.clone(), (ACCEPT, MESSAGE_PACK)], 10, Lane::Direct),
-            (&[plain.clone(), (ACCEPT, JSON)], 10, Lane::Fiber),
-            (&[plain, (ACCEPT, MESSAGE_PACK), (ACCEPT, JSON)], 10, Lane::Fiber),
-            (&[(CONTENT_TYPE, JSON)], 10, Lane::Fiber),
-            (&[(CONTENT_TYPE, JSON), (ACCEPT, MESSAGE_PACK)], 10, Lane::Fiber),
-            (&[], 0, Lane::Fiber),
+            (vec![plain.clone()], INLINE_BYTES_MAX, Lane::Direct),
+            (vec![plain.clone()], large, Lane::Fiber),
+            (vec![plain.clone(), (ACCEPT, MESSAGE_PACK)], 10, Lane::Direct),
+            (vec![plain.clone(), (ACCEPT, JSON)], 10, Lane::Fiber),
+            (vec![plain, (ACCEPT, MESSAGE_PACK), (ACCEPT, JSON)], 10, Lane::Fiber),
+            (vec![json.clone()], 10, Lane::Fiber),
+            (vec![json, (ACCEPT, MESSAGE_PACK)], 10, Lane::Fiber),
+            (vec![], 0, Lane::Fiber),
         ] {
-            let request = request(headers, bytes);
+            let request = request(&headers, bytes);
             assert_eq!(lane(true, &request), direct, "{headers:?} {bytes}");
             assert_eq!(lane(false, &request), Lane::Fiber, "{headers:?} {bytes}");
         }

@@ -25,7 +25,8 @@ use crate::runtime::epoch::ticks_of;
 use crate::runtime::guest::Guest;
 use crate::runtime::imports::bindings::larder::guest::requests as wit;
 use crate::runtime::imports::responses::lift;
-use crate::runtime::schedule::quota::Share;
+use crate::runtime::schedule::quota::CpuQuota;
+use crate::runtime::schedule::threads::Priority;
 use crate::runtime::state::State;
 use crate::storage::Storage;
 
@@ -67,8 +68,8 @@ enum End {
 /// What one thread keeps for a guest. Needs no lock, because it never leaves the thread.
 struct OfGuest {
     idle: RefCell<Vec<Instance>>,
-    /// Its share of this thread's time; None when it may take all of it at any time.
-    share: Option<Share>,
+    /// Its part of this thread's time; None when it may take all of it at any time.
+    quota: Option<CpuQuota>,
     /// Instances that this thread has made.
     made: Arc<Own<Counter>>,
 }
@@ -93,10 +94,10 @@ impl Pool {
     pub async fn call(&self, guest: &Arc<Guest>, request: Request) -> Result<Answer, CallError> {
         let own = self.of_guest(guest);
         let time_max = guest.profile.limits.call_time_max;
-        let answered = match &own.share {
+        let answered = match &own.quota {
             None => within(time_max, self.run(&own, guest, &request)).await,
-            // Waiting for its share counts as a call's time.
-            Some(share) => within(time_max, share.run(self.run(&own, guest, &request))).await,
+            // Waiting for it counts as a call's time.
+            Some(quota) => within(time_max, quota.run(self.run(&own, guest, &request))).await,
         };
         answered.unwrap_or(Err(CallError::Deadline))
     }
@@ -106,9 +107,10 @@ impl Pool {
         let mut guests = self.guests.borrow_mut();
         let own = guests.entry(guest.id()).or_insert_with(|| {
             let percent = guest.profile.limits.cpu_percent_max;
+            let in_turn = guest.priority != Priority::Usual;
             Rc::new(OfGuest {
                 idle: RefCell::default(),
-                share: Share::new(percent, guest.is_aside(), &self.clock),
+                quota: CpuQuota::new(percent, in_turn, &self.clock),
                 made: guest.instances.join(Counter::default()),
             })
         });

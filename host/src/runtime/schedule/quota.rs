@@ -1,7 +1,7 @@
-//! A guest's share of one thread's time: its calls take turns, so that it is one among the thread's
-//! guests however many calls it has; and where its mount has a cap there is an account that fills at
-//! the allowed pace and that calls draw on while they run. Who finds it overdrawn waits, in the order
-//! of arrival. Knows nothing of instances.
+//! The part of one thread's processor time that a guest gets: its calls take turns, so that it is one among
+//! the thread's guests however many calls it has; and where its mount has a cap there is a token bucket of
+//! time, which fills at the allowed pace and which calls draw on while they run. Calls that find it overdrawn
+//! wait, in the order of their arrival. Knows nothing of instances.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -14,15 +14,15 @@ use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use crate::clock::Clock;
 
-/// What an account holds at most: it evens out that timers are late by a millisecond or two.
-const SAVED_MAX: Duration = Duration::from_millis(5);
-/// A share that is no cap.
+/// What a bucket holds at most: it evens out that timers are late by a millisecond or two.
+const BUCKET_MAX: Duration = Duration::from_millis(5);
+/// A quota that is no cap.
 pub const PERCENT_ALL: u32 = 100;
 
-/// The share of one guest on one thread.
-pub struct Share {
+/// The quota of one guest on one thread.
+pub struct CpuQuota {
     /// None without a cap.
-    account: Option<Cell<Account>>,
+    bucket: Option<Cell<TokenBucket>>,
     /// Held by the first of those that wait, and by the one that runs.
     turn: Semaphore,
     /// How many wait for their turn.
@@ -30,23 +30,23 @@ pub struct Share {
     clock: Clock,
 }
 
-impl Share {
-    /// A share of `percent` of the time; None when that is all of it and calls need not take turns.
+impl CpuQuota {
+    /// A quota of `percent` of the time; None when that is all of it and calls need not take turns.
     pub fn new(percent: u32, in_turn: bool, clock: &Clock) -> Option<Self> {
         let capped = percent < PERCENT_ALL;
-        let account = || Cell::new(Account::new(percent, clock.monotonic()));
+        let bucket = || Cell::new(TokenBucket::new(percent, clock.monotonic()));
         (capped || in_turn).then(|| Self {
-            account: capped.then(account),
+            bucket: capped.then(bucket),
             turn: Semaphore::new(1),
             waiting: Cell::new(0),
             clock: clock.clone(),
         })
     }
 
-    /// Runs `future`, and lets it go on only in its turn, while the account is not overdrawn.
+    /// Runs `future`, and lets it go on only in its turn, while the bucket is not overdrawn.
     pub async fn run<F: Future>(&self, future: F) -> F::Output {
         let mut future = pin!(future);
-        let alarm = Arc::new(Alarm::default());
+        let alarm = Arc::new(RunWaker::default());
         let waker = Waker::from(Arc::clone(&alarm));
         loop {
             let turn = self.turn().await;
@@ -64,10 +64,10 @@ impl Share {
     }
 
     fn poll<F: Future>(&self, future: Pin<&mut F>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let Some(account) = &self.account else { return future.poll(context) };
+        let Some(bucket) = &self.bucket else { return future.poll(context) };
         let began = self.clock.monotonic();
         let polled = future.poll(context);
-        account.set(account.get().after(began, self.clock.monotonic()));
+        bucket.set(bucket.get().after(began, self.clock.monotonic()));
         polled
     }
 
@@ -81,8 +81,8 @@ impl Share {
                 self.turn.acquire().await.ok()
             }
         };
-        if let Some(account) = &self.account {
-            while let Some(wait) = account.get().even_in(self.clock.monotonic()) {
+        if let Some(bucket) = &self.bucket {
+            while let Some(wait) = bucket.get().even_in(self.clock.monotonic()) {
                 tokio::time::sleep(wait).await;
             }
         }
@@ -92,9 +92,9 @@ impl Share {
 
 /// Rings when a call may go on, and is still heard by one that looks later.
 #[derive(Default)]
-struct Alarm(Notify);
+struct RunWaker(Notify);
 
-impl Wake for Alarm {
+impl Wake for RunWaker {
     fn wake(self: Arc<Self>) {
         self.0.notify_one();
     }
@@ -118,18 +118,18 @@ impl Drop for Waiting<'_> {
 
 /// Time that is left to use, or owed when it is negative, at an instant.
 #[derive(Clone, Copy, Debug)]
-struct Account {
+struct TokenBucket {
     percent: i64,
     left_ns: i64,
     at: Duration,
 }
 
-impl Account {
+impl TokenBucket {
     fn new(percent: u32, now: Duration) -> Self {
-        Self { percent: percent.into(), left_ns: nanos(SAVED_MAX), at: now }
+        Self { percent: percent.into(), left_ns: nanos(BUCKET_MAX), at: now }
     }
 
-    /// The account after a run.
+    /// The bucket after a run.
     fn after(self, began: Duration, ended: Duration) -> Self {
         // What it holds at most counts before the run, or a long one would be forgiven in part.
         let before = self.filled(began);
@@ -141,7 +141,7 @@ impl Account {
     fn filled(self, now: Duration) -> Self {
         let passed = nanos(now.saturating_sub(self.at));
         let left_ns = self.left_ns.saturating_add(passed.saturating_mul(self.percent) / 100);
-        Self { left_ns: left_ns.min(nanos(SAVED_MAX)), at: now, ..self }
+        Self { left_ns: left_ns.min(nanos(BUCKET_MAX)), at: now, ..self }
     }
 
     /// How long it stays overdrawn; None when it is not.
@@ -169,12 +169,12 @@ mod tests {
     /// The part of `rounds` that was used when each run takes `run` and each wait is late by `late`.
     fn used(percent: u32, run: Duration, late: Duration) -> f64 {
         let (mut now, mut running) = (Duration::ZERO, Duration::ZERO);
-        let mut account = Account::new(percent, now);
+        let mut bucket = TokenBucket::new(percent, now);
         while now < 10_000 * MS {
-            if let Some(wait) = account.even_in(now) {
+            if let Some(wait) = bucket.even_in(now) {
                 now += wait + late;
             }
-            account = account.after(now, now + run);
+            bucket = bucket.after(now, now + run);
             (now, running) = (now + run, running + run);
         }
         running.as_secs_f64() / now.as_secs_f64()
@@ -194,12 +194,12 @@ mod tests {
 
     #[test]
     fn what_is_saved_while_a_guest_rests_is_little() {
-        let account = Account::new(50, Duration::ZERO);
+        let bucket = TokenBucket::new(50, Duration::ZERO);
         let hour = Duration::from_secs(3600);
-        let account = account.after(hour, hour + 15 * MS);
+        let bucket = bucket.after(hour, hour + 15 * MS);
         // 5 saved, 15 used, 7.5 of them earned meanwhile.
-        assert_eq!(account.even_in(hour + 15 * MS), Some(5 * MS));
-        assert_eq!(account.even_in(hour + 20 * MS), None);
+        assert_eq!(bucket.even_in(hour + 15 * MS), Some(5 * MS));
+        assert_eq!(bucket.even_in(hour + 20 * MS), None);
     }
 
     #[tokio::test]
@@ -210,7 +210,7 @@ mod tests {
     }
 
     async fn three_take_turns(percent: u32) {
-        let share = Share::new(percent, true, &Clock::system()).unwrap();
+        let share = CpuQuota::new(percent, true, &Clock::system()).unwrap();
         let order = std::cell::RefCell::new(Vec::new());
         let call = |name: usize| {
             let (share, order) = (&share, &order);
@@ -231,7 +231,7 @@ mod tests {
     #[tokio::test]
     async fn a_guest_with_many_calls_is_one_among_others() {
         let [many, one] =
-            [(); 2].map(|()| Share::new(PERCENT_ALL, true, &Clock::system()).unwrap());
+            [(); 2].map(|()| CpuQuota::new(PERCENT_ALL, true, &Clock::system()).unwrap());
         let (many, others_ran) = (Rc::new(many), Rc::new(Cell::new(0)));
         let local = LocalSet::new();
         for _ in 0..100 {
@@ -257,6 +257,6 @@ mod tests {
 
     #[test]
     fn all_of_the_time_needs_no_account() {
-        assert!(Share::new(100, false, &Clock::system()).is_none());
+        assert!(CpuQuota::new(100, false, &Clock::system()).is_none());
     }
 }
