@@ -17,6 +17,7 @@ pub(crate) mod reader_table;
 pub(crate) mod readers;
 pub(crate) mod site;
 pub(crate) mod stats;
+pub(crate) mod sweep;
 pub(crate) mod sweeper;
 pub(crate) mod system_rows;
 pub(crate) mod write_stats;

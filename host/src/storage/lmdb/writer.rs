@@ -18,6 +18,7 @@ use super::namespaces::Namespaces;
 use super::preallocate::{Growth, Preallocation};
 use super::queue::{FAILED, IDLE, Job, Queue, Shared, Work};
 use super::site::{Displaced, Site};
+use super::sweep::sweep;
 use super::write_stats::WriteOutcome;
 use crate::clock::{Clock, Millis};
 use crate::storage::error::{Error, WriteError};
@@ -278,7 +279,7 @@ impl Committer {
     fn commit_sweep(&mut self, mut rows_max: usize) -> Result<Result<usize, Error>, heed::Error> {
         let swept = loop {
             let result = self.transact(|database, txn, draft, now| {
-                settle(apply::sweep(database, txn, draft, rows_max, now))
+                settle(sweep(database, txn, draft, rows_max, now))
             });
             match result {
                 Err(error) if self.space.is_out_of_space(&error) && rows_max > 1 => rows_max /= 2,

@@ -8,10 +8,11 @@ use super::owner;
 use super::reader::Reader;
 use super::tokens::few_rows;
 use crate::clock::{Clock, Millis};
-use crate::storage::lmdb::apply::{self, Draft, Failure};
+use crate::storage::lmdb::apply::{Draft, Failure};
 use crate::storage::lmdb::database::Database;
 use crate::storage::lmdb::env;
 use crate::storage::lmdb::layout::{self, StateRow};
+use crate::storage::lmdb::sweep;
 
 /// Index rows in one transaction.
 const ROWS_MAX: usize = 4096;
@@ -80,7 +81,7 @@ pub fn set_back(dir: &Path, clock: &Clock) -> Result<SetBack, ToolError> {
 /// Removes some of what has expired by the store's time; None when nothing has.
 fn sweep(database: &Database, state: StateRow) -> Result<Option<u64>, heed::Error> {
     let mut txn = database.env.write_txn()?;
-    match apply::sweep(database, &mut txn, &mut Draft::new(state), ROWS_MAX, state.instant) {
+    match sweep::sweep(database, &mut txn, &mut Draft::new(state), ROWS_MAX, state.instant) {
         Ok(swept) if swept.rows == 0 => Ok(None),
         Ok(swept) => txn.commit().map(|()| Some(swept.records as u64)),
         Err(Failure::Broken(error)) => Err(error),
