@@ -2,7 +2,7 @@
 //! connections are the workers', what a connection says is the gateway's.
 
 use std::convert::Infallible;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::future::Future;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -24,7 +24,7 @@ use crate::gateway::{
 use crate::hex;
 use crate::net::tls::{Tls, TlsError};
 use crate::net::workers::{Serving, Workers};
-use crate::process::open_files;
+use crate::process::{durable, open_files};
 use crate::runtime::{Compiler, EngineOptions, GuestConfig, LoadError, Runtime};
 use crate::storage::{self, OpenError, Operation, Storage};
 
@@ -340,7 +340,7 @@ fn read_or_make_token(path: &Path) -> io::Result<Token> {
     fs::rename(&unfinished, path)?;
     // Whoever has read it finds it again after a power cut.
     if let Some(dir) = path.parent() {
-        File::open(dir)?.sync_all()?;
+        durable::sync(dir)?;
     }
     Token::new(&secret).ok_or_else(invalid)
 }

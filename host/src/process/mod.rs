@@ -3,6 +3,7 @@
 
 pub mod allocator;
 pub mod console;
+pub(crate) mod durable;
 pub mod fatal_signals;
 pub mod logging;
 pub(crate) mod open_files;

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::process::geteuid;
 
+use crate::process::durable;
 use crate::storage::error::OpenError;
 
 /// Folder in which a restore or an import makes the data.
@@ -217,7 +218,7 @@ pub fn mark(dir: &Path) -> Result<(), OpenError> {
         // The data file's name is durable only once its directory is, and so is the directory's.
         sync(dir)?;
         let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
-        // Not every user may read what his directory stands in.
+        // A user may not be allowed to read what the directory stands in.
         match sync(parent.unwrap_or(Path::new("."))) {
             Err(OpenError::Io { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {}
             other => other?,
@@ -253,7 +254,7 @@ fn remove_new(dir: &Path) -> Result<(), OpenError> {
 
 /// Makes a file, or the names in a directory, durable.
 fn sync(path: &Path) -> Result<(), OpenError> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(io_error("sync", path))
+    durable::sync(path).map_err(io_error("sync", path))
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Why a command about a data directory could not do its work, in words that say what to do.
 
-use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
+use crate::process::durable;
 use crate::storage::error::OpenError;
 
 /// Why a tool could not do its work. Says what, where, and what to do.
@@ -42,5 +42,5 @@ pub fn explain(error: &io::Error) -> String {
 
 /// Makes a file, or the names in a directory, durable.
 pub fn sync(path: &Path) -> Result<(), ToolError> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(at(path))
+    durable::sync(path).map_err(at(path))
 }
