@@ -9,7 +9,7 @@ use http::StatusCode;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use larder::auth::access::Caller;
 use larder::gateway::Calls;
-use larder::runtime::{Answer, Body, CallError, Charges, Guest, Request, Taken};
+use larder::runtime::{Body, CallError, Guest, Request, Response, ResponseBody, Taken};
 use larder::storage::{self, Error, Key, Operation, Outcome, Storage, Ttl, Version, WriteError};
 use larder_api::bindings::larder::guest::kv;
 use larder_api::endpoint::{get, set};
@@ -30,7 +30,7 @@ impl Calls for Native {
         _: &Arc<Guest>,
         request: Request,
         _: impl FnOnce() -> Taken,
-    ) -> Result<Answer, CallError> {
+    ) -> Result<Response, CallError> {
         let head = &*request.head;
         let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
         let received = header(CONTENT_TYPE).and_then(Encoding::of_content_type);
@@ -53,7 +53,7 @@ impl Native {
         Self { storage }
     }
 
-    fn get(&self, body: &[u8], received: Encoding, answer: Encoding) -> Option<Answer> {
+    fn get(&self, body: &[u8], received: Encoding, answer: Encoding) -> Option<Response> {
         let get = get::decode(body, received).ok()?;
         let namespace = Namespace::resolve(get.namespace.as_ref()).ok()?;
         let found = self.storage.get(namespace, get.key.0.as_bytes(), |entry| {
@@ -64,7 +64,7 @@ impl Native {
         Some(reply(StatusCode::OK, body, answer))
     }
 
-    async fn set(&self, body: &Bytes, received: Encoding, answer: Encoding) -> Option<Answer> {
+    async fn set(&self, body: &Bytes, received: Encoding, answer: Encoding) -> Option<Response> {
         let set = set::decode(body, received).ok()?;
         let namespace = Namespace::resolve(set.namespace.as_ref()).ok()?;
         let operation = Operation::Set {
@@ -102,13 +102,14 @@ impl Native {
     }
 }
 
-fn reply(status: StatusCode, body: Vec<u8>, encoding: Encoding) -> Answer {
+fn reply(status: StatusCode, body: Vec<u8>, encoding: Encoding) -> Response {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(encoding.content_type()));
-    Answer { status, headers, body: vec![body.into()], charges: Charges::default() }
+    let body = ResponseBody { parts: vec![body.into()], ..ResponseBody::default() };
+    Response { status, headers, body }
 }
 
-fn with_version(mut answer: Answer, version: Version) -> Answer {
+fn with_version(mut answer: Response, version: Version) -> Response {
     answer.headers.insert(MUTATION_VERSION, HeaderValue::from(version.0));
     answer
 }

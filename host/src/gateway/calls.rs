@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::runtime::{Answer, CallError, Executor, Guest, Request, Taken};
+use crate::runtime::{CallError, Executor, Guest, Request, Response, Taken};
 
 /// Has guests answer requests, on one worker thread. The executor of guests does it; benches have something
 /// without a sandbox in its place.
@@ -15,7 +15,7 @@ pub trait Calls: 'static {
         guest: &Arc<Guest>,
         request: Request,
         take: impl FnOnce() -> Taken,
-    ) -> impl Future<Output = Result<Answer, CallError>>;
+    ) -> impl Future<Output = Result<Response, CallError>>;
 }
 
 impl Calls for Executor {
@@ -24,7 +24,7 @@ impl Calls for Executor {
         guest: &Arc<Guest>,
         request: Request,
         take: impl FnOnce() -> Taken,
-    ) -> impl Future<Output = Result<Answer, CallError>> {
+    ) -> impl Future<Output = Result<Response, CallError>> {
         self.call(guest, request, take)
     }
 }

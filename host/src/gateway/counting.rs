@@ -10,7 +10,7 @@ use super::http_metrics::{CallCounts, MountMetrics, OperationCounts, OperationMe
 use super::labels::{ABORTED, CALL_ABORTED, call_outcome, class_index, method_index, status_index};
 use crate::clock::Clock;
 use crate::metrics::Own;
-use crate::runtime::{Answer, CallError};
+use crate::runtime::{CallError, Response};
 
 /// One thread's counters of one route, or of the host.
 pub struct ThreadCounters {
@@ -73,7 +73,7 @@ impl Counting<'_> {
     }
 
     /// The guest has answered, or failed.
-    pub fn end_call(&mut self, result: &Result<Answer, CallError>) {
+    pub fn end_call(&mut self, result: &Result<Response, CallError>) {
         // One look at the clock serves call and request.
         let now = self.clock.monotonic();
         self.answered = Some(now);

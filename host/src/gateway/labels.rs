@@ -3,7 +3,7 @@
 
 use http::{Method, StatusCode};
 
-use crate::runtime::{Answer, CallError};
+use crate::runtime::{CallError, Response};
 
 /// Methods by name; the last stands for all others.
 pub const METHODS: [&str; 8] =
@@ -72,7 +72,7 @@ pub fn status_index(status: StatusCode) -> usize {
 }
 
 /// Where the end of a call stands among [`CALL_OUTCOMES`].
-pub fn call_outcome(result: &Result<Answer, CallError>) -> usize {
+pub fn call_outcome(result: &Result<Response, CallError>) -> usize {
     let name = match result {
         Ok(_) => return CALL_ANSWERED,
         Err(CallError::Deadline) => "deadline",

@@ -14,7 +14,7 @@ use crate::auth::access::Principal;
 use crate::net::body::{Arriving, Received, Reply};
 use crate::net::connection::SMALL_ANSWER_BYTES;
 use crate::net::rooms::{Claim, Parties, Party, Room};
-use crate::runtime::{Answer, Body, Head};
+use crate::runtime::{Body, Head, Response};
 
 /// What a header takes besides its text.
 const HEADER_BYTES: usize = 128;
@@ -111,12 +111,12 @@ impl RequestMemory {
     /// waited would be held all the same, and clients that do not read could hold up everybody.
     pub fn reply(
         &self,
-        mut answer: Answer,
+        mut answer: Response,
         is_http2: bool,
         parties: &dyn Fn() -> Parties,
     ) -> Result<http::Response<Reply>, HostError> {
         // Given back when there is room of its own.
-        let _charges = std::mem::take(&mut answer.charges);
+        let _charges = std::mem::take(&mut answer.body.charges);
         let response = reply(answer);
         let bytes = response.body().bytes_left();
         if bytes <= if is_http2 { SMALL_STREAM_ANSWER_BYTES } else { SMALL_ANSWER_BYTES } {
@@ -159,8 +159,8 @@ fn head_bytes(head: &Head) -> u64 {
     (head.uri.path().len() + headers + HEADER_BYTES * head.headers.len()) as u64
 }
 
-fn reply(answer: Answer) -> http::Response<Reply> {
-    let body = if has_content(answer.status) { answer.body } else { Vec::new() };
+fn reply(answer: Response) -> http::Response<Reply> {
+    let body = if has_content(answer.status) { answer.body.parts } else { Vec::new() };
     let mut response = http::Response::new(Reply::new(body));
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;

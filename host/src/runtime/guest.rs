@@ -1,7 +1,9 @@
 //! A guest: what it is loaded from, and what it is once it is loaded. Knows no call.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::epoch::ticks_of;
 use super::guest_memory::GuestMemory;
 use super::limits::Limits;
 use super::load::compiler::Compiler;
@@ -38,11 +40,29 @@ pub struct Guest {
     pub(in crate::runtime) profile: Arc<Profile>,
     pub(in crate::runtime) linked: Linked,
     pub(in crate::runtime) trusted: bool,
+    /// Ticks after which a call of it that does not give way is ended: it would hold its thread for ever.
+    pub(in crate::runtime) direct_ticks: u64,
     pub(in crate::runtime) priority: Priority,
     pub(in crate::runtime) instances: PerThread<Counter>,
 }
 
+/// Least time that a call may hold its thread without giving way before it is ended: however short its own
+/// deadline is, a thread may lose its core for a while.
+const DIRECT_TIME_MIN: Duration = Duration::from_secs(1);
+
 impl Guest {
+    /// A guest that was loaded, with what it may do.
+    pub(in crate::runtime) fn new(
+        profile: Profile,
+        linked: Linked,
+        trusted: bool,
+        priority: Priority,
+    ) -> Self {
+        let direct_ticks = ticks_of(profile.limits.call_time_max.max(DIRECT_TIME_MIN));
+        let (profile, instances) = (Arc::new(profile), PerThread::default());
+        Self { profile, linked, trusted, direct_ticks, priority, instances }
+    }
+
     /// Stands for it wherever something is kept for it; never given to another.
     #[must_use]
     pub fn id(&self) -> u64 {

@@ -27,7 +27,7 @@ use std::sync::Arc;
 pub use self::call::error::CallError;
 pub use self::call::executor::{Executor, Taken};
 pub use self::call::request::{Body, Head, Request, joined};
-pub use self::call::response::Answer;
+pub use self::call::response::{Response, ResponseBody};
 pub use self::engine::EngineOptions;
 pub use self::guest::{Guest, GuestConfig};
 pub use self::guest_memory::{Charges, GuestMemory};
@@ -43,7 +43,6 @@ use self::load::cache::Cache;
 use self::load::component::Loader;
 use self::profile::Profile;
 use crate::clock::Clock;
-use crate::metrics::PerThread;
 use crate::storage::Storage;
 
 /// The engine with its guests; one a process. Shared by all workers.
@@ -77,8 +76,7 @@ impl Runtime {
             let GuestConfig { name, prefix, grants, limits, priority, trusted, .. } = config;
             let (name, memory, pace) = (name.into(), Arc::clone(&memory), Arc::clone(&pace));
             let profile = Profile { id, name, prefix, grants, limits, memory, pace };
-            let (profile, instances) = (Arc::new(profile), PerThread::default());
-            Ok(Arc::new(Guest { profile, linked, trusted, priority, instances }))
+            Ok(Arc::new(Guest::new(profile, linked, trusted, priority)))
         });
         let guests: Vec<Arc<Guest>> = guests.collect::<Result<_, _>>()?;
         loader.forget_others();

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::error::CallError;
 use super::pool::Pool;
 use super::request::Request;
-use super::response::Answer;
+use super::response::Response;
 use crate::runtime::guest::Guest;
 use crate::runtime::schedule::threads::{Priority, Runner, Threads};
 
@@ -37,7 +37,7 @@ impl Executor {
         guest: &Arc<Guest>,
         request: Request,
         take: impl FnOnce() -> Taken,
-    ) -> Result<Answer, CallError> {
+    ) -> Result<Response, CallError> {
         if guest.priority == Priority::Usual {
             let answered = self.pool.call(guest, request).await;
             drop(take);
@@ -58,7 +58,7 @@ pub struct Call {
     guest: Arc<Guest>,
     request: Request,
     taken: Taken,
-    answer: oneshot::Sender<Result<Answer, CallError>>,
+    answer: oneshot::Sender<Result<Response, CallError>>,
 }
 
 impl Runner for Pool {

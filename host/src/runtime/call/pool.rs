@@ -6,7 +6,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use wasmtime::{Store, UpdateDeadline};
 
@@ -15,13 +14,12 @@ use super::exports::Exports;
 use super::lanes::{self, Lane};
 use super::phase::{Deferred, Phase};
 use super::request::Request;
-use super::response::Answer;
+use super::response::Response;
 use crate::clock::Clock;
 use crate::clock::timeout::within;
 use crate::metrics::{Counter, Own};
 use crate::runtime::budget::{HANDLES_MAX, Remainder};
 use crate::runtime::engine::WASM_STACK_BYTES_MAX;
-use crate::runtime::epoch::ticks_of;
 use crate::runtime::guest::Guest;
 use crate::runtime::imports::bindings::larder::guest::requests as wit;
 use crate::runtime::imports::responses::lift;
@@ -32,10 +30,6 @@ use crate::storage::Storage;
 
 /// An instance whose memory has grown beyond this is not kept: memory never shrinks.
 const IDLE_MEMORY_BYTES_MAX: usize = 4 << 20;
-
-/// Least time that a call may hold its thread on the direct lane before it is ended: however short its own
-/// deadline is, a thread may lose its core for a while.
-const DIRECT_TIME_MIN: Duration = Duration::from_secs(1);
 
 struct Instance {
     store: Store<State>,
@@ -61,7 +55,7 @@ pub struct IdleMax {
 
 /// How a part of a call ended well.
 enum End {
-    Answer(Answer),
+    Answered(Response),
     Deferred(Deferred, Remainder),
 }
 
@@ -91,7 +85,7 @@ impl Pool {
     }
 
     /// Has `guest` answer one request, on this thread.
-    pub async fn call(&self, guest: &Arc<Guest>, request: Request) -> Result<Answer, CallError> {
+    pub async fn call(&self, guest: &Arc<Guest>, request: Request) -> Result<Response, CallError> {
         let own = self.of_guest(guest);
         let time_max = guest.profile.limits.call_time_max;
         let answered = match &own.quota {
@@ -123,17 +117,17 @@ impl Pool {
         own: &OfGuest,
         guest: &Guest,
         request: &Request,
-    ) -> Result<Answer, CallError> {
+    ) -> Result<Response, CallError> {
         let lane = lanes::lane(guest.trusted, request);
         let (deferred, left) =
             match self.run_part(own, guest, lane, request, &Phase::Handle).await? {
-                End::Answer(answer) => return Ok(answer),
+                End::Answered(answer) => return Ok(answer),
                 End::Deferred(deferred, left) => (deferred, left),
             };
         let phase = Phase::Resume(deferred.settle(&self.storage, left).await);
         let resumed = self.run_part(own, guest, lane, request, &phase).await;
         match resumed.map_err(CallError::after_write)? {
-            End::Answer(answer) => Ok(answer),
+            End::Answered(answer) => Ok(answer),
             End::Deferred(..) => Err(CallError::Trap("it deferred a second write".to_owned())),
         }
     }
@@ -165,7 +159,7 @@ impl Pool {
             None => self.with_room(|| self.instantiate(own, guest))?,
         };
         let Instance { store, exports, .. } = &mut instance;
-        store.set_epoch_deadline(direct_ticks(guest));
+        store.set_epoch_deadline(guest.direct_ticks);
         let response = exports.call_direct(&guest.linked.indices, store, request, phase)?;
         let end = end_of_part(store, guest, response)?;
         self.keep(own, guest, instance);
@@ -233,7 +227,7 @@ impl Pool {
     fn instantiate(&self, own: &OfGuest, guest: &Guest) -> Result<Instance, CallError> {
         let mut store = self.store(guest, Lane::Direct);
         // A new store stands at its deadline.
-        store.set_epoch_deadline(direct_ticks(guest));
+        store.set_epoch_deadline(guest.direct_ticks);
         let instance = guest.linked.pre.instantiate(&mut store)?;
         own.made.increment();
         Ok(Instance { store, exports: Exports::new(instance), calls: 0 })
@@ -284,11 +278,6 @@ impl Pool {
     }
 }
 
-/// Ticks after which a call on the direct lane is ended: it would hold its thread for ever.
-fn direct_ticks(guest: &Guest) -> u64 {
-    ticks_of(guest.profile.limits.call_time_max.max(DIRECT_TIME_MIN))
-}
-
 /// Ends a part of a call: what it deferred, or else the guest's answer, checked.
 fn end_of_part(
     store: &mut Store<State>,
@@ -301,7 +290,7 @@ fn end_of_part(
         return Ok(End::Deferred(deferred, state.budget.left()));
     }
     let answer_bytes_max = guest.profile.limits.answer_bytes_max;
-    lift(response, &mut state.table, answer_bytes_max, guest.memory()).map(End::Answer)
+    lift(response, &mut state.table, answer_bytes_max, guest.memory()).map(End::Answered)
 }
 
 #[cfg(test)]

@@ -6,15 +6,22 @@ use http::header::HeaderMap;
 
 use crate::runtime::guest_memory::Charges;
 
-/// A guest's answer.
+/// A guest's response.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Response {
     /// 200 to 599.
     pub status: StatusCode,
     /// Checked headers.
     pub headers: HeaderMap,
-    /// The parts of the body.
-    pub body: Vec<Bytes>,
-    /// What the body is charged by, until it has room elsewhere.
+    /// The body.
+    pub body: ResponseBody,
+}
+
+/// The body of a response: all of it is here.
+#[derive(Debug, Default)]
+pub struct ResponseBody {
+    /// Its parts, in their order.
+    pub parts: Vec<Bytes>,
+    /// What it is charged by, until it has room elsewhere.
     pub charges: Charges,
 }

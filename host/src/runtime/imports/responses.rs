@@ -8,11 +8,11 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use wasmtime::component::ResourceTable;
 
 use super::bindings::larder::guest::blobs::ContentResult;
-use super::bindings::larder::guest::requests::Response;
+use super::bindings::larder::guest::requests as wit;
 use crate::runtime::blob::{Blob, INLINE_BYTES_MAX};
 use crate::runtime::budget::LimitReached;
 use crate::runtime::call::error::CallError;
-use crate::runtime::call::response::Answer;
+use crate::runtime::call::response::{Response, ResponseBody};
 use crate::runtime::guest_memory::{Charge, Charges, GuestMemory};
 
 /// What a guest may say in headers.
@@ -29,19 +29,19 @@ const HOST_HEADERS: [HeaderName; 7] = [
     header::UPGRADE,
 ];
 
-/// Turns a guest's response into an answer, taking the bytes of blobs out of `table`, and charging those
+/// Turns a guest's response into one that can be sent, taking the bytes of blobs out of `table`, and charging those
 /// that came out of the guest when they are many.
 pub fn lift(
-    response: Response,
+    response: wit::Response,
     table: &mut ResourceTable,
     bytes_max: usize,
     memory: &Arc<GuestMemory>,
-) -> Result<Answer, CallError> {
+) -> Result<Response, CallError> {
     let status = StatusCode::from_u16(response.status).ok();
     let status = status.filter(|status| (200..600).contains(&status.as_u16()));
     let status = status.ok_or(CallError::Invalid("the status must be 200 to 599"))?;
     let headers = lift_headers(response.headers)?;
-    let mut body = Vec::with_capacity(response.body.len());
+    let mut parts = Vec::with_capacity(response.body.len());
     let (mut bytes_left, mut copied) = (bytes_max, 0);
     let mut charges = Charges::default();
     for part in response.body {
@@ -61,13 +61,13 @@ pub fn lift(
         let left = bytes_left.checked_sub(bytes.len());
         bytes_left = left.ok_or(CallError::Limit(LimitReached("answer_bytes_max")))?;
         if !bytes.is_empty() {
-            body.push(bytes);
+            parts.push(bytes);
         }
     }
     if copied > INLINE_BYTES_MAX {
         charges.push(Arc::new(Charge::new(memory, copied)?));
     }
-    Ok(Answer { status, headers, body, charges })
+    Ok(Response { status, headers, body: ResponseBody { parts, charges } })
 }
 
 fn lift_headers(headers: Vec<(String, String)>) -> Result<HeaderMap, CallError> {
@@ -97,12 +97,12 @@ fn lift_headers(headers: Vec<(String, String)>) -> Result<HeaderMap, CallError> 
 mod tests {
     use super::*;
 
-    fn response(status: u16, headers: &[(&str, &str)]) -> Response {
+    fn response(status: u16, headers: &[(&str, &str)]) -> wit::Response {
         let header = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        Response { status, headers: headers.iter().map(header).collect(), body: Vec::new() }
+        wit::Response { status, headers: headers.iter().map(header).collect(), body: Vec::new() }
     }
 
-    fn lifted(response: Response) -> Result<Answer, CallError> {
+    fn lifted(response: wit::Response) -> Result<Response, CallError> {
         lift(response, &mut ResourceTable::new(), 10, &Arc::new(GuestMemory::new(0)))
     }
 
@@ -130,7 +130,7 @@ mod tests {
     fn a_body_over_the_limit_is_refused() {
         let body = |length| {
             let body = vec![ContentResult::Bytes(vec![0; length])];
-            Response { body, ..response(200, &[]) }
+            wit::Response { body, ..response(200, &[]) }
         };
         assert!(lifted(body(10)).is_ok());
         assert!(matches!(lifted(body(11)), Err(CallError::Limit(_))));
@@ -147,7 +147,7 @@ mod tests {
                 ContentResult::Blob(table.push(blob).unwrap()),
                 ContentResult::Bytes(vec![0; LARGE]),
             ];
-            lift(Response { body, ..response(200, &[]) }, table, 2 * LARGE, &memory)
+            lift(wit::Response { body, ..response(200, &[]) }, table, 2 * LARGE, &memory)
         };
         let mut table = ResourceTable::new();
         let answer = lifted(&mut table).unwrap();

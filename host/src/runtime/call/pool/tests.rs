@@ -130,7 +130,7 @@ fn one_instance_serves_both_lanes() {
 fn ticks_that_pass_while_a_call_computes_little_do_not_end_it() {
     let fixture = Fixture::new();
     let engine = fixture.guest().linked.engine();
-    let (ticks, begun) = (direct_ticks(fixture.guest()), Barrier::new(2));
+    let (ticks, begun) = (fixture.guest().direct_ticks, Barrier::new(2));
     let answers: Vec<_> = thread::scope(|scope| {
         // As many as pass while a thread has lost its core for its call's time, but for one.
         scope.spawn(|| {
