@@ -27,7 +27,7 @@ async fn the_completion_is_told_what_became_of_the_write() {
             ("delete:own", "delete: deleted Ok(false)"),
             ("insert:own", "insert: set Ok(())"),
             ("insert:own", "insert: set Err(Error::Conflict("),
-            // It waits for a write of its own, in the other lane.
+            // It waits for a write of its own.
             ("write:own", "write: set Ok(())"),
         ] {
             let reply = defer(&client, query).await;

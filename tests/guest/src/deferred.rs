@@ -44,7 +44,7 @@ pub fn complete(memo: &[u8], outcome: &Outcome) -> Response {
     match &*memo {
         "again" => drop(deferred::delete("own", "key", None, b"")),
         "calls" => (0..60).for_each(|_| drop(requests::prefix())),
-        // Has to wait, which needs the other lane.
+        // Has to wait.
         "write" => drop(kv::set("own", "after", b"v", OPTIONS)),
         _ => {}
     }
