@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use larder_tests::http2::{END_HEADERS, END_STREAM, HEADERS, frame, get};
-use larder_tests::{BEARER, Client, Larder, Metrics, Options, TOKEN, guest_file};
+use larder_tests::{BEARER, Client, Larder, Metrics, Options, TOKEN, guest_file, test_guest_with};
 use rustix::process::Signal;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,12 +22,9 @@ const CALLS: &str = "larder_guest_calls_total";
 const WRITES: &str = "larder_storage_writes_total";
 const REFUSED: &str = "larder_http_refused_total";
 
-/// The test guest at `/test`, with more lines for its mount.
-fn test_guest(top: &str, lines: &str) -> Larder {
-    let component = guest_file("larder_test_guest");
-    Larder::start_with(Options::config(format!(
-        "{top}\n[[mount]]\nprefix = '/test'\ncomponent = {component:?}\nname = 'tested'\n{lines}\n"
-    )))
+/// The test guest, counted under a name of its own, with more lines for its mount.
+fn test_guest(settings: &str, lines: &str) -> Larder {
+    test_guest_with(settings, &format!("name = 'tested'\n{lines}"))
 }
 
 #[tokio::test]

@@ -328,9 +328,18 @@ pub fn guest_file(name: &str) -> PathBuf {
 /// When either has not been built.
 #[must_use]
 pub fn test_guest(lines: &str) -> Larder {
+    test_guest_with("workers = 1", lines)
+}
+
+/// The same with these settings of the server.
+///
+/// # Panics
+/// When either has not been built.
+#[must_use]
+pub fn test_guest_with(settings: &str, lines: &str) -> Larder {
     let component = guest_file("larder_test_guest");
     Larder::start_with(Options::config(format!(
-        "workers = 1\n[[mount]]\nprefix = '/test'\ncomponent = {component:?}\n{lines}\n"
+        "{settings}\n[[mount]]\nprefix = '/test'\ncomponent = {component:?}\n{lines}\n"
     )))
 }
 

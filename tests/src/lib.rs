@@ -11,6 +11,6 @@ pub mod progress;
 pub use crate::cases::{Case, Variant, load_cases, run_scenario};
 pub use crate::client::{Client, Protocol, Reply, text};
 pub use crate::larder::{
-    BEARER, Larder, Options, TOKEN, guest_file, in_group, program, test_guest,
+    BEARER, Larder, Options, TOKEN, guest_file, in_group, program, test_guest, test_guest_with,
 };
 pub use crate::metrics::Metrics;
