@@ -5,7 +5,7 @@ use wasmtime::Store;
 use wasmtime::component::{Instance, InstancePre, Resource};
 
 use super::lanes::Lane;
-use super::phase::{Entry, Phase, Settled};
+use super::phase::{Entry, Phase};
 use super::request::Request;
 use crate::runtime::changes::Outcomes;
 use crate::runtime::error::Error;
@@ -13,6 +13,7 @@ use crate::runtime::imports::bindings::exports::larder::guest as fiber;
 use crate::runtime::imports::bindings::larder::guest::requests::Response;
 use crate::runtime::imports::{deferred, requests};
 use crate::runtime::state::State;
+use crate::storage::Outcome;
 
 /// The same functions, called without a fiber; generated from the same `wit/`.
 mod direct {
@@ -104,7 +105,7 @@ impl Exports {
         indices: &Indices,
         store: &mut Store<State>,
         request: &Request,
-        phase: &Phase,
+        phase: Phase,
     ) -> wasmtime::Result<Response> {
         store.data_mut().begin(request, Lane::Direct, phase.left());
         let Self { instance, on_stack, .. } = self;
@@ -121,7 +122,7 @@ impl Exports {
                 let (indices, _) = indices.continuation.as_ref().ok_or_else(lacks_continuation)?;
                 let load = || indices.load(&mut *store, instance);
                 let continuation = found(&mut on_stack.continuation, load)?;
-                let outcome = outcome(store, settled)?;
+                let outcome = outcome(store, settled.outcome)?;
                 continuation.call_resume(store, &settled.memo, outcome)
             }
         }
@@ -133,7 +134,7 @@ impl Exports {
         indices: &Indices,
         store: &mut Store<State>,
         request: &Request,
-        phase: &Phase,
+        phase: Phase,
     ) -> wasmtime::Result<Response> {
         store.data_mut().begin(request, Lane::Fiber, phase.left());
         let Self { instance, on_fiber, .. } = self;
@@ -152,14 +153,14 @@ impl Exports {
             let (_, indices) = indices.continuation.as_ref().ok_or_else(lacks_continuation)?;
             let load = || indices.load(&mut *store, instance);
             let continuation = found(&mut on_fiber.continuation, load)?;
-            let outcome = outcome(store, settled)?;
+            let outcome = outcome(store, settled.outcome)?;
             continuation.call_resume(store, &settled.memo, outcome).await
         } else {
             let indices = indices.completion.as_ref();
             let indices = indices.ok_or_else(|| wasmtime::format_err!("it has no completion"))?;
             let load = || indices.load(&mut *store, instance);
             let completion = found(&mut on_fiber.completion, load)?;
-            let outcome = deferred::outcome(settled)?;
+            let outcome = deferred::outcome(settled.entry, settled.outcome)?;
             completion.call_complete(store, &settled.memo, outcome).await
         }
     }
@@ -183,11 +184,11 @@ fn lacks_continuation() -> wasmtime::Error {
 /// What became of changes, as handles that the guest gets.
 fn outcome(
     store: &mut Store<State>,
-    settled: &Settled,
+    outcome: Result<Vec<Outcome>, Error>,
 ) -> wasmtime::Result<Result<Resource<Outcomes>, Resource<Error>>> {
     let table = &mut store.data_mut().table;
-    Ok(match &settled.outcome {
-        Ok(outcomes) => Ok(table.push(Outcomes(outcomes.clone()))?),
-        Err(error) => Err(table.push(error.clone())?),
+    Ok(match outcome {
+        Ok(outcomes) => Ok(table.push(Outcomes(outcomes))?),
+        Err(error) => Err(table.push(error)?),
     })
 }

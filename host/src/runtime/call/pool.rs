@@ -119,13 +119,13 @@ impl Pool {
         request: &Request,
     ) -> Result<Response, CallError> {
         let lane = lanes::lane(guest.trusted, request);
-        let (deferred, left) =
-            match self.run_part(own, guest, lane, request, &Phase::Handle).await? {
-                End::Answered(answer) => return Ok(answer),
-                End::Deferred(deferred, left) => (deferred, left),
-            };
+        let (deferred, left) = match self.run_part(own, guest, lane, request, Phase::Handle).await?
+        {
+            End::Answered(answer) => return Ok(answer),
+            End::Deferred(deferred, left) => (deferred, left),
+        };
         let phase = Phase::Resume(deferred.settle(&self.storage, left).await);
-        let resumed = self.run_part(own, guest, lane, request, &phase).await;
+        let resumed = self.run_part(own, guest, lane, request, phase).await;
         match resumed.map_err(CallError::after_write)? {
             End::Answered(answer) => Ok(answer),
             End::Deferred(..) => Err(CallError::Trap("it deferred a second write".to_owned())),
@@ -138,7 +138,7 @@ impl Pool {
         guest: &Guest,
         lane: Lane,
         request: &Request,
-        phase: &Phase,
+        phase: Phase,
     ) -> Result<End, CallError> {
         match lane {
             Lane::Direct => self.run_direct(own, guest, request, phase),
@@ -152,7 +152,7 @@ impl Pool {
         own: &OfGuest,
         guest: &Guest,
         request: &Request,
-        phase: &Phase,
+        phase: Phase,
     ) -> Result<End, CallError> {
         let mut instance = match self.take(own) {
             Some(instance) => instance,
@@ -171,7 +171,7 @@ impl Pool {
         own: &OfGuest,
         guest: &Guest,
         request: &Request,
-        phase: &Phase,
+        phase: Phase,
     ) -> Result<End, CallError> {
         let mut instance = match self.take(own) {
             Some(instance) => instance,

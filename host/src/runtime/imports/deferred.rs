@@ -12,16 +12,20 @@ use super::kv::{deleted, written};
 use super::operations::only;
 use super::storage::options;
 use crate::runtime::blob::{Blob, INLINE_BYTES_MAX};
-use crate::runtime::call::phase::{Deferred, Entry, Settled};
+use crate::runtime::call::phase::{Deferred, Entry};
 use crate::runtime::changes::Change;
 use crate::runtime::guest_memory::Charge;
 use crate::runtime::state::State;
+use crate::storage::Outcome;
 
 /// The outcome as the guest gets it. An enumeration is made for a guest only here: what it borrows is the
 /// words of an error that nobody expects.
-pub fn outcome(settled: &Settled) -> wasmtime::Result<Told<'static>> {
-    let outcome = settled.outcome.clone().and_then(only);
-    match settled.entry {
+pub fn outcome(
+    entry: Entry,
+    outcome: Result<Vec<Outcome>, crate::runtime::error::Error>,
+) -> wasmtime::Result<Told<'static>> {
+    let outcome = outcome.and_then(only);
+    match entry {
         Entry::CompleteSet => Ok(Told::Set(outcome.and_then(written).map_err(lower))),
         Entry::CompleteDelete => Ok(Told::Deleted(outcome.and_then(deleted).map_err(lower))),
         Entry::Resume => wasmtime::bail!("these changes are not this interface's"),

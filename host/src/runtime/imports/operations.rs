@@ -10,7 +10,6 @@ use crate::auth::access::Access;
 use crate::runtime::blob::{Blob, INLINE_BYTES_MAX};
 use crate::runtime::changes::{Change, SetOptions};
 use crate::runtime::error::Error;
-use crate::runtime::guest_memory::Charge;
 use crate::runtime::state::State;
 use crate::storage::{self, Key, Namespace, Operation, Outcome, Ticket, Ttl, Version};
 
@@ -32,12 +31,6 @@ pub enum Value {
     Blob(Blob),
 }
 
-/// A value on its way out of a read transaction.
-enum Copied {
-    Inline(Vec<u8>),
-    Outside(Bytes, Charge),
-}
-
 impl State {
     /// Reads a key. A missing right is told before anything else, so that nobody learns whether what
     /// must not be reached is there.
@@ -52,11 +45,11 @@ impl State {
         let found = self.storage.get(namespace, key.as_bytes(), |entry| {
             let length = entry.value.len();
             let value = if length <= INLINE_BYTES_MAX {
-                Ok(Copied::Inline(entry.value.to_vec()))
+                Ok(Value::Inline(entry.value.to_vec()))
             } else {
                 // By reference it takes the host's memory, if not the guest's.
-                let copy = |charge| Copied::Outside(Bytes::copy_from_slice(entry.value), charge);
-                self.charge(length).map(copy)
+                let copy = || Bytes::copy_from_slice(entry.value);
+                self.charge(length).map(|charge| Value::Blob(Blob::charged(copy(), charge)))
             };
             (value, length, entry.version.0, entry.expiry.map(|expiry| expiry.0))
         });
@@ -66,11 +59,7 @@ impl State {
             Ok(Some(found)) => found,
         };
         self.budget.spend_bytes(length)?;
-        let value = match value? {
-            Copied::Inline(bytes) => Value::Inline(bytes),
-            Copied::Outside(bytes, charge) => Value::Blob(Blob::charged(bytes, charge)),
-        };
-        Ok(Ok(Some(Found { value, version, expiry })))
+        Ok(Ok(Some(Found { value: value?, version, expiry })))
     }
 
     /// Looks a namespace up.
