@@ -64,16 +64,42 @@ impl Scope {
             && (self.prefixes.is_empty() || self.prefixes.iter().any(within))
     }
 
+    /// Whether all of a namespace's entries are within the scope, for reading.
+    #[must_use]
+    pub fn allows_all_keys(&self, namespace: &str) -> bool {
+        self.reaches(namespace, Access::Read) && self.prefixes.is_empty()
+    }
+
     /// Whether `access` to the namespace itself is within the scope. To change it takes all of it.
     #[must_use]
     pub fn allows_namespace(&self, namespace: &str, access: Access) -> bool {
         self.reaches(namespace, access) && (access == Access::Read || self.prefixes.is_empty())
     }
 
-    fn reaches(&self, namespace: &str, access: Access) -> bool {
+    /// What keys begin with that are within the scope, of those that begin with `prefix`: sorted, and none
+    /// begins with another.
+    #[must_use]
+    pub fn prefixes_within<'a>(&'a self, prefix: &'a str) -> Vec<&'a str> {
+        if self.prefixes.is_empty() || self.prefixes.iter().any(|own| prefix.starts_with(own)) {
+            return vec![prefix];
+        }
+        let mut within: Vec<&str> = Vec::new();
+        for own in self.prefixes.iter().filter(|own| own.starts_with(prefix)) {
+            // Sorted, what begins with another comes right after it.
+            if within.last().is_none_or(|last| !own.starts_with(last)) {
+                within.push(own);
+            }
+        }
+        within
+    }
+
+    /// Whether `access` to anything of a namespace is within the scope.
+    #[must_use]
+    pub fn reaches(&self, namespace: &str, access: Access) -> bool {
         let needed = match access {
             Access::Read => Role::Read,
             Access::Write => Role::Write,
+            Access::Admin => Role::Admin,
         };
         self.role >= needed && (self.namespaces.is_empty() || self.namespaces.contains(namespace))
     }
@@ -110,14 +136,16 @@ impl Caller {
     }
 }
 
-/// What may be done in a namespace. Writing includes reading.
+/// What may be done in a namespace. Each includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Access {
     /// Get.
     Read,
-    /// Get, set, delete, configure.
+    /// Set and delete entries, configure the namespace.
     Write,
+    /// Delete the namespace, and set its quotas.
+    Admin,
 }
 
 /// The namespaces that a mount may reach.
@@ -143,6 +171,12 @@ impl Grants {
     pub fn allow(&self, namespace: &str, access: Access) -> bool {
         self.everywhere.is_some_and(|granted| granted >= access)
             || self.by_name.get(namespace).is_some_and(|granted| *granted >= access)
+    }
+
+    /// Whether `access` to every namespace was granted.
+    #[must_use]
+    pub fn allow_everywhere(&self, access: Access) -> bool {
+        self.everywhere.is_some_and(|granted| granted >= access)
     }
 
     /// The namespaces that are granted by name.

@@ -154,7 +154,7 @@ fn api_mount(server: &Server) -> Mount {
         name: "api".to_owned(),
         prefix: "/api".to_owned(),
         component: server.api.clone().map_or(Component::BuiltinApi, Component::File),
-        namespaces: [("*".to_owned(), Access::Write)].into(),
+        namespaces: [("*".to_owned(), Access::Admin)].into(),
         auth: Auth::Guest,
         health: API_HEALTH.map(str::to_owned).into(),
         operations: API_OPERATIONS.map(str::to_owned).into(),
