@@ -26,7 +26,7 @@ use crate::net::tls::{Tls, TlsError};
 use crate::net::workers::{Serving, Workers};
 use crate::process::{durable, open_files};
 use crate::runtime::{Compiler, EngineOptions, GuestConfig, LoadError, Runtime};
-use crate::storage::{self, OpenError, Operation, Storage};
+use crate::storage::{self, OpenError, Operation, QuotaChanges, Storage};
 
 /// The built-in guest, as the build put it into this program.
 pub(crate) const BUILTIN_API: &[u8] = include_bytes!(env!("LARDER_API_WASM"));
@@ -308,7 +308,8 @@ fn make_namespaces(storage: &Storage, mounts: &[Mount]) -> Result<(), ServeError
     for name in names {
         let make = || match storage.namespace(name) {
             Err(storage::Error::NoSuchNamespace) => {
-                storage.submit(name, vec![Operation::Configure])?.wait()?;
+                let configure = Operation::Configure(QuotaChanges::default());
+                storage.submit(name, vec![configure])?.wait()?;
                 Ok(())
             }
             other => other.map(|_| ()),

@@ -37,7 +37,7 @@ fn set(storage: &Storage) -> Result<Version, Error> {
     let (expected, behavior, ttl) = (None, Behavior::Upsert, None);
     let operation = Operation::Set { key, value, expected, behavior, ttl };
     match storage.submit(DEFAULT_NAMESPACE, vec![operation])?.wait()?.as_slice() {
-        [Outcome::Set(version)] => Ok(*version),
+        [Outcome::Set { version, .. }] => Ok(*version),
         other => panic!("{other:?}"),
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use larder::clock::{Clock, DrivenClock, Millis};
 use larder::storage::{
     Behavior, Contents, DEFAULT_NAMESPACE, EXPIRY_MAX, Error, Key, NAMESPACES_MAX, OpenError,
-    Operation, Options, Outcome, Storage, Ttl, Version, WriteError,
+    Operation, Options, Outcome, Part, QuotaChanges, Storage, Ttl, Version, WriteError,
 };
 
 const START: Millis = Millis(1_800_000_000_000);
@@ -51,7 +51,7 @@ fn set(storage: &Storage, name: &str, value: &[u8], ttl: Option<u64>) -> Result<
         ttl: ttl.map(|ms| Ttl::new(ms).unwrap()),
     };
     match storage.submit(DEFAULT_NAMESPACE, vec![operation])?.wait()?.as_slice() {
-        [Outcome::Set(version)] => Ok(*version),
+        [Outcome::Set { version, .. }] => Ok(*version),
         other => panic!("{other:?}"),
     }
 }
@@ -173,12 +173,15 @@ fn a_list_of_operations_is_applied_whole_or_not_at_all() {
     let list = vec![put("a", Behavior::Upsert), put("b", Behavior::Update)];
     assert!(matches!(
         storage.submit(DEFAULT_NAMESPACE, list).unwrap().wait(),
-        Err(WriteError { operation: Some(1), error: Error::Conflict(_) })
+        Err(WriteError { part: Some(Part::Operation(1)), error: Error::Conflict(_) })
     ));
     assert_eq!(get(&storage, "a"), Ok(None));
     let list = vec![put("a", Behavior::Insert), put("a", Behavior::Update)];
     let outcomes = storage.submit(DEFAULT_NAMESPACE, list).unwrap().wait().unwrap();
-    assert_eq!(outcomes, [Outcome::Set(Version(1)), Outcome::Set(Version(2))]);
+    assert_eq!(
+        outcomes,
+        [1, 2].map(|version| Outcome::Set { version: Version(version), existed: version == 2 })
+    );
 }
 
 #[test]
@@ -186,7 +189,7 @@ fn namespaces_keep_created_and_data_and_are_separate() {
     let bed = Bed::new();
     let storage = bed.open();
     let configure = |name: &str| match storage
-        .submit(name, vec![Operation::Configure])
+        .submit(name, vec![Operation::Configure(QuotaChanges::default())])
         .unwrap()
         .wait()
         .unwrap()
@@ -360,7 +363,7 @@ fn a_value_that_rotted_on_disk_is_told_and_never_served_and_can_be_replaced() {
         ttl: None,
     };
     let refused = storage.submit(DEFAULT_NAMESPACE, vec![conditional]).unwrap().wait();
-    assert_eq!(refused, Err(WriteError { operation: Some(0), error: Error::Corrupt }));
+    assert_eq!(refused, Err(WriteError { part: Some(Part::Operation(0)), error: Error::Corrupt }));
     set(&storage, "k", b"new", None).unwrap();
     assert_eq!(get(&storage, "k"), Ok(Some(b"new".to_vec())));
 }
@@ -388,8 +391,11 @@ fn a_damaged_record_that_is_replaced_leaves_no_expiry_behind() {
 fn namespaces_have_a_number_and_being_at_it_stops_nothing_else() {
     let bed = Bed::new();
     let storage = bed.open();
-    let configure =
-        |number: u64| storage.submit(&format!("n{number}"), vec![Operation::Configure]).unwrap();
+    let configure = |number: u64| {
+        storage
+            .submit(&format!("n{number}"), vec![Operation::Configure(QuotaChanges::default())])
+            .unwrap()
+    };
     let numbers: Vec<u64> = (1..NAMESPACES_MAX).collect();
     for some in numbers.chunks(2000) {
         let tickets: Vec<_> = some.iter().map(|number| configure(*number)).collect();

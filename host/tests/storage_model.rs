@@ -8,7 +8,7 @@ use bytes::Bytes;
 use larder::clock::{Clock, DrivenClock, Millis};
 use larder::storage::{
     Behavior, Conflict, ConflictKind, DEFAULT_NAMESPACE, Error, Key, Operation, Options, Outcome,
-    Storage, Ttl, Version, WriteError,
+    Part, Storage, Ttl, Version, WriteError,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -68,6 +68,15 @@ impl Model {
         Error::Conflict(Conflict { kind, current: Version(current), newest })
     }
 
+    /// A conflict as it is told: no version that the batch drew itself, for it is nobody's.
+    fn told(&self, error: Error) -> Error {
+        let Error::Conflict(conflict) = error else { return error };
+        let newest = Version(self.version);
+        let known = conflict.current <= newest;
+        let current = if known { conflict.current } else { Version::ABSENT };
+        Error::Conflict(Conflict { current, newest, ..conflict })
+    }
+
     fn write(
         &mut self,
         operations: &[Operation],
@@ -78,7 +87,8 @@ impl Model {
         let mut outcomes = Vec::new();
         for (index, (operation, key)) in operations.iter().zip(keys).enumerate() {
             let outcome = next.apply(operation, *key, now);
-            outcomes.push(outcome.map_err(|error| WriteError { operation: Some(index), error })?);
+            let part = Some(Part::Operation(index));
+            outcomes.push(outcome.map_err(|error| WriteError { part, error: self.told(error) })?);
         }
         *self = next;
         Ok(outcomes)
@@ -105,7 +115,7 @@ impl Model {
                 let expiry = ttl.map(|ttl| ttl.expiry(Millis(now)).unwrap().0);
                 let held = Held { version: self.version, expiry, value: value.to_vec() };
                 self.entries.insert(key, held);
-                Ok(Outcome::Set(Version(self.version)))
+                Ok(Outcome::Set { version: Version(self.version), existed: current != 0 })
             }
             _ if current == 0 => {
                 Ok(Outcome::Deleted { existed: false, version: Version(self.version) })

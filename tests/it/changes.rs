@@ -51,7 +51,7 @@ async fn the_guest_is_told_what_became_of_each_kind_of_change() {
             };
             for (query, wanted) in [
                 ("set:own", done(false, false)),
-                ("update:own", done(false, false)),
+                ("update:own", done(true, false)),
                 ("delete:own", done(true, false)),
                 ("delete:own", done(false, false)),
                 ("insert:own", done(false, false)),
@@ -60,7 +60,7 @@ async fn the_guest_is_told_what_became_of_each_kind_of_change() {
                 assert_eq!(told(&client, way, query).await, wanted, "{way} {query}");
             }
             assert_eq!(value(&client, "key").await, json!(b"changed"), "{way}");
-            assert_eq!(told(&client, way, "set-blob:own").await, done(false, false), "{way}");
+            assert_eq!(told(&client, way, "set-blob:own").await, done(true, false), "{way}");
             assert_eq!(read(&client, "get:own").await, "value of Some(100000) bytes", "{way}");
         }
     }
@@ -201,9 +201,10 @@ async fn a_call_that_ends_badly_changes_nothing() {
     let client = Client::new(larder.address());
     for (way, query) in [
         ("commit", "none:own"),
-        ("commit", "two:own"),
+        ("commit", "quota:own"),
+        ("commit", "delete-beside:own"),
         ("continue", "none:own"),
-        ("continue", "two:own"),
+        ("continue", "delete-beside:own"),
         ("continue", "twice:own"),
         ("continue", "deferred-too:own"),
         ("continue", "memo:own"),
@@ -226,6 +227,16 @@ async fn a_call_that_ends_badly_changes_nothing() {
     }
     larder.until_logged("host_calls_max", 1).await;
     assert!(larder.lives());
+}
+
+#[tokio::test]
+async fn more_than_1000_changes_and_checks_end_the_call() {
+    let larder = test_guest(OWN);
+    let client = Client::new(larder.address());
+    for way in WAYS {
+        assert_eq!(change(&client, way, "too-many:own").await.status, 500, "{way}");
+        assert!(value(&client, "key").await.is_null(), "{way}");
+    }
 }
 
 #[tokio::test]

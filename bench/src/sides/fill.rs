@@ -87,7 +87,7 @@ impl Filling {
         let work = || -> Result<(), storage::Error> {
             while let Some(list) = lists.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let sets = list.iter().map(|number| set(*number, &value));
-                let sets = sets.collect::<Result<_, _>>()?;
+                let sets = sets.collect::<Result<Vec<_>, _>>()?;
                 storage.submit(DEFAULT_NAMESPACE, sets)?.wait()?;
             }
             Ok(())
@@ -110,7 +110,7 @@ impl Filling {
             let left_ms = self.expire_after_ms.checked_sub(passed_ms).ok_or("it took too long")?;
             let ttl = Some(Ttl::new(left_ms)?);
             let sets = list.iter().map(|number| set_with(*number, &value, ttl));
-            let sets = sets.collect::<Result<_, _>>()?;
+            let sets = sets.collect::<Result<Vec<_>, _>>()?;
             storage.submit(DEFAULT_NAMESPACE, sets)?.wait()?;
         }
         Ok(())

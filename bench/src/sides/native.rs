@@ -83,7 +83,7 @@ impl Native {
             ttl: set.options.ttl.map(Ttl::new).transpose().ok()?,
         };
         match self.storage.submit(namespace, vec![operation]).ok()?.await.as_deref() {
-            Ok([Outcome::Set(version)]) => {
+            Ok([Outcome::Set { version, .. }]) => {
                 let body = set::encode(version.0, answer);
                 Some(with_version(reply(StatusCode::OK, body, answer), *version))
             }

@@ -231,6 +231,8 @@ fn writes(out: &mut Exposition, activity: &storage::Activity) {
     out.counter("larder_storage_swept_rows_total", help, rows);
     let help = "Expired entries that sweeps removed.";
     out.counter("larder_storage_expired_entries_total", help, entries);
+    let help = "Entries of deleted namespaces that sweeps removed.";
+    out.counter("larder_storage_emptied_entries_total", help, activity.emptied_entries);
 }
 
 fn readers(out: &mut Exposition, activity: &storage::Activity) {

@@ -87,6 +87,11 @@ impl Budget {
         &self.log_bytes_left
     }
 
+    /// What is left of the bytes.
+    pub fn bytes_left(&self) -> usize {
+        self.bytes_left
+    }
+
     /// Spends one host call.
     pub fn spend_call(&mut self) -> Result<(), LimitReached> {
         let left = self.calls_left.checked_sub(1);

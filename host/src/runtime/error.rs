@@ -1,15 +1,15 @@
 //! Why an import of storage did not do what a guest asked: the one form that all its imports make
 //! theirs of. Knows no `wit/`.
 
-use crate::storage;
+use crate::storage::{self, Part};
 
 /// Why the storage did not do what was asked.
 #[derive(Clone, Debug)]
 pub struct Error {
     /// What went wrong.
     pub cause: Cause,
-    /// Which change of several it went wrong with, from 0; None when it is not about one.
-    pub change: Option<u32>,
+    /// Which change or check of several it went wrong with; None when it is not about one.
+    pub part: Option<Part>,
 }
 
 /// What went wrong.
@@ -23,12 +23,12 @@ pub enum Cause {
 
 impl Error {
     /// The mount was not granted this, or the caller may not do it.
-    pub const DENIED: Self = Self { cause: Cause::Denied, change: None };
+    pub const DENIED: Self = Self { cause: Cause::Denied, part: None };
 
-    /// The same of one change of several.
+    /// The same of one change or check of several.
     #[must_use]
-    pub fn of_change(self, change: u32) -> Self {
-        Self { change: Some(change), ..self }
+    pub fn of(self, part: Part) -> Self {
+        Self { part: Some(part), ..self }
     }
 
     /// What a guest may be told of it beyond its kind. What the system said is for the server's log alone.
@@ -44,8 +44,7 @@ impl Error {
 
 impl From<storage::WriteError> for Error {
     fn from(refused: storage::WriteError) -> Self {
-        let change = refused.operation.map(|operation| operation as u32);
-        Self { change, ..Self::from(refused.error) }
+        Self { part: refused.part, ..Self::from(refused.error) }
     }
 }
 
@@ -54,6 +53,6 @@ impl From<storage::Error> for Error {
         if let storage::Error::Failed(error) = &error {
             tracing::error!(error, "storage failed");
         }
-        Self { cause: Cause::Storage(error), change: None }
+        Self { cause: Cause::Storage(error), part: None }
     }
 }

@@ -113,6 +113,30 @@ impl State {
         self.check(namespace, access, |scope| scope.allows_namespace(namespace, access))
     }
 
+    /// Refuses who may not read all of a namespace.
+    pub fn check_all_keys(&self, namespace: &str) -> Result<(), Error> {
+        self.check(namespace, Access::Read, |scope| scope.allows_all_keys(namespace))
+    }
+
+    /// What the keys begin with that may be read of those that begin with `prefix`: sorted, and none begins
+    /// with another.
+    pub fn readable_prefixes<'a>(
+        &'a self,
+        namespace: &str,
+        prefix: &'a str,
+    ) -> Result<Vec<&'a str>, Error> {
+        self.check(namespace, Access::Read, |scope| scope.reaches(namespace, Access::Read))?;
+        Ok(match &self.caller {
+            Caller::Principal(principal) => principal.scope.prefixes_within(prefix),
+            Caller::Anonymous | Caller::Rejected => vec![prefix],
+        })
+    }
+
+    /// Who calls.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
     fn check(
         &self,
         namespace: &str,

@@ -4,7 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::types::Version;
+use super::types::{Quota, Version};
 
 /// Which rule a conditional write broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,8 +13,14 @@ pub enum ConflictKind {
     VersionMismatch,
     /// `insert` found the key present.
     AlreadyExists,
-    /// `update` found the key absent.
+    /// `update` or a touch found the key absent.
     NotFound,
+    /// An add found a value that is no decimal number of 64 bits.
+    NotANumber,
+    /// The sum of an add is no number of 64 bits.
+    Overflow,
+    /// The sum of an add is out of its bounds.
+    OutOfBounds,
 }
 
 /// A conditional write that was refused; nothing was changed.
@@ -22,7 +28,8 @@ pub enum ConflictKind {
 pub struct Conflict {
     /// The rule that was broken.
     pub kind: ConflictKind,
-    /// The key's version when the write was judged; 0 when absent or expired.
+    /// The key's version when the write was judged; 0 when absent or expired, or written by an earlier
+    /// operation of the same batch.
     pub current: Version,
     /// The newest version of the whole server when the write was judged.
     pub newest: Version,
@@ -49,6 +56,9 @@ pub enum Error {
     /// The quota, the map or the disk is full.
     #[error("there is no room for more data")]
     Full,
+    /// The namespace would have more than its quota allows.
+    #[error("the namespace has as much as its quota allows")]
+    OverQuota(Quota),
     /// There are as many namespaces as there may be.
     #[error("there are as many namespaces as there may be")]
     TooManyNamespaces,
@@ -66,19 +76,28 @@ pub enum Error {
     Failed(String),
 }
 
-/// Why a list of operations was not done.
+/// A part of a batch, by its place among those of its kind, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// A check.
+    Check(usize),
+    /// An operation.
+    Operation(usize),
+}
+
+/// Why a batch was not done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{error}")]
 pub struct WriteError {
-    /// Which operation it went wrong with, from 0; None when it is not about one.
-    pub operation: Option<usize>,
+    /// Which part it went wrong with; None when it is not about one.
+    pub part: Option<Part>,
     /// What went wrong.
     pub error: Error,
 }
 
 impl From<Error> for WriteError {
     fn from(error: Error) -> Self {
-        Self { operation: None, error }
+        Self { part: None, error }
     }
 }
 

@@ -5,7 +5,7 @@
 //! What does the work is an engine in a folder of its own, of which there is one: `lmdb/`. All else
 //! here (types, errors, tickets, options) is said alike by every engine.
 //!
-//! Reads run in the caller's thread inside a read transaction of their own. Writes are lists of
+//! Reads run in the caller's thread inside a read transaction of their own. Writes are batches of
 //! [`Operation`]s that go through a bounded queue to the one writer thread, which commits what is
 //! waiting as one group and answers only after the commit is on disk.
 
@@ -22,15 +22,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub use self::error::{Conflict, ConflictKind, Error, OpenError, WriteError};
+pub use self::error::{Conflict, ConflictKind, Error, OpenError, Part, WriteError};
 pub use self::lmdb::stats::{Activity, Contents};
 pub use self::options::Options;
 pub use self::ticket::{Ticket, WriteResult};
 pub use self::types::{
-    DEFAULT_NAMESPACE, EXPIRY_MAX, Entry, NAME_BYTES_MAX, NAMESPACES_MAX, Namespace, Outcome,
-    SystemRows, SystemTable, VALUE_BYTES_MAX, VERSION_LIMIT, Version,
+    DEFAULT_NAMESPACE, EXPIRY_MAX, Entry, ListEnd, Listed, Listing, NAME_BYTES_MAX, NAMESPACES_MAX,
+    Namespace, Outcome, QUOTA_LIMIT, Quota, Quotas, SystemRows, SystemTable, Usage,
+    VALUE_BYTES_MAX, VERSION_LIMIT, Version,
 };
-pub use self::write::{Behavior, Key, Operation, Ttl, check_name};
+pub use self::write::{
+    Batch, Behavior, Check, Key, Operation, QuotaChange, QuotaChanges, Ttl, check_name,
+};
 
 use self::lmdb::engine::Lmdb;
 use self::ticket::Reply;
@@ -58,6 +61,44 @@ impl Storage {
         self.engine.check_namespace(name)
     }
 
+    /// The first namespace after `after`, by the bytes of names, whose name begins with `prefix`.
+    #[must_use]
+    pub fn next_namespace(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> Option<(Arc<str>, Namespace)> {
+        self.engine.next_namespace(prefix, after)
+    }
+
+    /// What a namespace has and may have, as of the newest commit.
+    pub fn usage(&self, name: &str) -> Result<Usage, Error> {
+        self.engine.usage(name)
+    }
+
+    /// Reads a part of a list, all of it at one instant, and hands each entry to `take` until that refuses
+    /// one, which is not part of it then. Expired entries are left out. `take` must be quick.
+    pub fn list(
+        &self,
+        namespace: &str,
+        listing: &Listing<'_>,
+        take: &mut dyn FnMut(Listed<'_>) -> bool,
+    ) -> Result<ListEnd, Error> {
+        self.engine.list(namespace, listing, take)
+    }
+
+    /// Reads keys at one instant, and hands what each holds to `take` in their order until that refuses one:
+    /// None when absent or expired, [`Error::Corrupt`] when it is damaged. Returns the newest version of all
+    /// at that instant. `take` must be quick.
+    pub fn get_many<'k>(
+        &self,
+        namespace: &str,
+        keys: impl Iterator<Item = &'k [u8]>,
+        take: &mut dyn FnMut(Result<Option<Entry<'_>>, Error>) -> bool,
+    ) -> Result<Version, Error> {
+        self.engine.get_many(namespace, keys, take)
+    }
+
     /// Reads an entry and hands it to `take`; None when absent or expired. Sees every write that
     /// was acknowledged before the call. `take` must be quick: it runs inside the transaction.
     pub fn get<T>(
@@ -74,11 +115,10 @@ impl Storage {
         self.engine.check_ttl(ttl)
     }
 
-    /// Queues a list of operations in one namespace, to be applied in order, whole or not at all. The
-    /// ticket has the result after the commit. When it is dropped before the list's turn, nothing is
-    /// done.
-    pub fn submit(&self, namespace: &str, list: Vec<Operation>) -> Result<Ticket, WriteError> {
-        self.engine.submit(namespace, list)
+    /// Queues a batch in one namespace, to be applied in order, whole or not at all. The ticket has the
+    /// result after the commit. When it is dropped before the batch's turn, nothing is done.
+    pub fn submit(&self, namespace: &str, batch: impl Into<Batch>) -> Result<Ticket, WriteError> {
+        self.engine.submit(namespace, batch.into())
     }
 
     /// Queues the writing of a row of the host's own, or its removal, which is finished whoever goes
@@ -104,7 +144,8 @@ impl Storage {
         self.engine.system_rows(table)
     }
 
-    /// Removes up to `rows_max` expired entries now; returns how many rows it looked at.
+    /// Removes up to `rows_max` entries now that have expired, or whose namespace was deleted; returns how
+    /// many rows it looked at.
     pub fn sweep(&self, rows_max: usize) -> Result<usize, Error> {
         self.engine.sweep(rows_max)
     }

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::num::NonZeroU64;
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 
@@ -74,7 +75,7 @@ pub enum Behavior {
     Update,
 }
 
-/// One change of a namespace. A list of them is applied in order, whole or not at all.
+/// One change of a namespace.
 #[derive(Clone, Debug)]
 pub enum Operation {
     /// Writes a key, replacing value, version and expiry together.
@@ -97,14 +98,105 @@ pub enum Operation {
         /// The version that the key must have.
         expected: Option<Version>,
     },
+    /// Writes a key anew as it is, with another expiry.
+    Touch {
+        /// The key, which must be there.
+        key: Key,
+        /// The version that it must have.
+        expected: Option<Version>,
+        /// How long the entry lives from now on; for ever without.
+        ttl: Option<Ttl>,
+    },
+    /// Adds to a number, which is kept as decimal text.
+    Add {
+        /// The key.
+        key: Key,
+        /// What is added.
+        delta: i64,
+        /// What an absent key counts as.
+        initial: i64,
+        /// What the sum must be within.
+        bounds: RangeInclusive<i64>,
+        /// The version that the key must have.
+        expected: Option<Version>,
+        /// How long an entry lives that this makes; one that is there keeps its expiry.
+        ttl: Option<Ttl>,
+    },
     /// Makes the namespace, or moves the `updated` of one that exists. Where it does not exist, this is
     /// the first of its list.
-    Configure,
+    Configure(QuotaChanges),
+    /// Deletes the namespace, and all that is in it in the background. Alone in its list.
+    DeleteNamespace,
+}
+
+/// What becomes of a quota.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QuotaChange {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// There is none any more.
+    Lift,
+    /// It is so many, below 2^53.
+    Limit(u64),
+}
+
+impl QuotaChange {
+    /// What the change makes of a quota.
+    #[must_use]
+    pub fn of(self, before: Option<u64>) -> Option<u64> {
+        match self {
+            Self::Keep => before,
+            Self::Lift => None,
+            Self::Limit(most) => Some(most),
+        }
+    }
+}
+
+/// What becomes of a namespace's quotas.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QuotaChanges {
+    /// Of keys.
+    pub keys: QuotaChange,
+    /// Of bytes.
+    pub bytes: QuotaChange,
+}
+
+/// A version that a key must have, 0 for absent, before anything of a batch is done.
+#[derive(Clone, Debug)]
+pub struct Check {
+    /// The key.
+    pub key: Key,
+    /// The version.
+    pub version: Version,
+}
+
+/// Operations of one namespace that are done in order, whole or not at all, if all checks hold.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// The checks, all of which are judged before any operation.
+    pub checks: Vec<Check>,
+    /// The operations.
+    pub operations: Vec<Operation>,
+}
+
+impl From<Vec<Operation>> for Batch {
+    fn from(operations: Vec<Operation>) -> Self {
+        Self { checks: Vec::new(), operations }
+    }
+}
+
+impl Batch {
+    /// Bytes of memory that it holds while it waits, roughly.
+    pub fn weight(&self) -> usize {
+        let operations = self.operations.iter().map(Operation::weight).sum::<usize>();
+        size_of::<Check>() * self.checks.len() + operations
+    }
 }
 
 impl Operation {
     /// Bytes of memory that the operation holds while it waits, roughly.
-    pub fn weight(&self) -> usize {
+    fn weight(&self) -> usize {
         let value = if let Operation::Set { value, .. } = self { value.len() } else { 0 };
         size_of::<Self>() + value
     }

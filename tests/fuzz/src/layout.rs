@@ -119,7 +119,8 @@ fn namespace_row(mut input: Input<'_>) -> Result<(), String> {
     let tamper = input.number(2);
     let id = NamespaceId(input.id());
     let (created, updated) = (Millis(input.number(8)), Millis(input.number(8)));
-    let row = NamespaceRow { id, created, updated };
+    let (quotas, counts) = Default::default();
+    let row = NamespaceRow { id, created, updated, quotas, counts };
     let name = input.key(NAME_BYTES_MAX);
     let stored = row.encode(name);
     same("a namespace's row", NamespaceRow::decode(name, &stored), Ok(row))?;

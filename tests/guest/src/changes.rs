@@ -6,7 +6,7 @@ use std::mem::forget;
 use crate::bindings::larder::guest::blobs::{Blob, Content};
 use crate::bindings::larder::guest::kv::{Behavior, SetOptions};
 use crate::bindings::larder::guest::requests::{self, Body, Request, Response};
-use crate::bindings::larder::guest::storage::{self, Changes, Error, Outcome};
+use crate::bindings::larder::guest::storage::{self, Changes, Error, Outcome, QuotaChange};
 use crate::bindings::larder::guest::{deferral, deferred};
 use crate::shared::{OPTIONS, query, text};
 
@@ -90,10 +90,15 @@ fn changes(what: &str, namespace: &str, request: &Request) -> Changes {
     let set = |options| changes.set("key", b"changed", options);
     match what {
         "none" => {}
-        "two" => {
-            set(OPTIONS);
-            changes.delete("key", None);
+        "too-many" => {
+            (0..1000).for_each(|_| set(OPTIONS));
+            changes.check("key", 0);
         }
+        "delete-beside" => {
+            set(OPTIONS);
+            changes.delete_namespace();
+        }
+        "quota" => changes.configure_quotas(QuotaChange::Keep, QuotaChange::Limit(1 << 53)),
         "insert" => set(SetOptions { behavior: Behavior::Insert, ..OPTIONS }),
         "update" => set(SetOptions { behavior: Behavior::Update, ..OPTIONS }),
         "set-at" => set(SetOptions { version: Some(1 << 50), ..OPTIONS }),

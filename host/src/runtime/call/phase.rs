@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::runtime::budget::Remainder;
 use crate::runtime::error::Error;
 use crate::runtime::guest_memory::Charge;
-use crate::storage::{Operation, Outcome, Storage};
+use crate::storage::{Batch, Outcome, Storage};
 
 /// What a guest is called for.
 pub enum Phase {
@@ -44,7 +44,7 @@ pub struct Deferred {
     /// The namespace that they are of.
     pub namespace: String,
     /// The changes, as the queue takes them.
-    pub operations: Vec<Operation>,
+    pub batch: Batch,
     /// What the guest wants to remember.
     pub memo: Vec<u8>,
     /// What it is called with afterwards.
@@ -79,8 +79,8 @@ pub struct Settled {
 impl Deferred {
     /// Queues the changes and waits for their commit.
     pub async fn settle(self, storage: &Storage, left: Remainder) -> Settled {
-        let Self { namespace, operations, memo, entry, charges } = self;
-        let submitted = storage.submit(&namespace, operations);
+        let Self { namespace, batch, memo, entry, charges } = self;
+        let submitted = storage.submit(&namespace, batch);
         drop(charges);
         let outcome = match submitted {
             Ok(ticket) => ticket.await,

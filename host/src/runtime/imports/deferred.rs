@@ -7,10 +7,10 @@ use wasmtime::component::Resource;
 use super::bindings::larder::guest::deferred::{Host, Outcome as Told};
 use super::bindings::larder::guest::kv::SetOptions;
 use super::bindings::larder::guest::types::{ErrorParam, ErrorResult as Error};
+use super::changes::options;
 use super::errors::enumerated;
 use super::kv::{deleted, written};
 use super::operations::only;
-use super::storage::options;
 use crate::runtime::blob::{Blob, INLINE_BYTES_MAX};
 use crate::runtime::call::phase::{Deferred, Entry};
 use crate::runtime::changes::Change;
@@ -60,13 +60,13 @@ impl State {
     ) -> wasmtime::Result<Result<(), Error>> {
         let entry = match change {
             Change::Delete(..) => Entry::CompleteDelete,
-            Change::Set(..) | Change::Configure => Entry::CompleteSet,
+            _ => Entry::CompleteSet,
         };
-        let operations = self.operation(&namespace, change).map(|operation| vec![operation]);
+        let batch = self.operation(&namespace, change).map(|operation| vec![operation].into());
         let memo_bytes = memo.len();
         let charges = charge.into_iter().collect();
-        let deferred = |operations| Deferred { namespace, operations, memo, entry, charges };
-        Ok(self.defer(operations, deferred, memo_bytes)?.map_err(enumerated))
+        let deferred = |batch| Deferred { namespace, batch, memo, entry, charges };
+        Ok(self.defer(batch, deferred, memo_bytes)?.map_err(enumerated))
     }
 }
 

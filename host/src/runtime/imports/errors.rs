@@ -7,13 +7,15 @@ use super::bindings::larder::guest::storage::HostError;
 use super::bindings::larder::guest::types::{self, ErrorResult as Enumerated};
 use crate::runtime::error::{Cause, Error};
 use crate::runtime::state::State;
-use crate::storage::{self, ConflictKind};
+use crate::storage::{self, ConflictKind, Part, Quota};
 
 /// Which quota is used up.
 fn quota(error: &Error) -> Option<&'static str> {
     match &error.cause {
         Cause::Storage(storage::Error::Full) => Some("disk"),
         Cause::Storage(storage::Error::TooManyNamespaces) => Some("namespaces"),
+        Cause::Storage(storage::Error::OverQuota(Quota::Keys)) => Some("keys"),
+        Cause::Storage(storage::Error::OverQuota(Quota::Bytes)) => Some("bytes"),
         _ => None,
     }
 }
@@ -26,12 +28,17 @@ fn code(error: &Error) -> &'static str {
             ConflictKind::VersionMismatch => "version-mismatch",
             ConflictKind::AlreadyExists => "already-exists",
             ConflictKind::NotFound => "not-found",
+            ConflictKind::NotANumber => "not-a-number",
+            ConflictKind::Overflow => "overflow",
+            ConflictKind::OutOfBounds => "out-of-bounds",
         },
         storage::Error::NoSuchNamespace => "no-such-namespace",
         storage::Error::InvalidName => "invalid-name",
         storage::Error::ExpiryOutOfRange => "expiry-out-of-range",
         storage::Error::TooLarge => "too-large",
-        storage::Error::Full | storage::Error::TooManyNamespaces => "full",
+        storage::Error::Full | storage::Error::TooManyNamespaces | storage::Error::OverQuota(_) => {
+            "full"
+        }
         storage::Error::Unavailable(_) => "unavailable",
         storage::Error::InDoubt => "in-doubt",
         storage::Error::Corrupt => "corrupt",
@@ -58,6 +65,10 @@ pub(super) fn enumerated(error: Error) -> Enumerated {
                 ConflictKind::VersionMismatch => types::ConflictKind::VersionMismatch,
                 ConflictKind::AlreadyExists => types::ConflictKind::AlreadyExists,
                 ConflictKind::NotFound => types::ConflictKind::NotFound,
+                // Of adds, which these guests do not know.
+                ConflictKind::NotANumber | ConflictKind::Overflow | ConflictKind::OutOfBounds => {
+                    return Enumerated::Other("the add was refused".to_owned());
+                }
             };
             let (current, newest) = (current.0, newest.0);
             Enumerated::Conflict(types::Conflict { kind, current, newest })
@@ -66,7 +77,9 @@ pub(super) fn enumerated(error: Error) -> Enumerated {
         storage::Error::InvalidName => Enumerated::InvalidName,
         storage::Error::ExpiryOutOfRange => Enumerated::ExpiryOutOfRange,
         storage::Error::TooLarge => Enumerated::TooLarge,
-        storage::Error::Full | storage::Error::TooManyNamespaces => Enumerated::Full,
+        storage::Error::Full | storage::Error::TooManyNamespaces | storage::Error::OverQuota(_) => {
+            Enumerated::Full
+        }
         storage::Error::Unavailable(_) => Enumerated::Unavailable,
         storage::Error::InDoubt => Enumerated::InDoubt,
         storage::Error::Corrupt => Enumerated::Corrupt,
@@ -89,7 +102,18 @@ impl HostError for State {
 
     fn change(&mut self, error: Resource<Error>) -> wasmtime::Result<Option<u32>> {
         self.enter()?;
-        Ok(self.table.get(&error)?.change)
+        Ok(match self.table.get(&error)?.part {
+            Some(Part::Operation(change)) => u32::try_from(change).ok(),
+            _ => None,
+        })
+    }
+
+    fn check(&mut self, error: Resource<Error>) -> wasmtime::Result<Option<u32>> {
+        self.enter()?;
+        Ok(match self.table.get(&error)?.part {
+            Some(Part::Check(check)) => u32::try_from(check).ok(),
+            _ => None,
+        })
     }
 
     fn current_version(&mut self, error: Resource<Error>) -> wasmtime::Result<Option<u64>> {

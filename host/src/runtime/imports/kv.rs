@@ -5,9 +5,9 @@ use wasmtime::component::Resource;
 
 use super::bindings::larder::guest::kv::{Deletion, Entry, Host, SetOptions};
 use super::bindings::larder::guest::types::ErrorResult as Error;
+use super::changes::options;
 use super::errors::enumerated;
 use super::operations::wrong_outcome;
-use super::storage::options;
 use crate::runtime::blob::Blob;
 use crate::runtime::changes::Change;
 use crate::runtime::error;
@@ -16,7 +16,7 @@ use crate::storage::Outcome;
 
 /// The version that a set wrote.
 pub(super) fn written(outcome: Outcome) -> Result<u64, error::Error> {
-    if let Outcome::Set(version) = outcome { Ok(version.0) } else { Err(wrong_outcome()) }
+    if let Outcome::Set { version, .. } = outcome { Ok(version.0) } else { Err(wrong_outcome()) }
 }
 
 /// What a delete did.

@@ -3,9 +3,12 @@
 
 pub mod bindings;
 mod blobs;
+mod changes;
+mod deferral;
 pub mod deferred;
 mod errors;
 mod kv;
+mod lists;
 mod namespaces;
 mod operations;
 pub mod requests;

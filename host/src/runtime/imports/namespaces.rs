@@ -8,7 +8,7 @@ use super::storage::namespace;
 use crate::runtime::changes::Change;
 use crate::runtime::error;
 use crate::runtime::state::State;
-use crate::storage::Outcome;
+use crate::storage::{Outcome, QuotaChanges};
 
 fn configured(outcome: Outcome) -> Result<Configured, error::Error> {
     let Outcome::Configured { namespace: left, version } = outcome else {
@@ -26,7 +26,7 @@ impl Host for State {
 
     async fn configure(&mut self, name: String) -> wasmtime::Result<Result<Configured, Error>> {
         self.enter()?;
-        let outcome = self.queue_one(&name, Change::Configure).await;
+        let outcome = self.queue_one(&name, Change::Configure(QuotaChanges::default())).await;
         Ok(outcome.and_then(configured).map_err(enumerated))
     }
 }

@@ -8,10 +8,13 @@ use bytes::Bytes;
 
 use crate::auth::access::Access;
 use crate::runtime::blob::{Blob, INLINE_BYTES_MAX};
-use crate::runtime::changes::{Change, SetOptions};
+use crate::runtime::changes::{AddOptions, Change, SetOptions};
 use crate::runtime::error::Error;
 use crate::runtime::state::State;
-use crate::storage::{self, Key, Namespace, Operation, Outcome, Ticket, Ttl, Version};
+use crate::storage::{
+    self, Batch, Check, Entry, Key, Namespace, Operation, Outcome, Part, QuotaChanges, Ticket, Ttl,
+    Version,
+};
 
 /// What a key holds, on its way to the guest.
 pub struct Found {
@@ -21,6 +24,14 @@ pub struct Found {
     pub version: u64,
     /// When it expires, in milliseconds since the epoch.
     pub expiry: Option<u64>,
+}
+
+impl Found {
+    /// An entry and the copy of its value.
+    pub fn new(value: Value, entry: &Entry<'_>) -> Self {
+        let (version, expiry) = (entry.version.0, entry.expiry.map(|expiry| expiry.0));
+        Self { value, version, expiry }
+    }
 }
 
 /// A value on its way to the guest.
@@ -75,10 +86,7 @@ impl State {
             Change::Set(key, value, options) => {
                 self.check_key(namespace, &key, Access::Write)?;
                 let SetOptions { behavior, version, ttl } = options;
-                let ttl = ttl.map(Ttl::new).transpose()?;
-                if let Some(ttl) = ttl {
-                    self.storage.check_ttl(ttl)?;
-                }
+                let ttl = self.ttl(ttl)?;
                 let key = self.existing_key(namespace, &key)?;
                 Ok(Operation::Set { key, value, expected: version.map(Version), behavior, ttl })
             }
@@ -87,12 +95,68 @@ impl State {
                 let key = self.existing_key(namespace, &key)?;
                 Ok(Operation::Delete { key, expected: version.map(Version) })
             }
-            Change::Configure => {
-                self.check_namespace(namespace, Access::Write)?;
+            Change::Touch(key, ttl, version) => {
+                self.check_key(namespace, &key, Access::Write)?;
+                let ttl = self.ttl(ttl)?;
+                let key = self.existing_key(namespace, &key)?;
+                Ok(Operation::Touch { key, expected: version.map(Version), ttl })
+            }
+            Change::Add(key, delta, options) => {
+                self.check_key(namespace, &key, Access::Write)?;
+                let AddOptions { initial, min, max, ttl, version } = options;
+                let ttl = self.ttl(ttl)?;
+                let key = self.existing_key(namespace, &key)?;
+                let bounds = min.unwrap_or(i64::MIN)..=max.unwrap_or(i64::MAX);
+                let expected = version.map(Version);
+                Ok(Operation::Add { key, delta, initial, bounds, expected, ttl })
+            }
+            Change::Configure(quotas) => {
+                let limits = quotas != QuotaChanges::default();
+                let access = if limits { Access::Admin } else { Access::Write };
+                self.check_namespace(namespace, access)?;
                 storage::check_name(namespace.as_bytes())?;
-                Ok(Operation::Configure)
+                Ok(Operation::Configure(quotas))
+            }
+            Change::DeleteNamespace => {
+                self.check_namespace(namespace, Access::Admin)?;
+                storage::check_name(namespace.as_bytes())?;
+                Ok(Operation::DeleteNamespace)
             }
         }
+    }
+
+    /// The same about a check.
+    fn precondition(&self, namespace: &str, key: &str, version: u64) -> Result<Check, Error> {
+        self.check_key(namespace, key, Access::Read)?;
+        Ok(Check { key: self.existing_key(namespace, key)?, version: Version(version) })
+    }
+
+    /// The same about changes and their checks: the first that is refused is told.
+    pub(super) fn batch(
+        &self,
+        namespace: &str,
+        checks: Vec<(String, u64)>,
+        list: Vec<Change>,
+    ) -> Result<Batch, Error> {
+        let check = |(at, (key, version)): (usize, (String, u64))| {
+            self.precondition(namespace, &key, version).map_err(|error| error.of(Part::Check(at)))
+        };
+        let operation = |(at, change): (usize, Change)| {
+            self.operation(namespace, change).map_err(|error| error.of(Part::Operation(at)))
+        };
+        Ok(Batch {
+            checks: checks.into_iter().enumerate().map(check).collect::<Result<_, _>>()?,
+            operations: list.into_iter().enumerate().map(operation).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// A time to live that can be had now.
+    fn ttl(&self, ms: Option<u64>) -> Result<Option<Ttl>, Error> {
+        let ttl = ms.map(Ttl::new).transpose()?;
+        if let Some(ttl) = ttl {
+            self.storage.check_ttl(ttl)?;
+        }
+        Ok(ttl)
     }
 
     /// A key to be changed in a namespace that is there.
@@ -105,10 +169,10 @@ impl State {
     pub(super) fn queue(
         &mut self,
         namespace: &str,
-        operations: Result<Vec<Operation>, Error>,
+        batch: Result<Batch, Error>,
     ) -> impl Future<Output = Result<Vec<Outcome>, Error>> + Send + use<> {
-        let submit = |operations| Ok(self.storage.submit(namespace, operations)?);
-        let ticket: Result<Ticket, Error> = operations.and_then(submit);
+        let submit = |batch| Ok(self.storage.submit(namespace, batch)?);
+        let ticket: Result<Ticket, Error> = batch.and_then(submit);
         self.has_written |= ticket.is_ok();
         async { Ok(ticket?.await?) }
     }
@@ -120,7 +184,7 @@ impl State {
         change: Change,
     ) -> impl Future<Output = Result<Outcome, Error>> + Send + use<> {
         let operation = self.operation(namespace, change);
-        let outcomes = self.queue(namespace, operation.map(|operation| vec![operation]));
+        let outcomes = self.queue(namespace, operation.map(|operation| vec![operation].into()));
         async { only(outcomes.await?) }
     }
 }

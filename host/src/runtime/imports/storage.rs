@@ -1,22 +1,17 @@
-//! The imports `storage` and `deferral`: reads, and changes that are made at once or after the call.
+//! The import `storage`: reads, and changes that are made at once. The changes themselves are in `changes`.
 
 use wasmtime::component::Resource;
 
 use super::bindings::larder::guest::blobs::ContentResult;
-use super::bindings::larder::guest::kv::{Behavior, Entry, SetOptions};
+use super::bindings::larder::guest::kv::Entry;
 use super::bindings::larder::guest::namespaces::Namespace;
-use super::bindings::larder::guest::{deferral, storage as wit};
+use super::bindings::larder::guest::storage as wit;
+use super::lists::{self, NamedNamespace, OneOfMany, Page, Row};
 use super::operations::{Found, Value};
-use crate::runtime::blob::{Blob, INLINE_BYTES_MAX};
-use crate::runtime::budget::MEMO_BYTES_MAX;
-use crate::runtime::call::phase::{Deferral, Deferred, Entry as Then};
-use crate::runtime::changes::{Change, Changes, Outcomes, SetOptions as Options};
+use crate::runtime::changes::{Change, Changes, Outcomes};
 use crate::runtime::error::Error;
 use crate::runtime::state::State;
-use crate::storage::{self, Operation, Outcome};
-
-/// Changes that may be made together, for now.
-const CHANGES_MAX: usize = 1;
+use crate::storage::{self, Batch, Quotas, Usage};
 
 impl State {
     /// What was read, as the interfaces have it.
@@ -29,60 +24,46 @@ impl State {
         Ok(Entry { value, version, expiry })
     }
 
-    /// Keeps changes until the call has ended well.
-    pub(super) fn defer(
+    /// An entry of a page, as the interface has it.
+    fn listed(
         &mut self,
-        operations: Result<Vec<Operation>, Error>,
-        deferred: impl FnOnce(Vec<Operation>) -> Deferred,
-        memo_bytes: usize,
-    ) -> wasmtime::Result<Result<(), Error>> {
-        self.budget.spend_bytes(memo_bytes)?;
-        if memo_bytes > MEMO_BYTES_MAX {
-            wasmtime::bail!("a memo is longer than {MEMO_BYTES_MAX} bytes");
-        }
-        match self.deferral {
-            Deferral::Open => {}
-            Deferral::Done(_) => wasmtime::bail!("a call may defer one write"),
-            Deferral::Closed => wasmtime::bail!("what follows a write may not defer another"),
-        }
-        Ok(operations.map(|operations| self.deferral = Deferral::Done(deferred(operations))))
-    }
-
-    /// What a call ended with, if it did with changes.
-    pub fn take_deferred(&mut self) -> Option<Deferred> {
-        match std::mem::take(&mut self.deferral) {
-            Deferral::Done(deferred) => Some(deferred),
-            Deferral::Open | Deferral::Closed => None,
-        }
-    }
-
-    fn add(&mut self, changes: &Resource<Changes>, change: Change) -> wasmtime::Result<()> {
-        let changes = self.table.get_mut(changes)?;
-        if changes.list.len() >= CHANGES_MAX {
-            wasmtime::bail!("there may be {CHANGES_MAX} change at a time");
-        }
-        changes.list.push(change);
-        Ok(())
+        key: String,
+        found: Option<Found>,
+        values: bool,
+    ) -> wasmtime::Result<wit::ListedEntry> {
+        let Some(found) = found else {
+            let (version, expiry, value) = (0, None, None);
+            return Ok(wit::ListedEntry { key, version, expiry, value, corrupt: true });
+        };
+        let Entry { value, version, expiry } = self.entry(found)?;
+        let value = values.then_some(value);
+        Ok(wit::ListedEntry { key, version, expiry, value, corrupt: false })
     }
 
     /// The changes behind a handle that was given away, judged.
-    fn operations(
+    pub(super) fn judged(
         &mut self,
         changes: Resource<Changes>,
-    ) -> wasmtime::Result<(Result<Vec<Operation>, Error>, Changes)> {
+    ) -> wasmtime::Result<(Result<Batch, Error>, Changes)> {
         let mut changes = self.table.delete(changes)?;
         if changes.list.is_empty() {
             wasmtime::bail!("there are no changes");
         }
-        let list = std::mem::take(&mut changes.list);
-        let operation = |(at, change): (usize, Change)| {
-            let operation = self.operation(&changes.namespace, change);
-            operation.map_err(|error| error.of_change(at as u32))
-        };
-        Ok((list.into_iter().enumerate().map(operation).collect(), changes))
+        let is_deletion = |change: &Change| matches!(change, Change::DeleteNamespace);
+        let parts = changes.list.len() + changes.checks.len();
+        if parts > 1 && changes.list.iter().any(is_deletion) {
+            wasmtime::bail!("a namespace is deleted by a change of its own");
+        }
+        let (checks, list) =
+            (std::mem::take(&mut changes.checks), std::mem::take(&mut changes.list));
+        Ok((self.batch(&changes.namespace, checks, list), changes))
     }
 
-    fn error<T>(&mut self, told: Result<T, Error>) -> wasmtime::Result<Result<T, Resource<Error>>> {
+    /// An error as a handle on it.
+    pub(super) fn error<T>(
+        &mut self,
+        told: Result<T, Error>,
+    ) -> wasmtime::Result<Result<T, Resource<Error>>> {
         Ok(match told {
             Ok(told) => Ok(told),
             Err(error) => Err(self.table.push(error)?),
@@ -90,118 +71,9 @@ impl State {
     }
 }
 
-/// What a set is to find and to leave.
-pub(super) fn options(options: SetOptions) -> Options {
-    let SetOptions { behavior, version, ttl } = options;
-    let behavior = match behavior {
-        Behavior::Upsert => storage::Behavior::Upsert,
-        Behavior::Insert => storage::Behavior::Insert,
-        Behavior::Update => storage::Behavior::Update,
-    };
-    Options { behavior, version, ttl }
-}
-
 /// A namespace as the interfaces have it.
 pub(super) fn namespace(namespace: storage::Namespace) -> Namespace {
     Namespace { created: namespace.created.0, updated: namespace.updated.0 }
-}
-
-impl wit::HostChanges for State {
-    fn new(&mut self, namespace: String) -> wasmtime::Result<Resource<Changes>> {
-        self.enter()?;
-        let changes = Changes { namespace, list: Vec::with_capacity(1), charges: Vec::new() };
-        Ok(self.table.push(changes)?)
-    }
-
-    fn set(
-        &mut self,
-        changes: Resource<Changes>,
-        key: String,
-        value: Vec<u8>,
-        set_options: SetOptions,
-    ) -> wasmtime::Result<()> {
-        self.enter()?;
-        self.budget.spend_bytes(value.len())?;
-        if value.len() > INLINE_BYTES_MAX {
-            let charge = self.charge(value.len())?;
-            self.table.get_mut(&changes)?.charges.push(charge.into());
-        }
-        self.add(&changes, Change::Set(key, value.into(), options(set_options)))
-    }
-
-    fn set_blob(
-        &mut self,
-        changes: Resource<Changes>,
-        key: String,
-        value: Resource<Blob>,
-        set_options: SetOptions,
-    ) -> wasmtime::Result<()> {
-        self.enter()?;
-        let Blob { bytes, charge } = self.table.get(&value)?;
-        let (bytes, charge) = (bytes.clone(), charge.clone());
-        self.table.get_mut(&changes)?.charges.extend(charge);
-        self.add(&changes, Change::Set(key, bytes, options(set_options)))
-    }
-
-    fn delete(
-        &mut self,
-        changes: Resource<Changes>,
-        key: String,
-        version: Option<u64>,
-    ) -> wasmtime::Result<()> {
-        self.enter()?;
-        self.add(&changes, Change::Delete(key, version))
-    }
-
-    fn configure(&mut self, changes: Resource<Changes>) -> wasmtime::Result<()> {
-        self.enter()?;
-        self.add(&changes, Change::Configure)
-    }
-
-    fn drop(&mut self, changes: Resource<Changes>) -> wasmtime::Result<()> {
-        self.table.delete(changes)?;
-        Ok(())
-    }
-}
-
-impl State {
-    fn outcome(&mut self, outcomes: &Resource<Outcomes>, at: u32) -> wasmtime::Result<Outcome> {
-        self.enter()?;
-        let outcomes = &self.table.get(outcomes)?.0;
-        let outcome = usize::try_from(at).ok().and_then(|at| outcomes.get(at)).copied();
-        outcome.ok_or_else(|| wasmtime::format_err!("there is no change {at}"))
-    }
-}
-
-impl wit::HostOutcome for State {
-    fn version(&mut self, outcomes: Resource<Outcomes>, at: u32) -> wasmtime::Result<u64> {
-        match self.outcome(&outcomes, at)? {
-            Outcome::Set(version)
-            | Outcome::Deleted { version, .. }
-            | Outcome::Configured { version, .. } => Ok(version.0),
-            Outcome::SystemRow { .. } => wasmtime::bail!("guests have no such changes"),
-        }
-    }
-
-    fn existed(&mut self, outcomes: Resource<Outcomes>, at: u32) -> wasmtime::Result<bool> {
-        Ok(matches!(self.outcome(&outcomes, at)?, Outcome::Deleted { existed: true, .. }))
-    }
-
-    fn namespace(
-        &mut self,
-        outcomes: Resource<Outcomes>,
-        at: u32,
-    ) -> wasmtime::Result<Option<Namespace>> {
-        Ok(match self.outcome(&outcomes, at)? {
-            Outcome::Configured { namespace: left, .. } => Some(namespace(left)),
-            _ => None,
-        })
-    }
-
-    fn drop(&mut self, outcomes: Resource<Outcomes>) -> wasmtime::Result<()> {
-        self.table.delete(outcomes)?;
-        Ok(())
-    }
 }
 
 impl wit::Host for State {
@@ -216,6 +88,78 @@ impl wit::Host for State {
             Err(error) => Err(error),
         };
         self.error(found)
+    }
+
+    fn list_entries(
+        &mut self,
+        namespace: String,
+        options: wit::ListOptions,
+    ) -> wasmtime::Result<Result<wit::Page, Resource<Error>>> {
+        self.enter()?;
+        let wit::ListOptions { prefix, after, limit, reverse, values } = options;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let request = lists::Request { prefix, after, limit, reverse, values };
+        let Page { rows, after, newest } = match self.list(&namespace, &request)? {
+            Ok(page) => page,
+            Err(error) => return self.error(Err(error)),
+        };
+        let mut entries = Vec::with_capacity(rows.len());
+        for Row { key, found } in rows {
+            entries.push(self.listed(key, found, values)?);
+        }
+        Ok(Ok(wit::Page { entries, after, newest }))
+    }
+
+    fn get_many(
+        &mut self,
+        namespace: String,
+        keys: Vec<String>,
+    ) -> wasmtime::Result<Result<wit::FoundEntries, Resource<Error>>> {
+        self.enter()?;
+        let (many, newest) = match self.read_many(&namespace, &keys)? {
+            Ok(read) => read,
+            Err(error) => return self.error(Err(error)),
+        };
+        let mut entries = Vec::with_capacity(many.len());
+        for one in many {
+            entries.push(match one {
+                OneOfMany::Absent => wit::Found::Absent,
+                OneOfMany::Corrupt => wit::Found::Corrupt,
+                OneOfMany::Present(found) => wit::Found::Present(self.entry(found)?),
+            });
+        }
+        Ok(Ok(wit::FoundEntries { entries, newest }))
+    }
+
+    fn list_namespaces(
+        &mut self,
+        prefix: String,
+        after: Option<String>,
+        limit: u32,
+    ) -> wasmtime::Result<Result<wit::NamespacePage, Resource<Error>>> {
+        self.enter()?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let named = |(name, namespace): NamedNamespace| {
+            let (created, updated) = (namespace.created.0, namespace.updated.0);
+            wit::NamedNamespace { name, created, updated }
+        };
+        let page = self.namespaces(&prefix, after.as_deref(), limit).map(|(found, after)| {
+            let namespaces = found.into_iter().map(named).collect();
+            wit::NamespacePage { namespaces, after }
+        });
+        self.error(page)
+    }
+
+    fn usage(
+        &mut self,
+        namespace: String,
+    ) -> wasmtime::Result<Result<wit::NamespaceUsage, Resource<Error>>> {
+        self.enter()?;
+        let usage = self.usage_of(&namespace).map(|Usage { keys, bytes, quotas }| {
+            let Quotas { keys_max, bytes_max } = quotas;
+            wit::NamespaceUsage { keys, bytes, keys_max, bytes_max }
+        });
+        self.error(usage)
     }
 
     fn namespace(&mut self, name: String) -> wasmtime::Result<Result<Namespace, Resource<Error>>> {
@@ -235,29 +179,13 @@ impl wit::Host for State {
         changes: Resource<Changes>,
     ) -> wasmtime::Result<Result<Resource<Outcomes>, Resource<Error>>> {
         self.enter()?;
-        let (operations, changes) = self.operations(changes)?;
-        let committed = self.queue(&changes.namespace, operations);
+        let (batch, changes) = self.judged(changes)?;
+        let committed = self.queue(&changes.namespace, batch);
         // From here on the queue counts them.
         drop(changes);
         match committed.await {
             Ok(outcomes) => Ok(Ok(self.table.push(Outcomes(outcomes))?)),
             Err(error) => self.error(Err(error)),
         }
-    }
-}
-
-impl deferral::Host for State {
-    fn defer(
-        &mut self,
-        changes: Resource<Changes>,
-        memo: Vec<u8>,
-    ) -> wasmtime::Result<Result<(), Resource<Error>>> {
-        self.enter()?;
-        let (operations, Changes { namespace, charges, .. }) = self.operations(changes)?;
-        let memo_bytes = memo.len();
-        let entry = Then::Resume;
-        let deferred = |operations| Deferred { namespace, operations, memo, entry, charges };
-        let deferred = State::defer(self, operations, deferred, memo_bytes)?;
-        self.error(deferred)
     }
 }

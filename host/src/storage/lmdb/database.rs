@@ -26,6 +26,8 @@ pub struct Database {
     pub expiry: Tree,
     /// Namespaces by name.
     pub namespaces: Tree,
+    /// What is left of namespaces that were deleted, by id.
+    pub emptying: Tree,
     /// The format row and the state row.
     pub meta: Tree,
     /// Which threads of this process read now.
@@ -68,8 +70,8 @@ impl Database {
 
     /// The same as of a transaction.
     pub fn used_bytes_in(&self, txn: &RoTxn<'_, WithTls>) -> Result<u64, heed::Error> {
-        let Self { main, expiry, namespaces, meta, tokens, .. } = self;
-        let trees = [main, expiry, namespaces, meta, tokens];
+        let Self { main, expiry, namespaces, emptying, meta, tokens, .. } = self;
+        let trees = [main, expiry, namespaces, emptying, meta, tokens];
         trees.iter().try_fold(0, |used, tree| Ok(used + page_bytes(&tree.stat(txn)?)))
     }
 }

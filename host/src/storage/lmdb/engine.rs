@@ -9,22 +9,25 @@ use bytes::Bytes;
 
 use super::database::Database;
 use super::layout::{self, NamespaceId, NamespaceRow, Record, RecordKey};
-use super::namespaces::Namespaces;
+use super::ledger::Ledger;
+use super::lists;
+use super::namespaces::{Known, Namespaces};
 use super::periodic::Periodic;
 use super::preallocate::Preallocation;
-use super::queue::Work;
+use super::queue::{Target, Work};
 use super::site::Site;
 use super::stats::{self, Activity, Contents};
 use super::writer::Writer;
 use super::{caretaker, directory, env, sweeper, system_rows};
 use crate::clock::Clock;
-use crate::storage::error::{Error, OpenError, WriteError};
+use crate::storage::error::{Error, OpenError, Part, WriteError};
 use crate::storage::options::Options;
 use crate::storage::ticket::{Reply, Ticket};
 use crate::storage::types::{
-    DEFAULT_NAMESPACE, Entry, Namespace, SystemRows, SystemTable, is_expired,
+    DEFAULT_NAMESPACE, Entry, ListEnd, Listed, Listing, Namespace, SystemRows, SystemTable, Usage,
+    Version, is_expired,
 };
-use crate::storage::write::{Operation, Ttl, check_name};
+use crate::storage::write::{Batch, Operation, Ttl, check_name};
 
 /// A data directory that is open. Dropping it closes it.
 pub struct Lmdb {
@@ -48,13 +51,17 @@ impl Lmdb {
         } else {
             tracing::info!(%path, entries, %version, "the store was opened");
         }
-        let namespaces = Arc::new(Namespaces::new(found.namespaces));
+        let namespaces = Arc::new(Namespaces::default());
+        namespaces
+            .publish(found.namespaces.iter().map(|(name, row)| (name.as_str().into(), Some(*row))));
+        let ledger = Ledger::new(found.namespaces, found.emptying);
         let space = Preallocation::new(dir);
         let site = Site::new(dir).map_err(directory::io_error("look at the files of", dir))?;
         let site = Arc::new(site);
         let writer = Writer::start(
             &database,
             found.state,
+            ledger,
             &namespaces,
             &clock,
             &options,
@@ -74,8 +81,7 @@ impl Lmdb {
 
     /// Looks a namespace up by name.
     pub fn namespace(&self, name: &str) -> Result<Namespace, Error> {
-        let NamespaceRow { created, updated, .. } = self.namespace_row(name)?;
-        Ok(Namespace { created, updated })
+        Ok(self.known(name)?.namespace)
     }
 
     /// Refuses what is no namespace's name, or no namespace.
@@ -83,17 +89,37 @@ impl Lmdb {
         self.namespace_id(name).map(|_| ())
     }
 
-    fn namespace_row(&self, name: &str) -> Result<NamespaceRow, Error> {
+    /// The first namespace after `after` whose name begins with `prefix`.
+    pub fn next_namespace(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> Option<(Arc<str>, Namespace)> {
+        self.namespaces.next(prefix, after)
+    }
+
+    /// What a namespace has and may have, as of the newest commit.
+    pub fn usage(&self, name: &str) -> Result<Usage, Error> {
+        check_name(name.as_bytes())?;
+        let txn = self.database.read()?;
+        let stored = self.database.namespaces.get(&txn, name.as_bytes())?;
+        let row = NamespaceRow::decode(name.as_bytes(), stored.ok_or(Error::NoSuchNamespace)?);
+        let NamespaceRow { counts, quotas, .. } = row.map_err(|_| Error::Corrupt)?;
+        Ok(Usage { keys: counts.keys, bytes: counts.bytes, quotas })
+    }
+
+    fn known(&self, name: &str) -> Result<Known, Error> {
         check_name(name.as_bytes())?;
         self.namespaces.get(name).ok_or(Error::NoSuchNamespace)
     }
 
     fn namespace_id(&self, name: &str) -> Result<NamespaceId, Error> {
-        if name == DEFAULT_NAMESPACE {
-            Ok(layout::DEFAULT_ID)
-        } else {
-            Ok(self.namespace_row(name)?.id)
-        }
+        if name == DEFAULT_NAMESPACE { Ok(layout::DEFAULT_ID) } else { Ok(self.known(name)?.id) }
+    }
+
+    /// Refuses what was read of a namespace that has been deleted, and may be half empty.
+    fn check_still(&self, name: &str, id: NamespaceId) -> Result<(), Error> {
+        if self.namespace_id(name)? == id { Ok(()) } else { Err(Error::NoSuchNamespace) }
     }
 
     /// Reads an entry in a transaction of its own, inside which `take` runs.
@@ -103,10 +129,11 @@ impl Lmdb {
         key: &[u8],
         take: impl FnOnce(Entry<'_>) -> T,
     ) -> Result<Option<T>, Error> {
-        let namespace = self.namespace_id(namespace)?;
-        let key = RecordKey::new(namespace, key).ok_or(Error::InvalidName)?;
+        let id = self.namespace_id(namespace)?;
+        let key = RecordKey::new(id, key).ok_or(Error::InvalidName)?;
         let txn = self.database.read()?;
         let Some(stored) = self.database.main.get(&txn, key.as_bytes())? else {
+            self.check_still(namespace, id)?;
             return Ok(None);
         };
         let record = Record::decode(key.as_bytes(), stored).map_err(|_| Error::Corrupt)?;
@@ -118,34 +145,61 @@ impl Lmdb {
         Ok(Some(take(Entry { value, version, expiry })))
     }
 
+    /// Reads a part of a list at one instant.
+    pub fn list(
+        &self,
+        namespace: &str,
+        listing: &Listing<'_>,
+        take: &mut dyn FnMut(Listed<'_>) -> bool,
+    ) -> Result<ListEnd, Error> {
+        let id = self.namespace_id(namespace)?;
+        let end = lists::list(&self.database, &self.clock, id, listing, take)?;
+        self.check_still(namespace, id)?;
+        Ok(end)
+    }
+
+    /// Reads keys at one instant.
+    pub fn get_many<'k>(
+        &self,
+        namespace: &str,
+        keys: impl Iterator<Item = &'k [u8]>,
+        take: &mut dyn FnMut(Result<Option<Entry<'_>>, Error>) -> bool,
+    ) -> Result<Version, Error> {
+        let id = self.namespace_id(namespace)?;
+        let newest = lists::get_many(&self.database, &self.clock, id, keys, take)?;
+        self.check_still(namespace, id)?;
+        Ok(newest)
+    }
+
     /// Whether an entry written now could live for `ttl`.
     pub fn check_ttl(&self, ttl: Ttl) -> Result<(), Error> {
         ttl.expiry(self.clock.now()).map(|_| ())
     }
 
-    /// Queues a list of operations in one namespace.
-    pub fn submit(&self, namespace: &str, list: Vec<Operation>) -> Result<Ticket, WriteError> {
-        self.check_sizes(&list)?;
-        let makes = matches!(list.first(), Some(Operation::Configure));
-        let id = match self.namespace_id(namespace) {
-            Ok(id) => Some(id),
-            Err(Error::NoSuchNamespace) if makes => None,
-            Err(error) => return Err(error.into()),
+    /// Queues a batch in one namespace.
+    pub fn submit(&self, namespace: &str, batch: Batch) -> Result<Ticket, WriteError> {
+        self.check_sizes(&batch)?;
+        let of_namespace = |operation: &Operation| {
+            matches!(operation, Operation::Configure(_) | Operation::DeleteNamespace)
         };
-        let configures = list.iter().any(|operation| matches!(operation, Operation::Configure));
-        let name = configures.then(|| namespace.to_owned());
+        let target = if batch.operations.iter().any(of_namespace) {
+            check_name(namespace.as_bytes())?;
+            Target::Name(namespace.to_owned())
+        } else {
+            Target::Id(self.namespace_id(namespace)?)
+        };
         let (ticket, reply) = Ticket::new();
-        self.writer.queue().push(Work::Operations { namespace: id, name, list }, reply)?;
+        self.writer.queue().push(Work::Batch { target, batch }, reply)?;
         Ok(ticket)
     }
 
-    fn check_sizes(&self, list: &[Operation]) -> Result<(), WriteError> {
+    fn check_sizes(&self, batch: &Batch) -> Result<(), WriteError> {
         let too_large = |operation: &Operation| match operation {
             Operation::Set { value, .. } => value.len() > self.options.value_bytes_max,
             _ => false,
         };
-        match list.iter().position(too_large) {
-            Some(index) => Err(WriteError { operation: Some(index), error: Error::TooLarge }),
+        match batch.operations.iter().position(too_large) {
+            Some(at) => Err(WriteError { part: Some(Part::Operation(at)), error: Error::TooLarge }),
             None => Ok(()),
         }
     }

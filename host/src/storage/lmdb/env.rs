@@ -12,7 +12,7 @@ use heed::{CommitOrAbort, Env, EnvOpenOptions, WithTls};
 
 use super::database::{Database, Tree};
 use super::directory::{self, State, data_file, io_error};
-use super::layout::{self, NamespaceId, NamespaceRow, Record, StateRow};
+use super::layout::{self, Counts, NamespaceId, NamespaceRow, Record, StateRow};
 use super::reader_table::ReaderTable;
 use crate::clock::Clock;
 use crate::storage::error::OpenError;
@@ -21,7 +21,7 @@ use crate::storage::types::{DEFAULT_NAMESPACE, Version};
 
 /// Address space for the map when no quota is set. It costs nothing until it is used.
 const MAP_BYTES: u64 = 1 << 40;
-/// Room for trees by name; there are five.
+/// Room for trees by name; there are six.
 pub const TREES_MAX: u32 = 8;
 /// Kept above a quota so that deletes and sweeps find free pages: at least this, or an eighth.
 const RESERVE_BYTES: u64 = 64 << 20;
@@ -32,6 +32,8 @@ pub struct Found {
     pub state: StateRow,
     /// All namespaces.
     pub namespaces: Vec<(String, NamespaceRow)>,
+    /// What is left of those that were deleted.
+    pub emptying: Vec<(NamespaceId, Counts)>,
     /// Entries, expired ones included.
     pub entries: u64,
     /// Whether the store was made by this.
@@ -43,6 +45,7 @@ struct Trees {
     main: Tree,
     expiry: Tree,
     namespaces: Tree,
+    emptying: Tree,
     meta: Tree,
     tokens: Tree,
 }
@@ -156,7 +159,8 @@ fn set_length(dir: &Path, length: u64) -> Result<(), OpenError> {
 fn read_everything(database: &Database) -> Result<(), heed::Error> {
     let damaged = || heed::Error::Mdb(heed::MdbError::Corrupted);
     let txn = database.env.read_txn()?;
-    for tree in [database.expiry, database.namespaces, database.meta, database.tokens] {
+    let Database { expiry, namespaces, emptying, meta, tokens, .. } = database;
+    for tree in [expiry, namespaces, emptying, meta, tokens] {
         tree.iter(&txn)?.try_for_each(|row| row.map(|_| ()))?;
     }
     for row in database.main.iter(&txn)? {
@@ -185,9 +189,20 @@ fn open_databases(
         }
         write_first_rows(&env, &trees, clock).map_err(lmdb_error(dir))?;
     }
-    let Trees { main, expiry, namespaces, meta, tokens } = trees;
+    let Trees { main, expiry, namespaces, emptying, meta, tokens } = trees;
     let (readers, reader_table, _lock) = (Arc::default(), Arc::new(table), Arc::new(lock));
-    Ok(Database { env, main, expiry, namespaces, meta, readers, tokens, reader_table, _lock })
+    Ok(Database {
+        env,
+        main,
+        expiry,
+        namespaces,
+        emptying,
+        meta,
+        readers,
+        tokens,
+        reader_table,
+        _lock,
+    })
 }
 
 fn damaged(dir: &Path, what: &'static str) -> OpenError {
@@ -219,17 +234,19 @@ fn create_trees(env: &Env<WithTls>) -> Result<Trees, heed::Error> {
     let made = env.create_databases_and_commit(env.write_txn()?, |opener, txn| {
         let mut tree = |name| opener.create_database::<Bytes, Bytes>(txn, Some(name));
         let (main, expiry, namespaces) = (tree("main")?, tree("expiry")?, tree("namespaces")?);
-        let trees = (main, expiry, namespaces, tree("meta")?, tree("tokens")?);
+        let trees = (main, expiry, namespaces, tree("emptying")?, tree("meta")?, tree("tokens")?);
         Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(trees))
     })?;
-    let (main, expiry, namespaces, meta, tokens) = made.unwrap_commit();
-    Ok(Trees { main, expiry, namespaces, meta, tokens })
+    let (main, expiry, namespaces, emptying, meta, tokens) = made.unwrap_commit();
+    Ok(Trees { main, expiry, namespaces, emptying, meta, tokens })
 }
 
 /// Writes what every store holds, durably.
 fn write_first_rows(env: &Env<WithTls>, trees: &Trees, clock: &Clock) -> Result<(), heed::Error> {
     let now = clock.now();
-    let default = NamespaceRow { id: layout::DEFAULT_ID, created: now, updated: now };
+    let (quotas, counts) = Default::default();
+    let default =
+        NamespaceRow { id: layout::DEFAULT_ID, created: now, updated: now, quotas, counts };
     let state = StateRow { version: Version(0), instant: now, next_namespace: NamespaceId(2) };
     let name = DEFAULT_NAMESPACE.as_bytes();
     let mut txn = env.write_txn()?;
@@ -253,6 +270,13 @@ fn read_found(dir: &Path, database: &Database, is_new: bool) -> Result<Found, Op
         let name = std::str::from_utf8(name).map_err(|_| damaged("a namespace name"))?;
         namespaces.push((name.to_owned(), row));
     }
+    let mut emptying = Vec::new();
+    for row in database.emptying.iter(&txn).map_err(&failed)? {
+        let (key, stored) = row.map_err(&failed)?;
+        let damaged = |_| damaged("a deleted namespace's row");
+        let id = layout::decode_emptying_key(key).map_err(damaged)?;
+        emptying.push((id, layout::decode_emptying(key, stored).map_err(damaged)?));
+    }
     let entries = database.main.len(&txn).map_err(&failed)?;
-    Ok(Found { state, namespaces, entries, is_new })
+    Ok(Found { state, namespaces, emptying, entries, is_new })
 }

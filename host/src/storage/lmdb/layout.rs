@@ -6,12 +6,12 @@
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::clock::Millis;
-use crate::storage::types::{NAME_BYTES_MAX, Version};
+use crate::storage::types::{NAME_BYTES_MAX, Quotas, Version};
 
 /// The id of the namespace that exists from the start.
 pub const DEFAULT_ID: NamespaceId = NamespaceId(1);
 /// The storage format that this program writes, and the newest that it reads.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Key of the format row in the meta database.
 pub const META_FORMAT: &[u8] = b"format";
@@ -26,12 +26,17 @@ const CHECKSUM_BYTES: usize = 8;
 const RECORD_PLAIN: u8 = 0x01;
 const RECORD_EXPIRING: u8 = 0x11;
 const ROW_FORMAT: u8 = 1;
+/// The format of a namespace's row since it counts.
+const NAMESPACE_ROW_FORMAT: u8 = 2;
 /// The longest part between a key and its value: a namespace row.
-const HEAD_BYTES_MAX: usize = 1 + 4 + 1 + 8 + 8 + NAMESPACE_RESERVED_BYTES;
+const HEAD_BYTES_MAX: usize = 1 + 4 + 8 + 8 + 4 * 8;
+/// What a namespace row of storage format 1 had after its two instants.
 const NAMESPACE_RESERVED_BYTES: usize = 24;
+/// A quota that is none.
+const NO_QUOTA: u64 = u64::MAX;
 
 /// Identifies a namespace in stored keys; never used for another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NamespaceId(pub u32);
 
 /// Stored bytes that are not what they should be.
@@ -86,6 +91,18 @@ impl RecordKey {
         row.extend_from_slice(self.as_bytes());
         row
     }
+}
+
+/// What the stored forms of all keys of a namespace begin with.
+#[must_use]
+pub fn namespace_prefix(id: NamespaceId) -> [u8; NAMESPACE_ID_BYTES] {
+    id.0.to_be_bytes()
+}
+
+/// The key in its stored form, whatever it is.
+#[must_use]
+pub fn key_of(stored: &[u8]) -> &[u8] {
+    stored.get(NAMESPACE_ID_BYTES..).unwrap_or_default()
 }
 
 /// Takes a key of the main database as it is stored.
@@ -166,6 +183,20 @@ impl<'a> Record<'a> {
         if key.len() > NAMESPACE_ID_BYTES + NAME_BYTES_MAX {
             return Err(Damaged);
         }
+        let (record, summed, sum) = Self::split(stored)?;
+        if *sum != checksum(key, summed, record.value) {
+            return Err(Damaged);
+        }
+        Ok(record)
+    }
+
+    /// Decodes the head of a record, which nothing but its kind is checked of: the value is not read.
+    pub fn decode_head(stored: &'a [u8]) -> Result<Self, Damaged> {
+        Ok(Self { value: &[], ..Self::split(stored)?.0 })
+    }
+
+    /// The record, the part of its head that is summed, and the sum.
+    fn split(stored: &'a [u8]) -> Result<(Self, &'a [u8], &'a [u8; CHECKSUM_BYTES]), Damaged> {
         let (kind, rest) = stored.split_first().ok_or(Damaged)?;
         let (version, rest) = take_uint::<VERSION_BYTES>(rest)?;
         let (expiry, rest) = match *kind {
@@ -178,10 +209,7 @@ impl<'a> Record<'a> {
         };
         let summed = &stored[..stored.len() - rest.len()];
         let (sum, value) = rest.split_first_chunk::<CHECKSUM_BYTES>().ok_or(Damaged)?;
-        if *sum != checksum(key, summed, value) {
-            return Err(Damaged);
-        }
-        Ok(Self { version: Version(version), expiry, value })
+        Ok((Self { version: Version(version), expiry, value }, summed, sum))
     }
 }
 
@@ -191,9 +219,27 @@ pub fn claimed_expiry(damaged: &[u8]) -> Option<Millis> {
     Some(Millis(expiry))
 }
 
+/// What a record adds to the count of its namespace: the bytes of its key and of its value. Told by the stored
+/// bytes alone, so that a damaged record counts as much when it goes as when it was counted.
+#[must_use]
+pub fn counted_bytes(key: &[u8], stored: &[u8]) -> u64 {
+    let expiry = if stored.first() == Some(&RECORD_EXPIRING) { EXPIRY_BYTES } else { 0 };
+    let header = 1 + VERSION_BYTES + expiry + CHECKSUM_BYTES;
+    (key.len().saturating_sub(NAMESPACE_ID_BYTES) + stored.len().saturating_sub(header)) as u64
+}
+
+/// How many keys a namespace has, and the bytes of them and of their values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Keys, expired ones included.
+    pub keys: u64,
+    /// Bytes, as of [`counted_bytes`].
+    pub bytes: u64,
+}
+
 /// A row of the namespace table, under the namespace's name:
-/// `format (1) | id (4) | state (1) | created (8) | updated (8) | quota (8) | keys (8) | bytes (8)
-/// | checksum (8)`. State, quota and the two counts are written as 0 and wait for their use.
+/// `format (1) | id (4) | created (8) | updated (8) | most keys (8) | most bytes (8) | keys (8) | bytes (8)
+/// | checksum (8)`. A quota that is none is 2^64-1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NamespaceRow {
     /// Identifies the namespace in keys; never used for another.
@@ -202,24 +248,53 @@ pub struct NamespaceRow {
     pub created: Millis,
     /// When it was last configured.
     pub updated: Millis,
+    /// What it may have.
+    pub quotas: Quotas,
+    /// What it has.
+    pub counts: Counts,
 }
 
 impl NamespaceRow {
     /// The stored form of the row under `name`.
     #[must_use]
     pub fn encode(&self, name: &[u8]) -> Vec<u8> {
-        let mut row = vec![ROW_FORMAT];
+        let mut row = vec![NAMESPACE_ROW_FORMAT];
         row.extend_from_slice(&self.id.0.to_be_bytes());
-        row.push(0);
-        row.extend_from_slice(&self.created.0.to_be_bytes());
-        row.extend_from_slice(&self.updated.0.to_be_bytes());
-        row.extend_from_slice(&[0; NAMESPACE_RESERVED_BYTES]);
+        let Quotas { keys_max, bytes_max } = self.quotas;
+        let (keys_max, bytes_max) = (keys_max.unwrap_or(NO_QUOTA), bytes_max.unwrap_or(NO_QUOTA));
+        let Counts { keys, bytes } = self.counts;
+        for number in [self.created.0, self.updated.0, keys_max, bytes_max, keys, bytes] {
+            row.extend_from_slice(&number.to_be_bytes());
+        }
         seal(name, row)
     }
 
     /// Decodes the row under `name`.
     pub fn decode(name: &[u8], stored: &[u8]) -> Result<Self, Damaged> {
-        let row = unseal(name, stored)?;
+        let row = unseal(name, stored, NAMESPACE_ROW_FORMAT)?;
+        let (id, mut row) = take_uint::<4>(row)?;
+        let mut numbers = [0; 6];
+        for number in &mut numbers {
+            (*number, row) = take_uint::<8>(row)?;
+        }
+        if !row.is_empty() {
+            return Err(Damaged);
+        }
+        let [created, updated, keys_max, bytes_max, keys, bytes] = numbers;
+        let quota = |most| (most != NO_QUOTA).then_some(most);
+        Ok(Self {
+            id: NamespaceId(u32::try_from(id).map_err(|_| Damaged)?),
+            created: Millis(created),
+            updated: Millis(updated),
+            quotas: Quotas { keys_max: quota(keys_max), bytes_max: quota(bytes_max) },
+            counts: Counts { keys, bytes },
+        })
+    }
+
+    /// Decodes a row of storage format 1, which counts nothing:
+    /// `format (1) | id (4) | state (1) | created (8) | updated (8) | 24 bytes of 0 | checksum (8)`.
+    pub fn decode_format_1(name: &[u8], stored: &[u8]) -> Result<Self, Damaged> {
+        let row = unseal(name, stored, ROW_FORMAT)?;
         let (id, row) = take_uint::<4>(row)?;
         let (_state, row) = take_uint::<1>(row)?;
         let (created, row) = take_uint::<8>(row)?;
@@ -228,8 +303,37 @@ impl NamespaceRow {
             return Err(Damaged);
         }
         let id = NamespaceId(u32::try_from(id).map_err(|_| Damaged)?);
-        Ok(Self { id, created: Millis(created), updated: Millis(updated) })
+        let (quotas, counts) = Default::default();
+        Ok(Self { id, created: Millis(created), updated: Millis(updated), quotas, counts })
     }
+}
+
+/// The key of a row of the table of namespaces that were deleted and are not empty yet: the id.
+#[must_use]
+pub fn emptying_key(id: NamespaceId) -> [u8; NAMESPACE_ID_BYTES] {
+    namespace_prefix(id)
+}
+
+/// The same, decoded.
+pub fn decode_emptying_key(key: &[u8]) -> Result<NamespaceId, Damaged> {
+    key.try_into().map(|id| NamespaceId(u32::from_be_bytes(id))).map_err(|_| Damaged)
+}
+
+/// Encodes such a row: what is left to be removed, `format (1) | keys (8) | bytes (8) | checksum (8)`.
+#[must_use]
+pub fn encode_emptying(key: &[u8], left: Counts) -> Vec<u8> {
+    let mut row = vec![ROW_FORMAT];
+    row.extend_from_slice(&left.keys.to_be_bytes());
+    row.extend_from_slice(&left.bytes.to_be_bytes());
+    seal(key, row)
+}
+
+/// Decodes such a row.
+pub fn decode_emptying(key: &[u8], stored: &[u8]) -> Result<Counts, Damaged> {
+    let row = unseal(key, stored, ROW_FORMAT)?;
+    let (keys, row) = take_uint::<8>(row)?;
+    let (bytes, row) = take_uint::<8>(row)?;
+    if row.is_empty() { Ok(Counts { keys, bytes }) } else { Err(Damaged) }
 }
 
 /// The state row of the meta database, rewritten by every commit:
@@ -257,7 +361,7 @@ impl StateRow {
 
     /// Decodes the row.
     pub fn decode(stored: &[u8]) -> Result<Self, Damaged> {
-        let row = unseal(META_STATE, stored)?;
+        let row = unseal(META_STATE, stored, ROW_FORMAT)?;
         let (version, row) = take_uint::<8>(row)?;
         let (instant, row) = take_uint::<8>(row)?;
         let (next, row) = take_uint::<4>(row)?;
@@ -312,8 +416,8 @@ fn seal(key: &[u8], mut row: Vec<u8>) -> Vec<u8> {
     row
 }
 
-/// Takes the checksum and the format byte off a row that fits its key.
-fn unseal<'a>(key: &[u8], stored: &'a [u8]) -> Result<&'a [u8], Damaged> {
+/// Takes the checksum and the format byte off a row of this format that fits its key.
+fn unseal<'a>(key: &[u8], stored: &'a [u8], format: u8) -> Result<&'a [u8], Damaged> {
     let (row, sum) = stored.split_last_chunk::<CHECKSUM_BYTES>().ok_or(Damaged)?;
     if key.len() > NAME_BYTES_MAX || row.len() > HEAD_BYTES_MAX {
         return Err(Damaged);
@@ -322,7 +426,7 @@ fn unseal<'a>(key: &[u8], stored: &'a [u8]) -> Result<&'a [u8], Damaged> {
         return Err(Damaged);
     }
     match row.split_first() {
-        Some((&ROW_FORMAT, rest)) => Ok(rest),
+        Some((found, rest)) if *found == format => Ok(rest),
         _ => Err(Damaged),
     }
 }
@@ -391,7 +495,13 @@ mod tests {
 
     #[test]
     fn rows_come_back_as_they_were_written_and_tell_flipped_bits() {
-        let row = NamespaceRow { id: NamespaceId(3), created: Millis(1), updated: Millis(2) };
+        let row = NamespaceRow {
+            id: NamespaceId(3),
+            created: Millis(1),
+            updated: Millis(2),
+            quotas: Quotas { keys_max: Some(9), bytes_max: None },
+            counts: Counts { keys: 7, bytes: 8 },
+        };
         let state =
             StateRow { version: Version(5), instant: Millis(6), next_namespace: NamespaceId(4) };
         assert_eq!(NamespaceRow::decode(b"name", &row.encode(b"name")), Ok(row));

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::storage::error::Error;
 use crate::storage::ticket::Reply;
 use crate::storage::types::SystemTable;
-use crate::storage::write::Operation;
+use crate::storage::write::{Batch, Operation};
 
 /// The store takes no more writes.
 const STOPPED: Error = Error::Unavailable("the store is closed");
@@ -26,16 +26,22 @@ pub const FAILED: Error = Error::Unavailable("the store has failed");
 /// No transaction is at hand.
 pub const IDLE: u64 = u64::MAX;
 
+/// A namespace, as work is meant for it.
+pub enum Target {
+    /// One that was there when the work was queued, and no other.
+    Id(NamespaceId),
+    /// The one that has the name when its turn comes, for what makes or deletes a namespace.
+    Name(String),
+}
+
 /// What is applied whole or not at all.
 pub enum Work {
     /// Operations in one namespace.
-    Operations {
-        /// The namespace's id; None when the first operation is to make it.
-        namespace: Option<NamespaceId>,
-        /// Its name, when one of them configures it.
-        name: Option<String>,
-        /// The operations, in order.
-        list: Vec<Operation>,
+    Batch {
+        /// The namespace.
+        target: Target,
+        /// The operations, in order, and what they depend on.
+        batch: Batch,
     },
     /// Writes a row of the host's own, or removes it.
     SystemRow {
@@ -52,7 +58,7 @@ impl Work {
     /// Bytes of memory that it takes while it waits, roughly.
     fn weight(&self) -> usize {
         match self {
-            Self::Operations { list, .. } => list.iter().map(Operation::weight).sum(),
+            Self::Batch { batch, .. } => batch.weight(),
             Self::SystemRow { .. } => size_of::<Operation>(),
         }
     }

@@ -34,6 +34,8 @@ pub struct Activity {
     pub writing_for: Duration,
     /// Sweeps, index rows and entries that they removed.
     pub sweeps: (u64, u64, u64),
+    /// Entries of deleted namespaces that sweeps removed.
+    pub emptied_entries: u64,
     /// Threads that read now, and transactions of other processes.
     pub readers: u64,
     /// How many transactions the oldest of them is behind.
@@ -99,6 +101,7 @@ pub fn activity(
         ),
         writing_for: queue.writing_for(),
         sweeps: (stats.sweeps.get(), stats.swept_rows.get(), stats.expired_entries.get()),
+        emptied_entries: stats.emptied_entries.get(),
         readers: readers + others.count,
         dead_readers: stats.dead_readers.load(Ordering::Relaxed),
         oldest_reader_lag: oldest.map_or(0, |oldest| newest.saturating_sub(oldest)),

@@ -1,5 +1,5 @@
-//! Wakes up now and then, looks whether anything has expired, and asks the writer to remove it in
-//! small batches. Opens read transactions only; exactness on read does not depend on it.
+//! Wakes up now and then, looks whether anything has expired or is left of a namespace that was deleted, and
+//! asks the writer to remove it in small batches. Opens read transactions only; exactness on read does not depend on it.
 
 use std::time::Duration;
 
@@ -37,6 +37,9 @@ fn sweep_all(database: &Database, queue: &Queue, clock: &Clock, stop: &Stop) -> 
 
 fn anything_due(database: &Database, clock: &Clock) -> Result<bool, Error> {
     let txn = database.read()?;
+    if database.emptying.first(&txn)?.is_some() {
+        return Ok(true);
+    }
     let Some((row, _)) = database.expiry.first(&txn)? else {
         return Ok(false);
     };

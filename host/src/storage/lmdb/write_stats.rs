@@ -69,8 +69,10 @@ pub struct WriterStats {
     pub sweeps: Counter,
     /// Rows of the expiry index that they removed.
     pub swept_rows: Counter,
-    /// Entries that they removed.
+    /// Entries that they removed because they had expired.
     pub expired_entries: Counter,
+    /// Entries that they removed because their namespace was deleted.
+    pub emptied_entries: Counter,
 }
 
 impl Default for WriterStats {
@@ -84,6 +86,7 @@ impl Default for WriterStats {
             sweeps: Counter::default(),
             swept_rows: Counter::default(),
             expired_entries: Counter::default(),
+            emptied_entries: Counter::default(),
         }
     }
 }

@@ -11,9 +11,11 @@ use std::time::Duration;
 
 use heed::RwTxn;
 
-use super::apply::{self, Draft, Failure};
+use super::apply;
 use super::database::Database;
+use super::draft::{Draft, Failure};
 use super::layout::{self, StateRow};
+use super::ledger::{self, Ledger};
 use super::namespaces::Namespaces;
 use super::preallocate::{Growth, Preallocation};
 use super::queue::{FAILED, IDLE, Job, Queue, Shared, Work};
@@ -21,13 +23,13 @@ use super::site::{Displaced, Site};
 use super::sweep::sweep;
 use super::write_stats::WriteOutcome;
 use crate::clock::{Clock, Millis};
-use crate::storage::error::{Error, WriteError};
+use crate::storage::error::{Error, Part, WriteError};
 use crate::storage::options::Options;
 use crate::storage::ticket::{Reply, WriteResult};
 use crate::storage::write::Operation;
 
-/// Most lists in one commit: bounds how long the first of a group waits.
-const GROUP_LISTS_MAX: usize = 1024;
+/// Most batches in one commit: bounds how long the first of a group waits.
+const GROUP_BATCHES_MAX: usize = 1024;
 /// Most bytes of values in one commit: bounds the dirty pages of a transaction.
 const GROUP_BYTES_MAX: usize = 64 << 20;
 
@@ -45,6 +47,7 @@ impl Writer {
     pub fn start(
         database: &Database,
         state: StateRow,
+        ledger: Ledger,
         namespaces: &Arc<Namespaces>,
         clock: &Clock,
         options: &Options,
@@ -56,6 +59,7 @@ impl Writer {
         let mut committer = Committer {
             database: database.clone(),
             state,
+            ledger,
             namespaces: Arc::clone(namespaces),
             clock: clock.clone(),
             bytes_max: options.bytes_max,
@@ -156,6 +160,7 @@ struct Waiting {
 struct Committer {
     database: Database,
     state: StateRow,
+    ledger: Ledger,
     namespaces: Arc<Namespaces>,
     clock: Clock,
     bytes_max: Option<u64>,
@@ -188,7 +193,7 @@ impl Committer {
                             Err(outcome) => self.shared.stats.count(outcome),
                         }
                         job = None;
-                        if group.len() < GROUP_LISTS_MAX && bytes < GROUP_BYTES_MAX {
+                        if group.len() < GROUP_BATCHES_MAX && bytes < GROUP_BYTES_MAX {
                             job = jobs.try_recv().ok();
                         }
                     }
@@ -210,68 +215,77 @@ impl Committer {
         Ok(())
     }
 
-    /// Commits a group and answers it. When there is no room, what only deletes is tried alone.
+    /// Commits a group, in several transactions when it turns out to be large, and answers it. When there is
+    /// no room, what only deletes is tried alone.
     fn commit_group(&mut self, group: Vec<Waiting>) -> Result<(), heed::Error> {
-        let (replies, lists): (Vec<_>, Vec<_>) =
+        let (replies, works): (Vec<_>, Vec<_>) =
             group.into_iter().map(|waiting| (waiting.reply, waiting.work)).unzip();
-        let mut result = self.try_commit(&lists, self.no_space);
-        if result.as_ref().is_err_and(|error| self.space.is_out_of_space(error)) {
-            self.space.exhaust();
-            result = self.shrink(&lists);
-        }
-        let (outcomes, failure) = match result {
-            // What is on disk in a file that a restart does not find is as good as lost.
-            Ok(outcomes) if !self.site.has_data() => {
-                self.shared.set_displaced(Some(Displaced::Data));
-                (
-                    outcomes
-                        .into_iter()
-                        .map(|outcome| outcome.and(Err(Error::InDoubt.into())))
-                        .collect(),
-                    None,
-                )
+        let mut replies = replies.into_iter();
+        let mut rest = works.as_slice();
+        while !rest.is_empty() {
+            let mut result = self.try_commit(rest, self.no_space);
+            if result.as_ref().is_err_and(|error| self.space.is_out_of_space(error)) {
+                self.space.exhaust();
+                result = self.shrink(rest);
             }
-            Ok(outcomes) => (outcomes, None),
-            // Whether the commit reached the disk is not known.
-            Err(error) => (vec![Err(Error::InDoubt.into()); lists.len()], Some(error)),
-        };
-        if outcomes.iter().any(is_full) {
-            self.shared.full.store(true, Ordering::Release);
+            let (outcomes, failure) = match result {
+                // What is on disk in a file that a restart does not find is as good as lost.
+                Ok(outcomes) if !self.site.has_data() => {
+                    self.shared.set_displaced(Some(Displaced::Data));
+                    (outcomes.into_iter().map(doubted).collect(), None)
+                }
+                Ok(outcomes) => (outcomes, None),
+                // Whether the commit reached the disk is not known.
+                Err(error) => (vec![Err(Error::InDoubt.into()); rest.len()], Some(error)),
+            };
+            if outcomes.iter().any(is_full) {
+                self.shared.full.store(true, Ordering::Release);
+            }
+            rest = &rest[outcomes.len()..];
+            for (reply, outcome) in replies.by_ref().zip(outcomes) {
+                self.shared.stats.count(WriteOutcome::of(&outcome));
+                reply.send(outcome);
+            }
+            if let Some(error) = failure {
+                return Err(error);
+            }
         }
-        for (reply, outcome) in replies.into_iter().zip(outcomes) {
-            self.shared.stats.count(WriteOutcome::of(&outcome));
-            reply.send(outcome);
-        }
-        failure.map_or(Ok(()), Err)
+        Ok(())
     }
 
     /// Does what only deletes, in smaller and smaller transactions while there is no room for larger
     /// ones: each gives back more than it takes.
-    fn shrink(&mut self, lists: &[Work]) -> Result<Vec<WriteResult>, heed::Error> {
-        match self.try_commit(lists, true) {
-            Err(error) if self.space.is_out_of_space(&error) && lists.len() > 1 => {
-                let (first, second) = lists.split_at(lists.len() / 2);
+    fn shrink(&mut self, works: &[Work]) -> Result<Vec<WriteResult>, heed::Error> {
+        match self.try_commit(works, true) {
+            Err(error) if self.space.is_out_of_space(&error) && works.len() > 1 => {
+                let (first, second) = works.split_at(works.len() / 2);
                 let mut answers = self.shrink(first)?;
                 answers.extend(self.shrink(second)?);
                 Ok(answers)
             }
             Err(error) if self.space.is_out_of_space(&error) => {
-                Ok(lists.iter().map(|work| Err(no_space_for(work))).collect())
+                Ok(works.iter().map(|work| Err(no_space_for(work))).collect())
             }
             other => other,
         }
     }
 
-    /// One transaction: all lists in order, then the state row, then the disk.
-    fn try_commit(&mut self, lists: &[Work], full: bool) -> Result<Vec<WriteResult>, heed::Error> {
+    /// One transaction: all work in order, as far as its bytes are not too many, then the rows, then the
+    /// disk. Returns what became of each that it came to.
+    fn try_commit(&mut self, works: &[Work], full: bool) -> Result<Vec<WriteResult>, heed::Error> {
         self.transact(|database, txn, draft, now| {
-            let one = |work: &Work| {
-                if full && grows(work) {
-                    return Ok(Err(no_space_for(work)));
+            let mut results = Vec::with_capacity(works.len());
+            for work in works {
+                if draft.put_bytes() > GROUP_BYTES_MAX {
+                    break;
                 }
-                settle(apply::apply(database, txn, draft, work, now))
-            };
-            lists.iter().map(one).collect()
+                results.push(if full && grows(work) {
+                    Err(no_space_for(work))
+                } else {
+                    settle(apply::apply(database, txn, draft, work, now))?
+                });
+            }
+            Ok(results)
         })
     }
 
@@ -292,7 +306,8 @@ impl Committer {
         Ok(swept.map_err(Error::from).map(|swept| {
             stats.swept_rows.add(swept.rows as u64);
             stats.expired_entries.add(swept.records as u64);
-            swept.rows
+            stats.emptied_entries.add(swept.emptied as u64);
+            swept.total()
         }))
     }
 
@@ -312,40 +327,45 @@ impl Committer {
     /// Runs `work` in a transaction of its own, and commits what it changed.
     fn transact<T>(
         &mut self,
-        work: impl FnOnce(&Database, &mut RwTxn<'_>, &mut Draft, Millis) -> Result<T, heed::Error>,
+        work: impl FnOnce(&Database, &mut RwTxn<'_>, &mut Draft<'_>, Millis) -> Result<T, heed::Error>,
     ) -> Result<T, heed::Error> {
         let now = self.clock.now();
-        let mut draft = Draft::new(self.state);
         let database = self.database.clone();
         let mut txn = database.env.write_txn()?;
+        let mut draft = Draft::new(self.state, &self.ledger);
         let done = work(&database, &mut txn, &mut draft, now)?;
-        self.finish(txn, draft, now)?;
+        // Commits durably and publishes, or does nothing when nothing was changed.
+        if draft.dirty {
+            let (growth, batches) = (draft.growth(), draft.batches);
+            let state = StateRow { instant: now, ..draft.state };
+            let changes = draft.ledger.into_changes();
+            self.commit(txn, state, changes, batches)?;
+            self.check_space(growth)?;
+        }
         Ok(done)
     }
 
-    /// Commits durably and publishes, or does nothing when nothing was changed.
-    fn finish(
+    /// Writes the rows that tell of what was changed, commits durably, and publishes.
+    fn commit(
         &mut self,
         mut txn: RwTxn<'_>,
-        mut draft: Draft,
-        now: Millis,
+        state: StateRow,
+        changes: ledger::Changes,
+        batches: u64,
     ) -> Result<(), heed::Error> {
-        if !draft.dirty {
-            return Ok(());
-        }
-        draft.state.instant = now;
-        self.database.meta.put(&mut txn, layout::META_STATE, &draft.state.encode())?;
+        changes.write(&self.database, &mut txn)?;
+        self.database.meta.put(&mut txn, layout::META_STATE, &state.encode())?;
         let began = self.clock.monotonic();
         txn.commit()?;
         let took = self.clock.monotonic().saturating_sub(began);
         self.shared.stats.commits.observe_time(took);
-        if draft.lists > 0 {
-            self.shared.stats.batches.observe(draft.lists);
+        if batches > 0 {
+            self.shared.stats.batches.observe(batches);
         }
-        self.state = draft.state;
-        self.check_space(draft.growth())?;
-        if !draft.namespaces.is_empty() {
-            self.namespaces.publish(draft.namespaces);
+        self.state = state;
+        let told = changes.publish_to(&mut self.ledger);
+        if !told.is_empty() {
+            self.namespaces.publish(told);
         }
         Ok(())
     }
@@ -380,22 +400,27 @@ fn admit(reply: Reply, waited: Duration, wait_max: Duration) -> Result<Reply, Wr
 
 fn grows(work: &Work) -> bool {
     match work {
-        Work::Operations { list, .. } => list.iter().any(operation_grows),
+        Work::Batch { batch, .. } => batch.operations.iter().any(operation_grows),
         Work::SystemRow { content, .. } => content.is_some(),
     }
 }
 
 fn operation_grows(operation: &Operation) -> bool {
-    !matches!(operation, Operation::Delete { .. })
+    !matches!(operation, Operation::Delete { .. } | Operation::DeleteNamespace)
 }
 
 /// Refuses work for which there is no space, by the first operation that needs any.
 fn no_space_for(work: &Work) -> WriteError {
     let operation = match work {
-        Work::Operations { list, .. } => list.iter().position(operation_grows),
+        Work::Batch { batch, .. } => batch.operations.iter().position(operation_grows),
         Work::SystemRow { .. } => None,
     };
-    WriteError { operation, error: Error::Full }
+    WriteError { part: operation.map(Part::Operation), error: Error::Full }
+}
+
+/// What became of work whose commit is on a disk, but not where it would be looked for.
+fn doubted(outcome: WriteResult) -> WriteResult {
+    outcome.and(Err(Error::InDoubt.into()))
 }
 
 fn is_full(result: &WriteResult) -> bool {

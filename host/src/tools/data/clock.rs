@@ -8,10 +8,11 @@ use super::owner;
 use super::reader::Reader;
 use super::tokens::few_rows;
 use crate::clock::{Clock, Millis};
-use crate::storage::lmdb::apply::{Draft, Failure};
 use crate::storage::lmdb::database::Database;
+use crate::storage::lmdb::draft::{Draft, Failure};
 use crate::storage::lmdb::env;
 use crate::storage::lmdb::layout::{self, StateRow};
+use crate::storage::lmdb::ledger::Ledger;
 use crate::storage::lmdb::sweep;
 
 /// Index rows in one transaction.
@@ -64,7 +65,8 @@ pub fn set_back(dir: &Path, clock: &Clock) -> Result<SetBack, ToolError> {
     let before = Times { seen: found.state.instant, clock: clock.now() };
     let broken = |error: heed::Error| failed(format!("cannot write: {error}"));
     let mut removed = 0;
-    while let Some(batch) = sweep(&database, found.state).map_err(broken)? {
+    let mut ledger = Ledger::new(found.namespaces, found.emptying);
+    while let Some(batch) = sweep(&database, &mut ledger, found.state).map_err(broken)? {
         removed += batch;
     }
     if before.seen > before.clock {
@@ -79,11 +81,22 @@ pub fn set_back(dir: &Path, clock: &Clock) -> Result<SetBack, ToolError> {
 }
 
 /// Removes some of what has expired by the store's time; None when nothing has.
-fn sweep(database: &Database, state: StateRow) -> Result<Option<u64>, heed::Error> {
+fn sweep(
+    database: &Database,
+    ledger: &mut Ledger,
+    state: StateRow,
+) -> Result<Option<u64>, heed::Error> {
     let mut txn = database.env.write_txn()?;
-    match sweep::sweep(database, &mut txn, &mut Draft::new(state), ROWS_MAX, state.instant) {
-        Ok(swept) if swept.rows == 0 => Ok(None),
-        Ok(swept) => txn.commit().map(|()| Some(swept.records as u64)),
+    let mut draft = Draft::new(state, ledger);
+    match sweep::sweep(database, &mut txn, &mut draft, ROWS_MAX, state.instant) {
+        Ok(swept) if swept.total() == 0 => Ok(None),
+        Ok(swept) => {
+            let changes = draft.ledger.into_changes();
+            changes.write(database, &mut txn)?;
+            txn.commit()?;
+            changes.publish_to(ledger);
+            Ok(Some(swept.records as u64))
+        }
         Err(Failure::Broken(error)) => Err(error),
         Err(Failure::Refused(refused)) => {
             Err(heed::Error::Io(std::io::Error::other(refused.error)))

@@ -149,7 +149,8 @@ impl Filling {
             self.state.next_namespace = NamespaceId(next);
             NamespaceId(id)
         };
-        let row = NamespaceRow { id, created, updated }.encode(name.as_bytes());
+        let (quotas, counts) = Default::default();
+        let row = NamespaceRow { id, created, updated, quotas, counts }.encode(name.as_bytes());
         database.namespaces.put(txn, name.as_bytes(), &row)?;
         self.namespace = Some(id);
         Ok(Ok(()))

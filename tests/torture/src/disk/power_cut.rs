@@ -180,7 +180,7 @@ fn judge(
     storage.close();
     drop(storage);
     match written.as_deref() {
-        Ok([larder::storage::Outcome::Set(version)]) if version.0 > newest => Ok(()),
+        Ok([larder::storage::Outcome::Set { version, .. }]) if version.0 > newest => Ok(()),
         other => Err(format!("after version {newest}, a set gave {other:?}")),
     }
 }
