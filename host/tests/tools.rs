@@ -13,8 +13,8 @@ use tempfile::TempDir;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// What the format row looks like in a page: its key, and its value behind it.
-const FORMAT_ROW: &[u8] = b"format\0\0\0\x01";
-const NEWER: u8 = 2;
+const FORMAT_ROW: &[u8] = b"format\0\0\0\x02";
+const NEWER: u8 = 3;
 const SEAL_BYTES: usize = 64;
 
 fn clock() -> Clock {
@@ -41,7 +41,7 @@ fn of_newer_format(bytes: &mut [u8]) {
 fn assert_newer<T>(outcome: Result<T, impl std::fmt::Display>, path: &Path) {
     let error = outcome.err().expect("a refusal").to_string();
     let shown = path.display();
-    let said = "has storage format 2, this larder knows up to 1; use a newer larder";
+    let said = "has storage format 3, this larder knows up to 2; use a newer larder";
     assert_eq!(error, format!("{shown} {said}"));
 }
 
@@ -83,9 +83,9 @@ fn a_newer_format_is_refused_by_all_with_both_numbers_and_nothing_is_changed() {
     let newer = dir.path().join("newer");
     fs::write(&newer, [backup, seal].concat()).unwrap();
     let new = dir.path().join("new");
-    assert_newer(data::restore(&newer, &new, &clock()), &newer);
+    assert_newer(data::restore(&newer, &new), &newer);
     assert!(!new.join("data.mdb").exists());
-    data::restore(&sound, &dir.path().join("other"), &clock()).unwrap();
+    data::restore(&sound, &dir.path().join("other")).unwrap();
 }
 
 /// An export of these lines between a first and a last one that fit.
@@ -109,7 +109,7 @@ fn import(text: &[u8]) -> Result<data::Imported, ToolError> {
 }
 
 fn namespace(name: String) -> Line<'static> {
-    Line::Namespace { name: name.into(), created: 1, updated: 1 }
+    Line::Namespace { name: name.into(), created: 1, updated: 1, keys_max: None, bytes_max: None }
 }
 
 fn entry(key: &'static str) -> Line<'static> {
@@ -118,6 +118,47 @@ fn entry(key: &'static str) -> Line<'static> {
         value: b"".as_slice().into(),
         version: 1,
         expiry: None,
+    }
+}
+
+#[test]
+fn an_import_counts_what_it_takes_and_an_export_has_its_quotas() {
+    let limited = |name: &'static str, keys_max, bytes_max| Line::Namespace {
+        name: name.into(),
+        created: 1,
+        updated: 1,
+        keys_max,
+        bytes_max,
+    };
+    let named = |key: &'static str, value: &'static str| Line::Entry {
+        key: key.as_bytes().into(),
+        value: value.as_bytes().into(),
+        version: 1,
+        expiry: None,
+    };
+    let lines = [
+        limited("default", None, Some(7)),
+        named("k", "four"),
+        limited("n", Some(0), None),
+        limited("o", None, None),
+        named("k", ""),
+        named("longer", "value"),
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    data::import(&mut &*export(1, &lines), &data, &clock()).unwrap();
+    let mut text = Vec::new();
+    data::export(&data, &mut text, false).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    for line in [&lines[0], &lines[2], &lines[3]] {
+        let line = String::from_utf8(line.encode()).unwrap();
+        assert!(text.contains(&line), "{line}: {text}");
+    }
+    // Nothing is counted anew where a store is of the present format.
+    let storage = Storage::open(&data, Options::default(), clock()).unwrap();
+    for (name, counts) in [("default", (1, 5)), ("n", (0, 0)), ("o", (2, 12))] {
+        let usage = storage.usage(name).unwrap();
+        assert_eq!((usage.keys, usage.bytes), counts, "{name}");
     }
 }
 

@@ -139,6 +139,68 @@ async fn the_store_is_sound_and_served_with_all_that_it_held() {
     assert!(new_version(&client).await > NEWEST);
 }
 
+#[tokio::test]
+async fn the_store_is_taken_over_into_the_present_format_at_the_first_start_and_no_other() {
+    let dir = store();
+    let mut larder = Larder::start_in(dir.path(), Options::default());
+    let log = larder.log();
+    for told in [
+        "the data are of storage format 1, and are taken over into format 2 in their place",
+        "the way back is larder export with this version, and larder import with that one",
+        "the data were taken over: they are of storage format 2 now",
+    ] {
+        assert_eq!(log.matches(told).count(), 1, "{told}: {log}");
+    }
+    assert_entries(&Client::new(larder.address()), 0).await;
+    // The one that has expired goes, and is counted out.
+    let held = "211 entries in 6 namespaces, 72000 bytes of values, version 1099511628037";
+    let swept = || run(dir.path(), &["check"]).starts_with(&format!("data: {held}\n"));
+    while !swept() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(larder.terminate().code(), Some(0));
+    assert_eq!(run(dir.path(), &["check"]), format!("data: {held}\nnothing is wrong\n"));
+    run(dir.path(), &["export", "text"]);
+    let (found, golden) = (lines(&dir.path().join("text")), lines(&golden("export-1.jsonl")));
+    let kept = golden.into_iter().filter(|line| !line.contains("\"key\":\"expired\""));
+    let kept: Vec<String> = kept.collect();
+    assert_eq!(found[1..found.len() - 1], kept[1..kept.len() - 1]);
+    larder.start_again();
+    let log = &larder.log()[log.len()..];
+    assert!(log.contains("the store was opened") && !log.contains("format"), "{log}");
+    assert_entries(&Client::new(larder.address()), 0).await;
+    assert_namespaces(&Client::new(larder.address())).await;
+}
+
+#[test]
+fn commands_that_write_take_the_store_over_and_say_so() {
+    for arguments in [&["clock", "--set-back"][..], &["token", "revoke", "192582f20b3c06ad"]] {
+        let dir = store();
+        let said = run(dir.path(), arguments);
+        let told = "data: the data are of storage format 1, and are taken over into format 2";
+        assert!(said.contains(told), "{arguments:?}: {said}");
+        assert!(!run(dir.path(), arguments).contains("format"), "{arguments:?}");
+        assert!(run(dir.path(), &["check"]).ends_with("nothing is wrong\n"), "{arguments:?}");
+    }
+}
+
+#[test]
+fn commands_that_only_read_leave_the_store_as_it_is() {
+    let dir = store();
+    let before = fs::read(golden("store-1/data.mdb")).unwrap();
+    for arguments in [&["check"][..], &["export", "text"], &["backup", "made"], &["clock"]] {
+        assert!(!run(dir.path(), arguments).contains("format"), "{arguments:?}");
+    }
+    run(dir.path(), &["token", "list"]);
+    assert!(fs::read(dir.path().join("data/data.mdb")).unwrap() == before);
+    // Nor does a restore change the format: a program of that time could serve what it makes.
+    run(dir.path(), &["restore", "made", "--data", "restored"]);
+    let restored = fs::read(dir.path().join("restored/data.mdb")).unwrap();
+    let format = |number: u8| [&b"format\0\0\0"[..], &[number]].concat();
+    let has = |format: &[u8]| restored.windows(format.len()).any(|found| found == format);
+    assert!(has(&format(1)) && !has(&format(2)));
+}
+
 #[test]
 fn the_store_is_exported_to_the_last_byte_as_it_was() {
     // Keys that are no text, and the entry that has expired, are seen here alone.

@@ -192,6 +192,15 @@ pub enum OpenError {
         /// The newest format that is understood.
         known: u32,
     },
+    /// The data are of an older format, and could not be taken over into the present one.
+    #[error("cannot take {} over from storage format 1: {source}; it is as it was, of format 1: make room \
+             on the disk where that is what lacks, or run: larder check", path.display())]
+    NotTakenOver {
+        /// The data directory.
+        path: PathBuf,
+        /// LMDB's answer.
+        source: heed::Error,
+    },
     /// The process may not have the address space that the data are mapped into.
     #[error("cannot map {}: that takes {bytes} bytes of address space, more than this process may have; raise its limit (`ulimit -v`), or give `larder serve` less room with storage_bytes_max", path.display())]
     NoAddressSpace {

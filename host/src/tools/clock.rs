@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use humantime::format_duration;
 
-use super::common::instant;
+use super::common::{instant, tell_take_over};
 use super::data::{self, Times};
 use crate::clock::Clock;
 
@@ -19,6 +19,7 @@ pub fn run(dir: &Path, set_back: bool) -> Result<(), Box<dyn Error>> {
         writeln!(out, "{}", told(&data::times(dir, &clock)?))?;
         return Ok(());
     }
+    tell_take_over(dir)?;
     let done = data::set_back(dir, &clock)?;
     let times = told(&done.before);
     let outcome = if done.before.seen > done.before.clock {

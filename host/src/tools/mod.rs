@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::process::console::say;
 use crate::process::fatal_signals;
 use crate::process::program;
+use crate::storage::lmdb::layout::Counts;
 
 /// Set for the process that does the reading for `check`.
 const CHECKER: &str = "LARDER_CHECKER";
@@ -45,7 +46,7 @@ pub fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Restore { file, data } => {
             refuse_stream(&file)?;
             let dir = data_dir(data)?;
-            let findings = data::restore(&file, &dir, &Clock::system())?;
+            let findings = data::restore(&file, &dir)?;
             done(&dir, RESTORED, &summary(&findings))?;
         }
         Command::Export { file, skip_damaged, data } => {
@@ -126,6 +127,10 @@ fn check_here(dir: &Path) -> Result<ExitCode, Box<dyn Error>> {
     }
     let faults = findings.faults.count();
     writeln!(out, "{}: {}", dir.display(), summary(&findings))?;
+    let Counts { keys, bytes } = findings.emptying;
+    if keys > 0 {
+        writeln!(out, "{keys} entries of deleted namespaces, {bytes} bytes, are still to be removed")?;
+    }
     if faults == 0 {
         writeln!(out, "nothing is wrong")?;
         return Ok(ExitCode::SUCCESS);

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::common::{data_dir, instant};
+use super::common::{data_dir, instant, tell_take_over};
 use super::data::{self, TokenRows, ToolError};
 use crate::auth::control::{self, Answer, Request};
 use crate::auth::{self, Listed, NewToken, Tokens};
@@ -75,6 +75,7 @@ fn ask(dir: &Path, request: Request) -> Result<Answer, Box<dyn Error>> {
         }
         return Ok(Answer::Tokens(auth::listed(&rows)));
     }
+    tell_take_over(dir)?;
     let clock = Clock::system();
     match data::open_alone(dir, clock.clone()) {
         Ok(storage) => {

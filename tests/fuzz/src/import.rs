@@ -43,8 +43,8 @@ pub fn read(mut text: &[u8]) -> Result<Export, String> {
 
 fn owned(item: Item<'_>) -> Item<'static> {
     match item {
-        Item::Namespace { name, created, updated } => {
-            Item::Namespace { name: name.into_owned().into(), created, updated }
+        Item::Namespace { name, created, updated, quotas } => {
+            Item::Namespace { name: name.into_owned().into(), created, updated, quotas }
         }
         Item::Entry { key, value, version, expiry } => {
             let (key, value) = (key.into_owned().into(), value.into_owned().into());

@@ -3,9 +3,9 @@
 
 use larder::clock::Millis;
 use larder::storage::lmdb::layout::{
-    self, Damaged, NamespaceId, NamespaceRow, Record, RecordKey, StateRow,
+    self, Counts, Damaged, NamespaceId, NamespaceRow, Record, RecordKey, StateRow,
 };
-use larder::storage::{EXPIRY_MAX, NAME_BYTES_MAX, Version};
+use larder::storage::{EXPIRY_MAX, NAME_BYTES_MAX, Quotas, Version};
 
 use crate::target::Target;
 
@@ -28,13 +28,15 @@ pub type Decoder = dyn for<'a> Fn(&[u8], &'a [u8]) -> Result<Record<'a>, Damaged
 /// What was promised and did not hold.
 pub fn judge(input: &[u8], decode: &Decoder) -> Result<(), String> {
     let mut input = Input { rest: input };
-    match input.byte() % 6 {
+    match input.byte() % 8 {
         0 => any_bytes(input, decode),
         1 => record(input, decode),
         2 => namespace_row(input),
         3 => state_row(input),
         4 => system_row(input),
-        _ => keys(input),
+        5 => keys(input),
+        6 => emptying_row(input),
+        _ => counted(input),
     }
 }
 
@@ -84,8 +86,21 @@ fn any_bytes(mut input: Input<'_>, decode: &Decoder) -> Result<(), String> {
     if let Ok(row) = StateRow::decode(stored) {
         same("a state row", row.encode().as_slice(), stored)?;
     }
-    // Bytes of a namespace's row wait for their use, so those may differ.
-    let _ = NamespaceRow::decode(key, stored);
+    if let Ok(row) = NamespaceRow::decode(key, stored) {
+        same("a namespace's row", row.encode(key).as_slice(), stored)?;
+    }
+    // Bytes of a row of format 1 waited for their use, so those may differ.
+    let _ = NamespaceRow::decode_format_1(key, stored);
+    if let Ok(left) = layout::decode_emptying(key, stored) {
+        same("an emptying row", layout::encode_emptying(key, left).as_slice(), stored)?;
+    }
+    if let Ok(id) = layout::decode_emptying_key(stored) {
+        same("an emptying row's key", &layout::emptying_key(id)[..], stored)?;
+    }
+    let counted = layout::counted_bytes(key, stored);
+    if counted > (key.len() + stored.len()) as u64 {
+        return Err(format!("a record of {} bytes counts {counted}", key.len() + stored.len()));
+    }
     if let Ok(content) = layout::decode_system_row(key, stored) {
         same("a system row", layout::encode_system_row(key, content).as_slice(), stored)?;
     }
@@ -119,7 +134,11 @@ fn namespace_row(mut input: Input<'_>) -> Result<(), String> {
     let tamper = input.number(2);
     let id = NamespaceId(input.id());
     let (created, updated) = (Millis(input.number(8)), Millis(input.number(8)));
-    let (quotas, counts) = Default::default();
+    // One more than the most stands for none.
+    let quota = |most: u64| (most != u64::MAX).then_some(most);
+    let (keys_max, bytes_max) = (quota(input.number(8)), quota(input.number(8)));
+    let counts = Counts { keys: input.number(8), bytes: input.number(8) };
+    let quotas = Quotas { keys_max, bytes_max };
     let row = NamespaceRow { id, created, updated, quotas, counts };
     let name = input.key(NAME_BYTES_MAX);
     let stored = row.encode(name);
@@ -127,7 +146,38 @@ fn namespace_row(mut input: Input<'_>) -> Result<(), String> {
     let told = |bad: &[u8]| NamespaceRow::decode(name, bad).is_ok();
     tampered("a namespace's row", &stored, tamper, told)?;
     let told = |bad: &[u8]| NamespaceRow::decode(bad, &stored).is_ok();
-    tampered("a namespace's name", name, tamper, told)
+    tampered("a namespace's name", name, tamper, told)?;
+    same("a row of format 1", NamespaceRow::decode_format_1(name, &stored), Err(Damaged))
+}
+
+fn emptying_row(mut input: Input<'_>) -> Result<(), String> {
+    let tamper = input.number(2);
+    let id = NamespaceId(input.id());
+    let left = Counts { keys: input.number(8), bytes: input.number(8) };
+    let key = layout::emptying_key(id);
+    same("an emptying row's key", layout::decode_emptying_key(&key), Ok(id))?;
+    let stored = layout::encode_emptying(&key, left);
+    same("an emptying row", layout::decode_emptying(&key, &stored), Ok(left))?;
+    let told = |bad: &[u8]| layout::decode_emptying(&key, bad).is_ok();
+    tampered("an emptying row", &stored, tamper, told)?;
+    let told = |bad: &[u8]| layout::decode_emptying(bad, &stored).is_ok();
+    tampered("an emptying row's key", &key, tamper, told)
+}
+
+/// A record counts the bytes of its key and of its value, whatever is changed in it but its kind.
+fn counted(mut input: Input<'_>) -> Result<(), String> {
+    let tamper = input.number(2) as usize;
+    let version = Version(input.number(7));
+    let expiry = (input.byte() % 2 == 1).then(|| Millis(input.number(6)));
+    let (namespace, name) = (NamespaceId(input.id()), input.key(NAME_BYTES_MAX));
+    let key = RecordKey::new(namespace, name).ok_or("a key of a valid length is refused")?;
+    let record = Record { version, expiry, value: input.rest };
+    let mut stored = [record.header(key.as_bytes()).as_bytes(), record.value].concat();
+    let bytes = (name.len() + record.value.len()) as u64;
+    same("the bytes of a record", layout::counted_bytes(key.as_bytes(), &stored), bytes)?;
+    let at = 1 + tamper % (stored.len() - 1);
+    stored[at] ^= 1 << (tamper % 8);
+    same("the bytes of a damaged one", layout::counted_bytes(key.as_bytes(), &stored), bytes)
 }
 
 fn state_row(mut input: Input<'_>) -> Result<(), String> {

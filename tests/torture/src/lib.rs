@@ -28,6 +28,8 @@ pub use rounds::{Tally, Trial};
 
 /// Keys that expire at once, in the long form.
 const EXPIRING_KEYS: u64 = 1_000_000;
+/// Entries of a store that is taken over.
+const OLDER_ENTRIES: usize = 300_000;
 
 /// All trials in their long form, in the order in which they are run. `program` is
 /// `larder-torture`, which some of them run again; `linear` is the trial of that name.
@@ -40,6 +42,7 @@ pub fn trials(program: &Path, linear: linear::Linear) -> Vec<Box<dyn Trial>> {
         Box::new(backup::Backup),
         Box::new(disk::power_cut::PowerCut),
         Box::new(disk::beginnings::Beginnings::default()),
+        Box::new(disk::take_over::TakeOver::new(OLDER_ENTRIES)),
         Box::new(disk::io_errors::IoErrors::new(10_000)),
         Box::new(disk::rot::Rot::default()),
         Box::new(disk::full::Full),

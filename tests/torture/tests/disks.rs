@@ -12,6 +12,7 @@ use larder_torture::disk::io_errors::IoErrors;
 use larder_torture::disk::power_cut;
 use larder_torture::disk::rot::{self, Rot};
 use larder_torture::disk::shim::{Watch, shimmed};
+use larder_torture::disk::take_over::TakeOver;
 use larder_torture::lies::{Liar, Lie};
 use larder_torture::op::{Http, Op, Outcome, Store};
 use larder_torture::{Tally, Trial};
@@ -61,6 +62,20 @@ fn a_beginning_that_is_cut_short_leaves_all_or_nothing() {
     for what in ["beginnings", "new", "there", "refused"] {
         assert!(tally.get(what) > 3, "{what}: {tally}");
     }
+}
+
+#[test]
+fn a_store_of_format_1_is_taken_over_or_as_it_was_whenever_it_is_killed() {
+    let trial = TakeOver::new(100_000);
+    let mut tally = Tally::default();
+    // Starts take longer or shorter: until both were seen.
+    for seed in 0..20 {
+        assert_eq!(trial.round(seed, &mut tally), Ok(()), "seed {seed}");
+        if tally.get("as it was") > 3 && tally.get("taken over") > 3 {
+            return;
+        }
+    }
+    panic!("{tally}");
 }
 
 #[test]

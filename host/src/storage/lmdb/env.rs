@@ -2,18 +2,20 @@
 //! Knows the databases and their first rows; where files stand is `directory`'s, and what operations
 //! do with them is none of its business.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use heed::types::Bytes;
-use heed::{CommitOrAbort, Env, EnvOpenOptions, WithTls};
+use heed::{Env, EnvOpenOptions, WithTls};
 
-use super::database::{Database, Tree};
+use super::database::Database;
 use super::directory::{self, State, data_file, io_error};
+use super::error::{damaged, unopened};
 use super::layout::{self, Counts, NamespaceId, NamespaceRow, Record, StateRow};
 use super::reader_table::ReaderTable;
+use super::take_over;
+use super::trees::{self, Trees};
 use crate::clock::Clock;
 use crate::storage::error::OpenError;
 use crate::storage::options::Options;
@@ -21,8 +23,6 @@ use crate::storage::types::{DEFAULT_NAMESPACE, Version};
 
 /// Address space for the map when no quota is set. It costs nothing until it is used.
 const MAP_BYTES: u64 = 1 << 40;
-/// Room for trees by name; there are six.
-pub const TREES_MAX: u32 = 8;
 /// Kept above a quota so that deletes and sweeps find free pages: at least this, or an eighth.
 const RESERVE_BYTES: u64 = 64 << 20;
 
@@ -32,22 +32,12 @@ pub struct Found {
     pub state: StateRow,
     /// All namespaces.
     pub namespaces: Vec<(String, NamespaceRow)>,
-    /// What is left of those that were deleted.
+    /// Namespaces that were deleted and are not empty yet, with what is left of them.
     pub emptying: Vec<(NamespaceId, Counts)>,
     /// Entries, expired ones included.
     pub entries: u64,
     /// Whether the store was made by this.
     pub is_new: bool,
-}
-
-/// The trees of an environment.
-struct Trees {
-    main: Tree,
-    expiry: Tree,
-    namespaces: Tree,
-    emptying: Tree,
-    meta: Tree,
-    tokens: Tree,
 }
 
 /// Opens or makes the store in `dir`.
@@ -69,27 +59,62 @@ pub fn open(dir: &Path, options: &Options, clock: &Clock) -> Result<(Database, F
     let table = ReaderTable::open(dir).map_err(io_error("open", &directory::lock_file(dir)))?;
     let env = open_env(dir, options)?;
     let short = extend(dir, &env)?;
-    let database = open_databases(dir, env, table, lock, clock).and_then(|database| {
-        if short.is_some() {
-            read_everything(&database).map_err(lmdb_error(dir))?;
-        }
-        Ok(database)
-    });
-    let database = match (database, short) {
+    let trees = match (open_trees(dir, &env, clock, short.is_some()), short) {
         (Err(error @ OpenError::NewerFormat { .. }), Some((found, _))) => {
             // Nothing of what is not understood is changed.
+            drop(env);
             set_length(dir, found)?;
             return Err(error);
         }
         (Err(OpenError::Lmdb { .. } | OpenError::Damaged { .. }), Some((found, needed))) => {
+            drop(env);
             set_length(dir, found)?;
             return Err(OpenError::Truncated { path: data_file(dir), found, needed });
         }
-        (database, _) => database?,
+        (trees, _) => trees?,
+    };
+    let emptying = match trees.emptying {
+        Some(emptying) => emptying,
+        None => take_over::take_over(dir, &env, &trees, clock)?,
+    };
+    let Trees { main, expiry, namespaces, meta, tokens, .. } = trees;
+    let (readers, reader_table, _lock) = (Arc::default(), Arc::new(table), Arc::new(lock));
+    let database = Database {
+        env,
+        main,
+        expiry,
+        namespaces,
+        meta,
+        readers,
+        tokens,
+        emptying,
+        reader_table,
+        _lock,
     };
     let found = read_found(dir, &database, is_new)?;
     directory::mark(dir)?;
     Ok((database, found))
+}
+
+/// Changes the state row of the store in `dir`, which nobody has open, and nothing else: it keeps its format.
+///
+/// # Errors
+/// What could not be read or written.
+pub fn change_state(
+    dir: &Path,
+    options: &Options,
+    change: impl FnOnce(StateRow) -> StateRow,
+) -> Result<(), OpenError> {
+    let failed = unopened(dir);
+    let env = open_env(dir, options)?;
+    extend(dir, &env)?;
+    let format = trees::format(dir, &env)?;
+    let meta = trees::create(&env, format).map_err(&failed)?.meta;
+    let mut txn = env.write_txn().map_err(&failed)?;
+    let stored = meta.get(&txn, layout::META_STATE).map_err(&failed)?;
+    let state = change(state_row(dir, stored)?);
+    meta.put(&mut txn, layout::META_STATE, &state.encode()).map_err(&failed)?;
+    txn.commit().map_err(&failed)
 }
 
 /// Makes a new store beside its place and moves it there. Killed at any step, the next start finds a
@@ -98,15 +123,10 @@ fn make(dir: &Path, clock: &Clock) -> Result<(), OpenError> {
     let folder = directory::begin_new(dir)?;
     // Address space for the first rows, not for what a server may make of them.
     let env = open_env(&folder, &Options { bytes_max: Some(0), ..Options::default() })?;
-    let trees = create_trees(&env).map_err(lmdb_error(dir))?;
-    write_first_rows(&env, &trees, clock).map_err(lmdb_error(dir))?;
+    let trees = trees::create(&env, None).map_err(unopened(dir))?;
+    write_first_rows(&env, &trees, clock).map_err(unopened(dir))?;
     env.prepare_for_closing().wait();
     directory::publish_new(dir, &folder)
-}
-
-fn lmdb_error(dir: &Path) -> impl Fn(heed::Error) -> OpenError {
-    let path = dir.to_owned();
-    move |source| OpenError::Lmdb { path: path.clone(), source }
 }
 
 /// Address space for the map, with or without a quota.
@@ -123,14 +143,14 @@ pub fn map_bytes(quota: Option<u64>) -> usize {
 fn open_env(dir: &Path, options: &Options) -> Result<Env<WithTls>, OpenError> {
     let bytes = map_bytes(options.bytes_max);
     let mut open = EnvOpenOptions::new().read_txn_with_tls();
-    open.map_size(bytes).max_dbs(TREES_MAX).max_readers(options.readers_max);
+    open.map_size(bytes).max_dbs(trees::TREES_MAX).max_readers(options.readers_max);
     // SAFETY: the directory is private to this user and locked by this process, default flags
     // are used, and nobody else has reason to change the file while it is mapped.
     unsafe { open.open(dir) }.map_err(|error| match error {
         heed::Error::Io(error) if error.kind() == ErrorKind::OutOfMemory => {
             OpenError::NoAddressSpace { path: data_file(dir), bytes }
         }
-        error => lmdb_error(dir)(error),
+        error => unopened(dir)(error),
     })
 }
 
@@ -156,14 +176,14 @@ fn set_length(dir: &Path, length: u64) -> Result<(), OpenError> {
 }
 
 /// Reads everything that is stored; an error when any of it is damaged.
-fn read_everything(database: &Database) -> Result<(), heed::Error> {
+fn read_everything(env: &Env<WithTls>, trees: &Trees) -> Result<(), heed::Error> {
     let damaged = || heed::Error::Mdb(heed::MdbError::Corrupted);
-    let txn = database.env.read_txn()?;
-    let Database { expiry, namespaces, emptying, meta, tokens, .. } = database;
-    for tree in [expiry, namespaces, emptying, meta, tokens] {
+    let txn = env.read_txn()?;
+    let small = [trees.expiry, trees.namespaces, trees.meta, trees.tokens];
+    for tree in small.into_iter().chain(trees.emptying) {
         tree.iter(&txn)?.try_for_each(|row| row.map(|_| ()))?;
     }
-    for row in database.main.iter(&txn)? {
+    for row in trees.main.iter(&txn)? {
         let (key, stored) = row?;
         Record::decode(key, stored).map_err(|_| damaged())?;
     }
@@ -171,74 +191,27 @@ fn read_everything(database: &Database) -> Result<(), heed::Error> {
 }
 
 /// Opens the trees of a store whose format this program knows, making those that were not thought of
-/// when it was made.
-fn open_databases(
+/// when it was made. Where the file was `short`, all that is in it is read.
+fn open_trees(
     dir: &Path,
-    env: Env<WithTls>,
-    table: ReaderTable,
-    lock: File,
+    env: &Env<WithTls>,
     clock: &Clock,
-) -> Result<Database, OpenError> {
-    let has_format = check_format(dir, &env)?;
-    let trees = create_trees(&env).map_err(lmdb_error(dir))?;
-    if !has_format {
+    short: bool,
+) -> Result<Trees, OpenError> {
+    let format = trees::format(dir, env)?;
+    let trees = trees::create(env, format).map_err(unopened(dir))?;
+    if format.is_none() {
         // What was interrupted when stores were still made in their place has no rows at all.
-        let rows = (|| trees.main.len(&*env.read_txn()?))().map_err(lmdb_error(dir))?;
+        let rows = (|| trees.main.len(&*env.read_txn()?))().map_err(unopened(dir))?;
         if rows > 0 || directory::is_marked(dir) {
             return Err(damaged(dir, "the format row is missing"));
         }
-        write_first_rows(&env, &trees, clock).map_err(lmdb_error(dir))?;
+        write_first_rows(env, &trees, clock).map_err(unopened(dir))?;
     }
-    let Trees { main, expiry, namespaces, emptying, meta, tokens } = trees;
-    let (readers, reader_table, _lock) = (Arc::default(), Arc::new(table), Arc::new(lock));
-    Ok(Database {
-        env,
-        main,
-        expiry,
-        namespaces,
-        emptying,
-        meta,
-        readers,
-        tokens,
-        reader_table,
-        _lock,
-    })
-}
-
-fn damaged(dir: &Path, what: &'static str) -> OpenError {
-    OpenError::Damaged { path: dir.to_owned(), what }
-}
-
-/// Judges the format before anything else is read, and whether there is one.
-pub fn check_format(dir: &Path, env: &Env<WithTls>) -> Result<bool, OpenError> {
-    let failed = lmdb_error(dir);
-    let txn = env.read_txn().map_err(&failed)?;
-    let open = env.open_databases_and_commit(txn, |opener, txn| {
-        let meta = opener.open_database::<Bytes, Bytes>(txn, Some("meta"))?;
-        Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(meta))
-    });
-    let Some(meta) = open.map_err(&failed)?.unwrap_commit() else { return Ok(false) };
-    let txn = env.read_txn().map_err(&failed)?;
-    let Some(stored) = meta.get(&txn, layout::META_FORMAT).map_err(&failed)? else {
-        return Ok(false);
-    };
-    let found = layout::decode_format(stored).map_err(|_| damaged(dir, "the format row"))?;
-    if found > layout::FORMAT {
-        let path = dir.to_owned();
-        return Err(OpenError::NewerFormat { path, found, known: layout::FORMAT });
+    if short {
+        read_everything(env, &trees).map_err(unopened(dir))?;
     }
-    Ok(true)
-}
-
-fn create_trees(env: &Env<WithTls>) -> Result<Trees, heed::Error> {
-    let made = env.create_databases_and_commit(env.write_txn()?, |opener, txn| {
-        let mut tree = |name| opener.create_database::<Bytes, Bytes>(txn, Some(name));
-        let (main, expiry, namespaces) = (tree("main")?, tree("expiry")?, tree("namespaces")?);
-        let trees = (main, expiry, namespaces, tree("emptying")?, tree("meta")?, tree("tokens")?);
-        Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(trees))
-    })?;
-    let (main, expiry, namespaces, emptying, meta, tokens) = made.unwrap_commit();
-    Ok(Trees { main, expiry, namespaces, emptying, meta, tokens })
+    Ok(trees)
 }
 
 /// Writes what every store holds, durably.
@@ -256,13 +229,16 @@ fn write_first_rows(env: &Env<WithTls>, trees: &Trees, clock: &Clock) -> Result<
     txn.commit()
 }
 
+fn state_row(dir: &Path, stored: Option<&[u8]>) -> Result<StateRow, OpenError> {
+    let stored = stored.ok_or_else(|| damaged(dir, "the state row is missing"))?;
+    StateRow::decode(stored).map_err(|_| damaged(dir, "the state row"))
+}
+
 fn read_found(dir: &Path, database: &Database, is_new: bool) -> Result<Found, OpenError> {
-    let failed = lmdb_error(dir);
+    let failed = unopened(dir);
     let damaged = |what| damaged(dir, what);
     let txn = database.env.read_txn().map_err(&failed)?;
-    let state = database.meta.get(&txn, layout::META_STATE).map_err(&failed)?;
-    let state = state.ok_or_else(|| damaged("the state row is missing"))?;
-    let state = StateRow::decode(state).map_err(|_| damaged("the state row"))?;
+    let state = state_row(dir, database.meta.get(&txn, layout::META_STATE).map_err(&failed)?)?;
     let mut namespaces = Vec::new();
     for row in database.namespaces.iter(&txn).map_err(&failed)? {
         let (name, stored) = row.map_err(&failed)?;
@@ -273,9 +249,9 @@ fn read_found(dir: &Path, database: &Database, is_new: bool) -> Result<Found, Op
     let mut emptying = Vec::new();
     for row in database.emptying.iter(&txn).map_err(&failed)? {
         let (key, stored) = row.map_err(&failed)?;
-        let damaged = |_| damaged("a deleted namespace's row");
-        let id = layout::decode_emptying_key(key).map_err(damaged)?;
-        emptying.push((id, layout::decode_emptying(key, stored).map_err(damaged)?));
+        let left = layout::decode_emptying_key(key)
+            .and_then(|id| layout::decode_emptying(key, stored).map(|left| (id, left)));
+        emptying.push(left.map_err(|_| damaged("a row of a deleted namespace"))?);
     }
     let entries = database.main.len(&txn).map_err(&failed)?;
     Ok(Found { state, namespaces, emptying, entries, is_new })

@@ -1,8 +1,9 @@
 //! What LMDB's errors mean to the store.
 
 use std::io;
+use std::path::Path;
 
-use crate::storage::error::Error;
+use crate::storage::error::{Error, OpenError};
 
 impl From<heed::Error> for Error {
     fn from(error: heed::Error) -> Self {
@@ -20,4 +21,15 @@ pub fn is_full(error: &heed::Error) -> bool {
         }
         _ => false,
     }
+}
+
+/// LMDB's errors while the store in `dir` is opened.
+pub fn unopened(dir: &Path) -> impl Fn(heed::Error) -> OpenError {
+    let path = dir.to_owned();
+    move |source| OpenError::Lmdb { path: path.clone(), source }
+}
+
+/// What of the store in `dir` is damaged or missing, on which everything depends.
+pub fn damaged(dir: &Path, what: &'static str) -> OpenError {
+    OpenError::Damaged { path: dir.to_owned(), what }
 }

@@ -12,6 +12,8 @@ use crate::storage::types::{NAME_BYTES_MAX, Quotas, Version};
 pub const DEFAULT_ID: NamespaceId = NamespaceId(1);
 /// The storage format that this program writes, and the newest that it reads.
 pub const FORMAT: u32 = 2;
+/// The format before namespaces were counted.
+pub const FORMAT_1: u32 = 1;
 
 /// Key of the format row in the meta database.
 pub const META_FORMAT: &[u8] = b"format";
@@ -289,6 +291,14 @@ impl NamespaceRow {
             quotas: Quotas { keys_max: quota(keys_max), bytes_max: quota(bytes_max) },
             counts: Counts { keys, bytes },
         })
+    }
+
+    /// Decodes the row under `name` of a store of this format.
+    pub fn decode_of(format: u32, name: &[u8], stored: &[u8]) -> Result<Self, Damaged> {
+        match format {
+            FORMAT_1 => Self::decode_format_1(name, stored),
+            _ => Self::decode(name, stored),
+        }
     }
 
     /// Decodes a row of storage format 1, which counts nothing:

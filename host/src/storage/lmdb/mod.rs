@@ -25,5 +25,7 @@ pub(crate) mod stats;
 pub(crate) mod sweep;
 pub(crate) mod sweeper;
 pub(crate) mod system_rows;
+pub(crate) mod take_over;
+pub(crate) mod trees;
 pub(crate) mod write_stats;
 pub(crate) mod writer;

@@ -1,23 +1,24 @@
 //! Whether a data file is sound: every page in its place, every record and row what its checksum
-//! says, and all of them in accord. Reads without LMDB, so that a damaged file is told and not
-//! stumbled over. Changes nothing.
+//! says, and all of them in accord, counts included. Reads without LMDB, so that a damaged file is told
+//! and not stumbled over. Changes nothing.
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::count::Count;
 use super::error::{ToolError, at, failed};
 use super::lmdb_file::{Faults, Pages, Row, Tree};
 use super::reader::{self, LockState, Reader, existing};
 use crate::clock::Millis;
 use crate::storage::error::OpenError;
-use crate::storage::lmdb::layout::{self, NamespaceId, NamespaceRow, Record, StateRow};
+use crate::storage::lmdb::layout::{self, Counts, FORMAT_1, NamespaceRow, Record, StateRow};
+use crate::storage::lmdb::trees::EMPTYING;
 use crate::storage::{DEFAULT_NAMESPACE, Version};
 
 /// The trees, in an order in which what a row refers to is known before it.
-const TREES: [&str; 5] = ["meta", "namespaces", "main", "expiry", TOKENS];
+const TREES: [&str; 6] = ["meta", "namespaces", EMPTYING, "main", "expiry", TOKENS];
 /// Missing in data that no server has opened since there are tokens.
 const TOKENS: &str = "tokens";
 /// A server would have to commit twice between two lines of code, so many times in a row.
@@ -32,6 +33,8 @@ pub struct Findings {
     pub entries: u64,
     /// Bytes of their values.
     pub value_bytes: u64,
+    /// Entries of namespaces that were deleted, which nobody can read and which are still to be removed.
+    pub emptying: Counts,
     /// The newest version of the server.
     pub version: Version,
     /// The highest instant that the server has seen.
@@ -110,10 +113,10 @@ fn check_pages(mut pages: Pages, shown: &Path) -> Result<Findings, ToolError> {
         }
     });
     for name in TREES {
-        let found: Option<Tree> =
-            trees.iter().find(|(found, _)| found == name.as_bytes()).map(|(_, tree)| *tree);
+        let found = trees.iter().find(|(found, _)| found == name.as_bytes());
+        let found: Option<Tree> = found.filter(|_| checked.knows(name)).map(|(_, tree)| *tree);
         let Some(tree) = found else {
-            if name == TOKENS {
+            if name == TOKENS || !checked.knows(name) {
                 continue;
             }
             faults.add(format!("the tree {name} is missing"));
@@ -132,14 +135,15 @@ fn check_pages(mut pages: Pages, shown: &Path) -> Result<Findings, ToolError> {
         }
     }
     for (name, tree) in trees {
-        if !TREES.iter().any(|known| known.as_bytes() == name) {
+        if !TREES.iter().any(|known| known.as_bytes() == name && checked.knows(known)) {
             faults.add(format!("there is a tree {}, which nobody made", name.escape_ascii()));
             pages.walk("unknown", tree, &mut faults, &mut |_, _| {});
         }
     }
     pages.check_free(&mut faults);
     checked.conclude(&mut faults);
-    Ok(Findings { faults, ..checked.findings })
+    let emptying = checked.count.emptying();
+    Ok(Findings { faults, emptying, ..checked.findings })
 }
 
 /// What the rows so far have told.
@@ -148,7 +152,7 @@ struct Checked {
     findings: Findings,
     state: Option<StateRow>,
     format: Option<u32>,
-    namespaces: HashSet<u32>,
+    count: Count,
     default_found: bool,
     /// Sums over the rows that the expiry index must have, and those that it has: equal when they
     /// are the same, in whatever order they come.
@@ -157,10 +161,16 @@ struct Checked {
 }
 
 impl Checked {
+    /// Whether data of this format have a tree of this name.
+    fn knows(&self, name: &str) -> bool {
+        name != EMPTYING || self.format != Some(FORMAT_1)
+    }
+
     fn row(&mut self, tree: &str, key: &[u8], value: &[u8], faults: &mut Faults) {
         let ok = match tree {
             "meta" => self.meta(key, value),
             "namespaces" => self.namespace(key, value),
+            EMPTYING => self.emptying(key, value),
             "main" => self.record(key, value),
             "tokens" => layout::decode_system_row(key, value)
                 .map(|_| ())
@@ -177,7 +187,7 @@ impl Checked {
         match key {
             layout::META_FORMAT => {
                 let format = layout::decode_format(value).map_err(damaged)?;
-                if format < layout::FORMAT {
+                if format < FORMAT_1 {
                     return Err(format!("tells format {format}, which never was"));
                 }
                 self.format = Some(format);
@@ -194,31 +204,36 @@ impl Checked {
     }
 
     fn namespace(&mut self, name: &[u8], value: &[u8]) -> Result<(), String> {
-        let row = NamespaceRow::decode(name, value).map_err(|_| "is damaged")?;
-        let NamespaceId(id) = row.id;
+        let format = self.format.unwrap_or(layout::FORMAT);
+        let row = NamespaceRow::decode_of(format, name, value).map_err(|_| "is damaged")?;
         self.findings.namespaces += 1;
         if name == DEFAULT_NAMESPACE.as_bytes() {
             self.default_found = row.id == layout::DEFAULT_ID;
         }
-        if self.state.is_some_and(|state| id >= state.next_namespace.0) {
-            return Err(format!("has id {id}, which was never given"));
-        }
-        if !self.namespaces.insert(id) {
-            return Err(format!("has id {id}, which another has too"));
-        }
-        Ok(())
+        self.count.expect(row.id, self.state, (format != FORMAT_1).then_some(row.counts))
+    }
+
+    fn emptying(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
+        let id = layout::decode_emptying_key(key).map_err(|_| "is damaged")?;
+        let left = layout::decode_emptying(key, value).map_err(|_| "is damaged")?;
+        self.count.expect_emptying(id, self.state, left)
     }
 
     fn record(&mut self, key: &[u8], stored: &[u8]) -> Result<(), String> {
-        self.findings.entries += 1;
+        let emptying = self.count.add(key, stored);
+        if !emptying {
+            self.findings.entries += 1;
+        }
         let record_key = layout::decode_record_key(key).map_err(|_| "has no valid key")?;
         let record = Record::decode(key, stored)
             .map_err(|_| "does not match its checksum; its value is lost")?;
-        self.findings.value_bytes += record.value.len() as u64;
+        if !emptying {
+            self.findings.value_bytes += record.value.len() as u64;
+        }
         if let Some(expiry) = record.expiry {
             add(&mut self.expiring, &record_key.expiry_key(expiry));
         }
-        if !self.namespaces.contains(&record_key.namespace().0) {
+        if !self.count.expects(record_key.namespace()) {
             return Err(format!(
                 "belongs to namespace {}, which is not there",
                 record_key.namespace().0
@@ -253,6 +268,7 @@ impl Checked {
                 "the expiry index does not fit the records: {records} expire, {rows} are indexed"
             ));
         }
+        self.count.compare(faults);
     }
 }
 

@@ -22,7 +22,8 @@ pub struct Exported {
 }
 
 /// Writes the data directory `dir` to `to` as text, beside a server or without one. Damaged records
-/// are left out and told, or end it unless `skip_damaged`.
+/// are left out and told, or end it unless `skip_damaged`. What is left of namespaces that were deleted
+/// is not there for anybody, and not exported.
 ///
 /// # Errors
 /// What could not be read or written.
@@ -41,14 +42,15 @@ pub fn export(dir: &Path, to: &mut dyn Write, skip_damaged: bool) -> Result<Expo
     let mut namespaces = BTreeMap::new();
     for row in names.iter(txn).map_err(unreadable)? {
         let (name, stored) = row.map_err(unreadable)?;
-        let row = NamespaceRow::decode(name, stored).map_err(|_| damaged("a namespace's row"))?;
+        let row = NamespaceRow::decode_of(reader.format, name, stored);
+        let row = row.map_err(|_| damaged("a namespace's row"))?;
         let name = std::str::from_utf8(name).map_err(|_| damaged("a namespace's name"))?;
         namespaces.insert(row.id.0, (name, row));
     }
     let mut damaged_records = Vec::new();
     for (id, (name, row)) in namespaces {
-        let NamespaceRow { created, updated, .. } = row;
-        out.item(Item::Namespace { name: name.into(), created, updated })?;
+        let NamespaceRow { created, updated, quotas, .. } = row;
+        out.item(Item::Namespace { name: name.into(), created, updated, quotas })?;
         for record in main.prefix_iter(txn, &id.to_be_bytes()).map_err(unreadable)? {
             let (stored_key, stored) = record.map_err(unreadable)?;
             let key = &stored_key[size_of_val(&id)..];

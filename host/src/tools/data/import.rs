@@ -13,7 +13,9 @@ use super::incoming::{Incoming, jump};
 use super::lines::{Item, Reader};
 use crate::clock::{Clock, Millis};
 use crate::storage::lmdb::database::Database;
-use crate::storage::lmdb::layout::{self, NamespaceId, NamespaceRow, Record, RecordKey, StateRow};
+use crate::storage::lmdb::layout::{
+    self, Counts, NamespaceId, NamespaceRow, Record, RecordKey, StateRow,
+};
 use crate::storage::{DEFAULT_NAMESPACE, NAMESPACES_MAX, Options, VERSION_LIMIT, Version};
 
 /// Bytes of lines in one transaction: bounds its dirty pages.
@@ -42,7 +44,7 @@ pub fn import(from: &mut dyn BufRead, dir: &Path, clock: &Clock) -> Result<Impor
     let (database, found) = incoming.open(&options(), clock)?;
     let instant = clock.now();
     let state = StateRow { version, instant, ..found.state };
-    let mut filling = Filling { state, namespace: None, default: false, namespaces: 1, expired: 0 };
+    let mut filling = Filling { state, filled: None, default: false, namespaces: 1, expired: 0 };
     let broken = |error: heed::Error| incoming.unwritten(error);
     while fill(&mut lines, &database, &mut filling, &broken)? == Batch::Full {}
     drop(database);
@@ -66,7 +68,8 @@ enum Batch {
 /// How far an import has come.
 struct Filling {
     state: StateRow,
-    namespace: Option<NamespaceId>,
+    /// The namespace that entries belong to now, by its name, with what has come of it so far.
+    filled: Option<(String, NamespaceRow)>,
     /// Whether the namespace that is there from the start has come.
     default: bool,
     /// How many there are.
@@ -94,6 +97,7 @@ fn fill(
             break Batch::Full;
         }
     };
+    filling.put_counts(database, &mut txn).map_err(broken)?;
     database.meta.put(&mut txn, layout::META_STATE, &filling.state.encode()).map_err(broken)?;
     txn.commit().map_err(broken)?;
     Ok(batch)
@@ -108,11 +112,15 @@ impl Filling {
         item: Item<'_>,
     ) -> Result<Result<(), String>, heed::Error> {
         match item {
-            Item::Namespace { name, created, updated } => {
-                self.put_namespace(database, txn, &name, created, updated)
+            Item::Namespace { name, created, updated, quotas } => {
+                // Its id and counts are found below.
+                let (id, counts) = (layout::DEFAULT_ID, Counts::default());
+                let row = NamespaceRow { id, created, updated, quotas, counts };
+                self.put_namespace(database, txn, &name, row)
             }
             Item::Entry { key, value, expiry, .. } => {
-                let key = self.namespace.and_then(|namespace| RecordKey::new(namespace, &key));
+                let filled = self.filled.as_ref().map(|(_, row)| row.id);
+                let key = filled.and_then(|namespace| RecordKey::new(namespace, &key));
                 match key {
                     Some(key) => self.put_entry(database, txn, &key, &value, expiry),
                     None => Ok(Err("it has no valid key, or no namespace".to_owned())),
@@ -126,9 +134,9 @@ impl Filling {
         database: &Database,
         txn: &mut RwTxn<'_>,
         name: &str,
-        created: Millis,
-        updated: Millis,
+        mut row: NamespaceRow,
     ) -> Result<Result<(), String>, heed::Error> {
+        self.put_counts(database, txn)?;
         let is_default = name == DEFAULT_NAMESPACE;
         let twice = match is_default {
             true => self.default,
@@ -137,9 +145,8 @@ impl Filling {
         if twice {
             return Ok(Err(format!("the namespace {name} comes twice")));
         }
-        let id = if is_default {
+        if is_default {
             self.default = true;
-            layout::DEFAULT_ID
         } else {
             let NamespaceId(id) = self.state.next_namespace;
             let Some(next) = id.checked_add(1).filter(|_| self.namespaces < NAMESPACES_MAX) else {
@@ -147,13 +154,17 @@ impl Filling {
             };
             self.namespaces += 1;
             self.state.next_namespace = NamespaceId(next);
-            NamespaceId(id)
-        };
-        let (quotas, counts) = Default::default();
-        let row = NamespaceRow { id, created, updated, quotas, counts }.encode(name.as_bytes());
-        database.namespaces.put(txn, name.as_bytes(), &row)?;
-        self.namespace = Some(id);
+            row.id = NamespaceId(id);
+        }
+        database.namespaces.put(txn, name.as_bytes(), &row.encode(name.as_bytes()))?;
+        self.filled = Some((name.to_owned(), row));
         Ok(Ok(()))
+    }
+
+    /// Writes what has come of the namespace that is filled.
+    fn put_counts(&self, database: &Database, txn: &mut RwTxn<'_>) -> Result<(), heed::Error> {
+        let Some((name, row)) = &self.filled else { return Ok(()) };
+        database.namespaces.put(txn, name.as_bytes(), &row.encode(name.as_bytes()))
     }
 
     fn put_entry(
@@ -179,6 +190,10 @@ impl Filling {
         let record = Record { version: self.state.version, expiry, value };
         let header = record.header(key.as_bytes());
         let stored = [header.as_bytes(), value].concat();
+        if let Some((_, row)) = &mut self.filled {
+            row.counts.keys += 1;
+            row.counts.bytes += layout::counted_bytes(key.as_bytes(), &stored);
+        }
         database.main.put(txn, key.as_bytes(), &stored)?;
         if let Some(expiry) = expiry {
             database.expiry.put(txn, &key.expiry_key(expiry), &[])?;

@@ -19,6 +19,7 @@ use crate::storage::error::OpenError;
 use crate::storage::lmdb::database::Database;
 use crate::storage::lmdb::directory;
 use crate::storage::lmdb::env::{self, Found};
+use crate::storage::lmdb::layout::StateRow;
 use crate::storage::{Options, VERSION_LIMIT, Version};
 
 /// Less room than this is none: LMDB writes many pages at a time.
@@ -79,10 +80,26 @@ impl Incoming {
     /// # Errors
     /// Why they cannot be.
     pub fn open(&self, options: &Options, clock: &Clock) -> Result<(Database, Found), ToolError> {
-        env::open(&self.folder, options, clock).map_err(|error| match error {
+        env::open(&self.folder, options, clock).map_err(|error| self.unopened(error))
+    }
+
+    /// Changes the state row of data that are there already.
+    ///
+    /// # Errors
+    /// Why it cannot be changed.
+    pub fn change_state(
+        &self,
+        options: &Options,
+        change: impl FnOnce(StateRow) -> StateRow,
+    ) -> Result<(), ToolError> {
+        env::change_state(&self.folder, options, change).map_err(|error| self.unopened(error))
+    }
+
+    fn unopened(&self, error: OpenError) -> ToolError {
+        match error {
             OpenError::Lmdb { source, .. } => self.unwritten(source),
             error => error.into(),
-        })
+        }
     }
 
     /// An error of LMDB's where something was to be written, with what lacks.

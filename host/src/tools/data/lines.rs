@@ -10,7 +10,9 @@ use super::error::{ToolError, explain, failed};
 use super::text::{LINE_BYTES_MAX, Line};
 use crate::clock::Millis;
 use crate::hex;
-use crate::storage::{EXPIRY_MAX, NAME_BYTES_MAX, VALUE_BYTES_MAX, Version};
+use crate::storage::{
+    EXPIRY_MAX, NAME_BYTES_MAX, QUOTA_LIMIT, Quotas, VALUE_BYTES_MAX, Version,
+};
 
 /// How a data file, and with it a backup, tells what it is: behind the head of its first page.
 const PAGE_HEAD_BYTES: usize = 16;
@@ -27,6 +29,8 @@ pub enum Item<'a> {
         created: Millis,
         /// When it was last configured.
         updated: Millis,
+        /// What it may have.
+        quotas: Quotas,
     },
     /// An entry.
     Entry {
@@ -199,8 +203,12 @@ fn item(line: Line<'_>, first: bool) -> Result<Item<'_>, String> {
         Line::Namespace { created, updated, .. } if created.max(updated) > EXPIRY_MAX.0 => {
             fault("an instant is out of range")
         }
-        Line::Namespace { name, created, updated } => {
-            Ok(Item::Namespace { name, created: Millis(created), updated: Millis(updated) })
+        Line::Namespace { keys_max, bytes_max, .. } if keys_max.max(bytes_max) >= Some(QUOTA_LIMIT) => {
+            fault("a quota is out of range")
+        }
+        Line::Namespace { name, created, updated, keys_max, bytes_max } => {
+            let (created, updated) = (Millis(created), Millis(updated));
+            Ok(Item::Namespace { name, created, updated, quotas: Quotas { keys_max, bytes_max } })
         }
         Line::Entry { .. } if first => fault("an entry comes before its namespace"),
         Line::Entry { key, .. } if key.is_empty() || key.len() > NAME_BYTES_MAX => {
@@ -248,9 +256,11 @@ impl<'a> Writer<'a> {
     /// What could not be written.
     pub fn item(&mut self, item: Item<'_>) -> Result<(), ToolError> {
         match item {
-            Item::Namespace { name, created, updated } => {
+            Item::Namespace { name, created, updated, quotas } => {
                 self.namespaces += 1;
-                self.line(&Line::Namespace { name, created: created.0, updated: updated.0 })
+                let (created, updated) = (created.0, updated.0);
+                let Quotas { keys_max, bytes_max } = quotas;
+                self.line(&Line::Namespace { name, created, updated, keys_max, bytes_max })
             }
             Item::Entry { key, value, version, expiry } => {
                 self.entries += 1;
@@ -336,6 +346,21 @@ mod tests {
         let begin = r#"{"larder_export":1,"version":1,"instant":1}"#;
         let said = refusal(&[begin, "{\"namespace\":\"n\",\"created\":1,\"updated\":1}\r"]);
         assert!(said.starts_with("line 2: it ends with CR and LF"), "{said}");
+    }
+
+    #[test]
+    fn a_quota_that_no_server_takes_is_refused_by_its_line() {
+        let begin = r#"{"larder_export":1,"version":1,"instant":1}"#;
+        let quota = |name: &str, most: u64| {
+            let line = r#"{"namespace":"n","created":1,"updated":1,"#;
+            refusal(&[begin, &format!("{line}\"{name}\":{most}}}")])
+        };
+        for name in ["keys_max", "bytes_max"] {
+            let said = quota(name, QUOTA_LIMIT);
+            assert!(said.starts_with("line 2: a quota is out of range"), "{said}");
+            let said = quota(name, QUOTA_LIMIT - 1);
+            assert!(said.starts_with("line 3: the last line is missing"), "{said}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod backup;
 mod check;
 mod clock;
+mod count;
 mod error;
 mod export;
 mod import;
@@ -27,5 +28,6 @@ pub use self::import::{Imported, import};
 pub use self::incoming::VERSION_JUMP;
 pub use self::lmdb_file::Faults;
 pub use self::publish::Unpublished;
+pub use self::reader::older_format;
 pub use self::restore::restore;
 pub use self::tokens::{TokenRows, is_served, open_alone, token_rows};

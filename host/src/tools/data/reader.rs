@@ -14,8 +14,7 @@ use super::owner;
 use crate::storage::Options;
 use crate::storage::error::OpenError;
 use crate::storage::lmdb::database::Tree;
-use crate::storage::lmdb::directory;
-use crate::storage::lmdb::env;
+use crate::storage::lmdb::{directory, layout, trees};
 
 type Env = heed::Env<WithTls>;
 
@@ -29,6 +28,8 @@ pub struct Reader {
     pub path: PathBuf,
     /// The commit.
     pub txn: RoTxn<'static, WithTls>,
+    /// Its storage format.
+    pub format: u32,
     /// What is in it.
     pub trees: Trees,
     _away: Option<File>,
@@ -54,20 +55,31 @@ impl Reader {
     pub fn open(dir: &Path) -> Result<Self, ToolError> {
         let path = existing(dir)?;
         let _away = keep_away(dir)?;
-        let (txn, trees) = opened(dir, &path, |env| {
+        let (txn, format, trees) = opened(dir, &path, |env, format| {
             let trees = open_trees(&env)?;
-            Ok((env.static_read_txn()?, trees))
+            Ok((env.static_read_txn()?, format, trees))
         })?;
         let trees = trees.ok_or_else(|| {
             failed(format!("{}: a tree is missing; run: larder check", path.display()))
         })?;
-        Ok(Self { path, txn, trees, _away })
+        Ok(Self { path, txn, format, trees, _away })
     }
 
     /// An error of LMDB's, with the file's name.
     pub fn unreadable(&self, error: &heed::Error) -> ToolError {
         unreadable(&self.path, error)
     }
+}
+
+/// The storage format of the data directory `dir`, where it is an older one.
+///
+/// # Errors
+/// Why it cannot be read, or that it is of a newer format.
+pub fn older_format(dir: &Path) -> Result<Option<u32>, ToolError> {
+    let path = existing(dir)?;
+    let _away = keep_away(dir)?;
+    let format = opened(dir, &path, |_, format| Ok(format))?;
+    Ok((format < layout::FORMAT).then_some(format))
 }
 
 /// The data file of `dir`.
@@ -95,7 +107,7 @@ pub fn copy(dir: &Path, file: &mut File) -> Result<io::Result<()>, ToolError> {
     let path = existing(dir)?;
     let _away = keep_away(dir)?;
     // When the data have outgrown the map, nothing was written yet.
-    opened(dir, &path, |env| match env.copy_to_file(file, CompactionOption::Enabled) {
+    opened(dir, &path, |env, _| match env.copy_to_file(file, CompactionOption::Enabled) {
         Err(heed::Error::Io(error)) => Ok(Err(error)),
         copied => copied.map(Ok),
     })
@@ -154,16 +166,17 @@ fn keep_away(dir: &Path) -> Result<Option<File>, ToolError> {
 fn opened<T>(
     dir: &Path,
     path: &Path,
-    mut work: impl FnMut(Env) -> Result<T, heed::Error>,
+    mut work: impl FnMut(Env, u32) -> Result<T, heed::Error>,
 ) -> Result<T, ToolError> {
     loop {
         let length = fs::metadata(path).map_err(at(path))?.len();
         let bytes = map_bytes(length);
-        let worked = open_env(dir, bytes).and_then(|env| match env::check_format(dir, &env) {
+        let worked = open_env(dir, bytes).and_then(|env| match trees::format(dir, &env) {
             Err(OpenError::Lmdb { source, .. }) => Err(source),
             Err(error @ OpenError::NewerFormat { .. }) => Ok(Err(error)),
+            Ok(Some(format)) => work(env, format).map(Ok),
             // What else is wrong with it is told by whoever reads on.
-            _ => work(env).map(Ok),
+            _ => work(env, layout::FORMAT).map(Ok),
         });
         // What cannot be given here, as in a read-only place, a server tells.
         let _ = owner::hand_over(dir);
@@ -188,7 +201,7 @@ fn map_bytes(length: u64) -> usize {
 #[expect(unsafe_code, reason = "LMDB maps a file, which Rust cannot check")]
 fn open_env(dir: &Path, map_bytes: usize) -> Result<Env, heed::Error> {
     let mut open = EnvOpenOptions::new().read_txn_with_tls();
-    open.map_size(map_bytes).max_dbs(env::TREES_MAX);
+    open.map_size(map_bytes).max_dbs(trees::TREES_MAX);
     open.max_readers(Options::default().readers_max);
     // SAFETY: only the server writes the file, by LMDB's rules, and this reads by them.
     unsafe { open.flags(EnvFlags::READ_ONLY).open(dir) }

@@ -11,16 +11,15 @@ use super::backup::{Seal, copy_hashed};
 use super::check::{Findings, check_opened};
 use super::error::{ToolError, at, failed};
 use super::incoming::{Incoming, jump};
-use crate::clock::Clock;
 use crate::storage::Options;
-use crate::storage::lmdb::layout::{self, StateRow};
+use crate::storage::lmdb::layout::StateRow;
 
 /// Restores the backup at `source` into `dir`. A backup that is not whole, or does not match its
 /// seal, is refused, and a restore that is interrupted leaves a directory that no server serves.
 ///
 /// # Errors
 /// Why nothing was restored.
-pub fn restore(source: &Path, dir: &Path, clock: &Clock) -> Result<Findings, ToolError> {
+pub fn restore(source: &Path, dir: &Path) -> Result<Findings, ToolError> {
     let mut file = open(source)?;
     let seal = Seal::read(&mut file, source)?;
     let incoming = Incoming::begin(dir)?;
@@ -39,7 +38,7 @@ pub fn restore(source: &Path, dir: &Path, clock: &Clock) -> Result<Findings, Too
     if let Some(fault) = findings.faults.told().first() {
         return Err(failed(format!("{} is damaged: {fault}", source.display())));
     }
-    raise_version(&incoming, &findings, seal.length, clock)?;
+    raise_version(&incoming, &findings, seal.length)?;
     incoming.publish()
 }
 
@@ -59,19 +58,11 @@ fn open(source: &Path) -> Result<File, ToolError> {
     )))
 }
 
-fn raise_version(
-    incoming: &Incoming,
-    findings: &Findings,
-    length: u64,
-    clock: &Clock,
-) -> Result<(), ToolError> {
+/// Moves the version counter on, and changes nothing else: data of an older format stay of that format
+/// until they are served.
+fn raise_version(incoming: &Incoming, findings: &Findings, length: u64) -> Result<(), ToolError> {
     let version = jump(findings.version)?;
-    let failed = |error: heed::Error| incoming.unwritten(error);
     // Address space for what is there, not for what a server may make of it.
     let options = Options { bytes_max: Some(length), ..Options::default() };
-    let (database, found) = incoming.open(&options, clock)?;
-    let mut txn = database.env.write_txn().map_err(failed)?;
-    let raised = StateRow { version, ..found.state }.encode();
-    database.meta.put(&mut txn, layout::META_STATE, &raised).map_err(failed)?;
-    txn.commit().map_err(failed)
+    incoming.change_state(&options, |state| StateRow { version, ..state })
 }

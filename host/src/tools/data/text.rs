@@ -34,6 +34,10 @@ pub enum Line<'a> {
         created: u64,
         /// When it was last configured.
         updated: u64,
+        /// The most keys that it may have, if there is a quota.
+        keys_max: Option<u64>,
+        /// The most bytes that they and their values may have, if there is a quota.
+        bytes_max: Option<u64>,
     },
     /// An entry.
     Entry {
@@ -69,6 +73,10 @@ struct Fields<'a> {
     created: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     updated: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keys_max: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes_max: Option<u64>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     key: Option<Cow<'a, str>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
@@ -95,8 +103,8 @@ impl Fields<'_> {
     /// Whether the fields are those of one kind of line, `version` apart, which two of them have.
     fn are_of_one_kind(&self) -> bool {
         let begin = self.larder_export.is_some() || self.instant.is_some();
-        let namespace =
-            self.namespace.is_some() || self.created.is_some() || self.updated.is_some();
+        let numbers = [self.created, self.updated, self.keys_max, self.bytes_max];
+        let namespace = self.namespace.is_some() || numbers.iter().any(Option::is_some);
         let bytes = [&self.key, &self.key_base64, &self.value, &self.value_base64];
         let entry = bytes.into_iter().any(Option::is_some) || self.expiry.is_some();
         let end = self.namespaces.is_some() || self.entries.is_some() || self.sha256.is_some();
@@ -116,10 +124,12 @@ impl Line<'_> {
                 instant: Some(*instant),
                 ..Fields::default()
             },
-            Line::Namespace { name, created, updated } => Fields {
+            Line::Namespace { name, created, updated, keys_max, bytes_max } => Fields {
                 namespace: Some(name.as_ref().into()),
                 created: Some(*created),
                 updated: Some(*updated),
+                keys_max: *keys_max,
+                bytes_max: *bytes_max,
                 ..Fields::default()
             },
             Line::Entry { key, value, version, expiry } => {
@@ -178,8 +188,10 @@ impl<'a> Line<'a> {
                 namespace: Some(name),
                 created: Some(created),
                 updated: Some(updated),
+                keys_max,
+                bytes_max,
                 ..
-            } => Ok(Line::Namespace { name, created, updated }),
+            } => Ok(Line::Namespace { name, created, updated, keys_max, bytes_max }),
             Fields {
                 namespaces: Some(namespaces),
                 entries: Some(entries),
@@ -235,7 +247,20 @@ mod tests {
     fn lines_come_back_as_they_were_written() {
         let lines = [
             Line::Begin { version: 7, instant: 8 },
-            Line::Namespace { name: "a \"b\"\n".into(), created: 1, updated: 2 },
+            Line::Namespace {
+                name: "a \"b\"\n".into(),
+                created: 1,
+                updated: 2,
+                keys_max: None,
+                bytes_max: None,
+            },
+            Line::Namespace {
+                name: "n".into(),
+                created: 1,
+                updated: 2,
+                keys_max: Some(0),
+                bytes_max: Some(u64::MAX),
+            },
             Line::Entry {
                 key: b"k".as_slice().into(),
                 value: b"line\nbreak".as_slice().into(),
@@ -272,6 +297,22 @@ mod tests {
     }
 
     #[test]
+    fn a_quota_that_is_none_is_left_out_so_that_older_programs_read_the_line() {
+        let line = |keys_max, bytes_max| Line::Namespace {
+            name: "n".into(),
+            created: 1,
+            updated: 2,
+            keys_max,
+            bytes_max,
+        };
+        let written = |line: Line<'_>| String::from_utf8(line.encode()).unwrap_or_default();
+        let plain = "{\"namespace\":\"n\",\"created\":1,\"updated\":2}\n";
+        assert_eq!(written(line(None, None)), plain);
+        let limited = "{\"namespace\":\"n\",\"created\":1,\"updated\":2,\"bytes_max\":7}\n";
+        assert_eq!(written(line(None, Some(7))), limited);
+    }
+
+    #[test]
     fn lines_that_are_none_are_refused_with_the_reason() {
         for (line, reason) in [
             ("", "EOF"),
@@ -284,6 +325,7 @@ mod tests {
             (r#"{"namespace":"n","created":1,"updated":1,"version":1}"#, "not those of one kind"),
             (r#"{"larder_export":1,"version":1,"instant":1,"key":"k"}"#, "not those of one kind"),
             (r#"{"key":"k","value":"v","version":1,"entries":1}"#, "not those of one kind"),
+            (r#"{"key":"k","value":"v","version":1,"keys_max":1}"#, "not those of one kind"),
             (r#"{"larder_export":2,"version":1,"instant":1}"#, "form is 2"),
             (r#"{"key":"k","version":1}"#, "one of value and value_base64"),
             (r#"{"key":"k","key_base64":"aw==","value":"","version":1}"#, "one of key"),

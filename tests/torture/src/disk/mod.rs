@@ -1,4 +1,4 @@
-//! Trials about disks: power cuts, errors, rot, no room, and beginnings that are cut short.
+//! Trials about disks: power cuts, errors, rot, no room, beginnings that are cut short, and older formats.
 
 pub mod beginnings;
 pub mod file;
@@ -6,9 +6,11 @@ pub mod full;
 pub mod images;
 pub mod io_errors;
 pub mod log;
+pub mod older;
 pub mod power_cut;
 pub mod rot;
 pub mod shim;
+pub mod take_over;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};

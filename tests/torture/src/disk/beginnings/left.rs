@@ -22,6 +22,8 @@ pub struct Told {
     pub token: Option<String>,
     /// That a write is done, or the command.
     pub done: bool,
+    /// All entries, before it began.
+    pub had: bool,
 }
 
 impl Told {
@@ -49,7 +51,7 @@ impl Told {
 /// says what to do; and the tools agree with it.
 pub fn judge(dir: &Path, told: &Told, entries: usize, tally: &mut Tally) -> Result<(), String> {
     let (checked, check) = tool(dir, &["check"])?;
-    if told.done && !checked.success() {
+    if (told.done || told.had) && !checked.success() {
         return Err(format!("the check: {check}"));
     }
     let options = Options { makes_token: true, ..Options::default() };
@@ -57,7 +59,7 @@ pub fn judge(dir: &Path, told: &Told, entries: usize, tally: &mut Tally) -> Resu
         let log = fs::read_to_string(dir.join("log")).unwrap_or_default();
         let said = log.lines().rfind(|line| !line.is_empty()).unwrap_or_default();
         tally.add("refused", 1);
-        if told.done || told.token.is_some() {
+        if told.done || told.had || told.token.is_some() {
             return Err(format!("after {told:?} it does not start: {said}"));
         }
         if checked.success() {
@@ -75,7 +77,7 @@ pub fn judge(dir: &Path, told: &Told, entries: usize, tally: &mut Tally) -> Resu
     let found: Result<Vec<bool>, String> =
         (0..entries).map(|number| has(&mut connection, &key(number))).collect();
     let found = found?.into_iter().filter(|found| *found).count();
-    if found != entries && (told.done || found > 0) {
+    if found != entries && (told.done || told.had || found > 0) {
         return Err(format!("{found} entries are there, of {entries}"));
     }
     tally.add(if found == entries { "there" } else { "new" }, 1);

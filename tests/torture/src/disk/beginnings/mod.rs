@@ -1,6 +1,6 @@
 //! A store that is begun is there or is not, whatever cuts its beginning short: the first start of a server, a
-//! restore, an import, killed before every step, with an error of the disk in place of every step, and with
-//! the power cut after every step. What somebody was told stays true: the admin token that a server serves
+//! restore, an import, the first start on data of format 1, killed before every step, with an error of the disk
+//! in place of every step, and with the power cut after every step. What somebody was told stays true: the admin token that a server serves
 //! with, a write, the success of a command.
 
 mod left;
@@ -19,6 +19,7 @@ use super::file::Cut;
 use super::images::{Disk, Syncs};
 use super::io_errors::make_private;
 use super::log::{self, Event};
+use super::older;
 use super::shim::{Counts, Watch, shimmed, variables};
 use super::{kept, scratch, text};
 use crate::client::Connection;
@@ -40,15 +41,29 @@ pub enum Beginning {
     Restore,
     /// An export is imported into one.
     Import,
+    /// A server starts on data of format 1, which it takes over.
+    TakeOver,
 }
 
 impl Beginning {
     /// All of them.
-    pub const ALL: [Beginning; 3] = [Beginning::Start, Beginning::Restore, Beginning::Import];
+    pub const ALL: [Beginning; 4] =
+        [Beginning::Start, Beginning::Restore, Beginning::Import, Beginning::TakeOver];
 
     /// Entries of the store that is begun.
     fn entries(self) -> usize {
         if self == Beginning::Start { 1 } else { ENTRIES }
+    }
+
+    /// Makes what is there before. Whatever happens, its entries stay.
+    fn prepare(self, place: &Path) -> Result<Told, String> {
+        make_private(place).map_err(|error| error.to_string())?;
+        if self != Beginning::TakeOver {
+            return Ok(Told::default());
+        }
+        let keys: Vec<String> = (0..ENTRIES).map(key).collect();
+        older::make(&place.join("data"), &keys)?;
+        Ok(Told { had: true, ..Told::default() })
     }
 }
 
@@ -98,8 +113,7 @@ impl Beginnings {
     ) -> Result<(), String> {
         let mut rng = Rng::with_seed(seed);
         let dir = scratch();
-        let (events, mut disk) = self.recorded(beginning, dir.path(), Syncs::Kept)?;
-        let mut told = Told::default();
+        let (events, mut disk, mut told) = self.recorded(beginning, dir.path(), Syncs::Kept)?;
         let first = rng.usize(..of);
         for (at, event) in events.iter().enumerate() {
             disk.take(event)?;
@@ -134,8 +148,7 @@ impl Beginnings {
     /// When nothing can be recorded.
     pub fn lost(&self, beginning: Beginning, syncs: Syncs) -> Result<Option<String>, String> {
         let dir = scratch();
-        let (events, mut disk) = self.recorded(beginning, dir.path(), syncs)?;
-        let mut told = Told::default();
+        let (events, mut disk, mut told) = self.recorded(beginning, dir.path(), syncs)?;
         for event in &events {
             disk.take(event)?;
             told.take(event);
@@ -156,13 +169,11 @@ impl Beginnings {
         of: usize,
         tally: &mut Tally,
     ) -> Result<(), String> {
-        let io = |error: std::io::Error| error.to_string();
         for step in (seed % of as u64..).step_by(of) {
             let dir = scratch();
             let place = dir.path().join("place");
-            make_private(&place).map_err(io)?;
+            let mut told = beginning.prepare(&place)?;
             let fail = format!("{step}:{kind}");
-            let mut told = Told::default();
             let mut tell = |what: &str| {
                 told.hear(what);
                 Ok(())
@@ -193,10 +204,10 @@ impl Beginnings {
         beginning: Beginning,
         dir: &Path,
         syncs: Syncs,
-    ) -> Result<(Vec<Event>, Disk), String> {
+    ) -> Result<(Vec<Event>, Disk, Told), String> {
         let io = |error: std::io::Error| error.to_string();
         let (log, place) = (dir.join("log"), dir.join("place"));
-        make_private(&place).map_err(io)?;
+        let told = beginning.prepare(&place)?;
         let disk = Disk::before(&place.join("data"), syncs).map_err(io)?;
         let acknowledgements = log::open(&log).map_err(io)?;
         let mut tell = |what: &str| log::acknowledge(&acknowledgements, what).map_err(io);
@@ -205,7 +216,7 @@ impl Beginnings {
         }
         let events = log::read(&log).map_err(io)?;
         disk.explains(&place.join("data"), &events)?;
-        Ok((events, disk))
+        Ok((events, disk, told))
     }
 
     /// Begins a store in `dir`, and reports what is told meanwhile. Whether it ends well.
@@ -219,7 +230,7 @@ impl Beginnings {
         let counts = dir.join("counts");
         let count = text(&counts);
         let settings = [settings, &[("SHIM_COUNT", &count)]].concat();
-        if beginning == Beginning::Start {
+        if matches!(beginning, Beginning::Start | Beginning::TakeOver) {
             return start(dir, &settings, &counts, tell);
         }
         let sources = self.sources()?;
