@@ -14,6 +14,10 @@ pub enum Node<'a> {
     Null,
     /// A whole number from 0 to 2^64-1.
     Unsigned(u64),
+    /// A negative whole number from -2^63.
+    Negative(i64),
+    /// A boolean.
+    Boolean(bool),
     /// A string in UTF-8.
     Text(Cow<'a, str>),
     /// MessagePack `bin`, or a string of other bytes in a field that takes them.
@@ -26,12 +30,8 @@ pub enum Node<'a> {
     Other(&'static str),
 }
 
-/// A negative number.
-pub const NEGATIVE: Node<'static> = Node::Other("a negative number");
-/// A number with a fraction or an exponent, or one over 2^64-1.
+/// A number with a fraction or an exponent, or a whole one over 2^64-1 or below -2^63.
 pub const NOT_WHOLE: Node<'static> = Node::Other("a number that is not whole or too large");
-/// A boolean.
-pub const BOOLEAN: Node<'static> = Node::Other("a boolean");
 /// A map.
 pub const MAP: Node<'static> = Node::Other("a map");
 
@@ -42,6 +42,8 @@ impl Node<'_> {
         match self {
             Node::Null => "null",
             Node::Unsigned(_) => "a whole number",
+            Node::Negative(_) => "a negative number",
+            Node::Boolean(_) => "a boolean",
             Node::Text(_) => "a string",
             Node::Bin(_) => "binary",
             Node::ByteArray(_) | Node::OtherArray(_) => "an array",

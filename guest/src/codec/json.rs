@@ -9,9 +9,7 @@ use core::fmt;
 use serde::Deserializer;
 use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::document::{
-    BOOLEAN, Document, ELEMENTS_AHEAD_MAX, Fields, MAP, NEGATIVE, NOT_WHOLE, Node,
-};
+use super::document::{Document, ELEMENTS_AHEAD_MAX, Fields, MAP, NOT_WHOLE, Node};
 use crate::error::Error;
 
 /// Reads a document. It is an error when the document is malformed, or has a value that no type of this
@@ -169,10 +167,13 @@ impl<'a> Visitor<'a> for NodeSeed<'_> {
     }
 
     fn visit_i64<E: de::Error>(self, value: i64) -> Result<Self::Value, E> {
-        Ok(u64::try_from(value).map_or(NEGATIVE, Node::Unsigned))
+        Ok(u64::try_from(value).map_or(Node::Negative(value), Node::Unsigned))
     }
 
-    visit_all_as!(BOOLEAN; visit_bool: bool);
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(Node::Boolean(value))
+    }
+
     visit_all_as!(NOT_WHOLE; visit_f64: f64);
 
     fn visit_borrowed_str<E: de::Error>(self, text: &'a str) -> Result<Self::Value, E> {

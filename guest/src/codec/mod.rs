@@ -93,7 +93,12 @@ mod tests {
         assert_eq!(json(r#"{"a":[0,255]}"#), Ok(Some(Node::ByteArray(vec![0, 255]))));
         assert_eq!(json(r#"{"a":[0,256,"x"]}"#), Ok(Some(Node::OtherArray(1))));
         assert_eq!(json(r#"{"b":1}"#), Ok(None));
-        for other in ["-1", "1.0", "1e3", "18446744073709551616", "true", "{}"] {
+        for number in [-1, i64::MIN] {
+            let body = format!("{{\"a\":{number}}}");
+            assert_eq!(json(&body), Ok(Some(Node::Negative(number))));
+        }
+        assert_eq!(json(r#"{"a":true}"#), Ok(Some(Node::Boolean(true))));
+        for other in ["1.0", "1e3", "-0", "18446744073709551616", "-9223372036854775809", "{}"] {
             let body = format!("{{\"a\":{other}}}");
             let found = json(&body).unwrap();
             assert!(matches!(found, Some(Node::Other(_))), "{other}: {found:?}");
@@ -107,7 +112,21 @@ mod tests {
         assert_eq!(msgpack(b"\x81\xa1a\xa1x"), Ok(Some(Node::Text("x".into()))));
         assert_eq!(msgpack(b"\x81\xa1a\xc4\x01\xff"), Ok(Some(Node::Bin(vec![255].into()))));
         assert_eq!(msgpack(b"\x81\xa1a\x92\x00\xcc\xff"), Ok(Some(Node::ByteArray(vec![0, 255]))));
-        for other in [&b"\xff"[..], b"\xca\0\0\0\0", b"\xc2", b"\x80", b"\xd4\x01\x00"] {
+        for (number, bytes) in [
+            (-1, &b"\xff"[..]),
+            (-32, b"\xe0"),
+            (-128, b"\xd0\x80"),
+            (-2, b"\xd1\xff\xfe"),
+            (-3, b"\xd2\xff\xff\xff\xfd"),
+            (i64::MIN, b"\xd3\x80\0\0\0\0\0\0\0"),
+        ] {
+            let body = [b"\x81\xa1a", bytes].concat();
+            assert_eq!(msgpack(&body), Ok(Some(Node::Negative(number))));
+        }
+        assert_eq!(msgpack(b"\x81\xa1a\xd2\x7f\0\0\0"), Ok(Some(Node::Unsigned(0x7f00_0000))));
+        assert_eq!(msgpack(b"\x81\xa1a\xc2"), Ok(Some(Node::Boolean(false))));
+        assert_eq!(msgpack(b"\x81\xa1a\xc3"), Ok(Some(Node::Boolean(true))));
+        for other in [&b"\xca\0\0\0\0"[..], b"\x80", b"\xd4\x01\x00"] {
             let body = [b"\x81\xa1a", other].concat();
             let found = msgpack(&body).unwrap();
             assert!(matches!(found, Some(Node::Other(_))), "{found:?}");

@@ -7,9 +7,7 @@ use alloc::vec::Vec;
 
 use rmp::Marker;
 
-use super::document::{
-    BOOLEAN, Document, ELEMENTS_AHEAD_MAX, Fields, MAP, NEGATIVE, NOT_WHOLE, Node,
-};
+use super::document::{Document, ELEMENTS_AHEAD_MAX, Fields, MAP, NOT_WHOLE, Node};
 use crate::error::Error;
 
 /// Reads a document. It is an error when the document is malformed. A string has to be UTF-8 in every field
@@ -75,9 +73,9 @@ const CUT_SHORT: Fault = "it ends too early";
 /// A value's marker and the number after it: the value itself, or the length of its content.
 enum Head {
     Nil,
-    Boolean,
+    Boolean(bool),
     Unsigned(u64),
-    Negative,
+    Negative(i64),
     Float,
     Text(usize),
     Bin(usize),
@@ -130,9 +128,9 @@ impl<'a> Reader<'a> {
         let head = self.head()?;
         Ok(match head {
             Head::Nil => Node::Null,
-            Head::Boolean => BOOLEAN,
+            Head::Boolean(value) => Node::Boolean(value),
             Head::Unsigned(number) => Node::Unsigned(number),
-            Head::Negative => NEGATIVE,
+            Head::Negative(number) => Node::Negative(number),
             Head::Float => NOT_WHOLE,
             Head::Text(length) => {
                 let bytes = self.take(length)?;
@@ -187,7 +185,9 @@ impl<'a> Reader<'a> {
     /// Skips a value's own bytes, and returns how many values are nested directly in it.
     fn skip_one(&mut self, head: Head) -> Result<u64, Fault> {
         match head {
-            Head::Nil | Head::Boolean | Head::Unsigned(_) | Head::Negative | Head::Float => Ok(0),
+            Head::Nil | Head::Boolean(_) | Head::Unsigned(_) | Head::Negative(_) | Head::Float => {
+                Ok(0)
+            }
             Head::Text(length) | Head::Bin(length) | Head::Extension(length) => {
                 self.take(length).map(|_| 0)
             }
@@ -200,13 +200,14 @@ impl<'a> Reader<'a> {
         let marker = Marker::from_u8(self.uint::<1>()? as u8);
         Ok(match marker {
             Marker::Null => Head::Nil,
-            Marker::True | Marker::False => Head::Boolean,
+            Marker::True => Head::Boolean(true),
+            Marker::False => Head::Boolean(false),
             Marker::FixPos(number) => Head::Unsigned(number.into()),
             Marker::U8 => Head::Unsigned(self.uint::<1>()?),
             Marker::U16 => Head::Unsigned(self.uint::<2>()?),
             Marker::U32 => Head::Unsigned(self.uint::<4>()?),
             Marker::U64 => Head::Unsigned(self.uint::<8>()?),
-            Marker::FixNeg(_) => Head::Negative,
+            Marker::FixNeg(number) => Head::Negative(number.into()),
             Marker::I8 => signed(self.uint::<1>()?, 8),
             Marker::I16 => signed(self.uint::<2>()?, 16),
             Marker::I32 => signed(self.uint::<4>()?, 32),
@@ -261,5 +262,7 @@ impl<'a> Reader<'a> {
 
 /// A signed number of `bits` bits that was read as an unsigned one.
 fn signed(number: u64, bits: u32) -> Head {
-    if number >> (bits - 1) == 0 { Head::Unsigned(number) } else { Head::Negative }
+    let unused = 64 - bits;
+    let number = (number << unused).cast_signed() >> unused;
+    u64::try_from(number).map_or(Head::Negative(number), Head::Unsigned)
 }

@@ -138,6 +138,8 @@ fn to_json(fields: &[Field<'_>; FIELDS]) -> Vec<u8> {
         let value = match &field.node {
             Some(Node::Null) => serde_json::Value::Null,
             Some(Node::Unsigned(number)) => (*number).into(),
+            Some(Node::Negative(number)) => (*number).into(),
+            Some(Node::Boolean(value)) => (*value).into(),
             Some(Node::Text(text)) => text.as_ref().into(),
             Some(Node::Bin(bytes)) => bytes.as_ref().into(),
             Some(Node::ByteArray(bytes)) => bytes.as_slice().into(),
@@ -154,6 +156,8 @@ fn to_msgpack(fields: &[Field<'_>; FIELDS]) -> Vec<u8> {
         let value = match &field.node {
             Some(Node::Null) => rmpv::ValueRef::Nil,
             Some(Node::Unsigned(number)) => (*number).into(),
+            Some(Node::Negative(number)) => (*number).into(),
+            Some(Node::Boolean(value)) => (*value).into(),
             Some(Node::Text(text)) => rmpv::ValueRef::String(text.as_ref().into()),
             Some(Node::Bin(bytes)) => rmpv::ValueRef::Binary(bytes),
             Some(Node::ByteArray(bytes)) => {

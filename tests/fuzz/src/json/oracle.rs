@@ -109,9 +109,9 @@ impl<'a> Parser<'a> {
                 self.word(b"null")?;
                 Value::Node(Node::Null)
             }
-            _ => {
+            other => {
                 self.skip()?;
-                Value::Node(Node::Other("a boolean"))
+                Value::Node(Node::Boolean(other == Some(b't')))
             }
         })
     }
@@ -306,8 +306,8 @@ fn number(text: &str) -> Value<'static> {
     if let Ok(whole) = text.parse::<u64>() {
         return Value::Node(Node::Unsigned(whole));
     }
-    if text.parse::<i64>().is_ok_and(|whole| whole < 0) {
-        return Value::Node(Node::Other("a negative number"));
+    if let Ok(whole @ ..0) = text.parse::<i64>() {
+        return Value::Node(Node::Negative(whole));
     }
     match text.parse::<f64>().map(f64::abs) {
         Ok(double) if double < EDGE => Value::Node(NOT_WHOLE),

@@ -24,7 +24,7 @@ pub enum Fault {
 #[derive(Clone, Copy)]
 enum Token<'a> {
     Nil,
-    Boolean,
+    Boolean(bool),
     Number(Number),
     Text(&'a [u8]),
     Bin(&'a [u8]),
@@ -36,7 +36,7 @@ enum Token<'a> {
 #[derive(Clone, Copy)]
 enum Number {
     Unsigned(u64),
-    Negative,
+    Negative(i64),
     Float,
 }
 
@@ -91,9 +91,9 @@ impl<'a> Reader<'a> {
             self.pass(token)?;
             return Ok(match token {
                 Token::Nil => Node::Null,
-                Token::Boolean => Node::Other("a boolean"),
+                Token::Boolean(value) => Node::Boolean(value),
                 Token::Number(Number::Unsigned(number)) => Node::Unsigned(number),
-                Token::Number(Number::Negative) => Node::Other("a negative number"),
+                Token::Number(Number::Negative(number)) => Node::Negative(number),
                 Token::Number(Number::Float) => {
                     Node::Other("a number that is not whole or too large")
                 }
@@ -148,7 +148,7 @@ impl<'a> Reader<'a> {
             0x90..=0x9f => Token::Array(first & 0x0f),
             0xa0..=0xbf => Token::Text(self.bytes(first & 0x1f)?),
             0xc0 => Token::Nil,
-            0xc2 | 0xc3 => Token::Boolean,
+            0xc2 | 0xc3 => Token::Boolean(first == 0xc3),
             0xc4..=0xc6 => {
                 let length = self.uint(1 << (first - 0xc4))?;
                 Token::Bin(self.bytes(length)?)
@@ -166,8 +166,12 @@ impl<'a> Reader<'a> {
             0xd0..=0xd3 => {
                 let bytes = 1 << (first - 0xd0);
                 let number = self.uint(bytes)?;
-                let negative = number >= 1 << (8 * bytes - 1);
-                Token::Number(if negative { Number::Negative } else { Number::Unsigned(number) })
+                let beyond = 1_i128 << (8 * bytes);
+                Token::Number(if number < 1 << (8 * bytes - 1) {
+                    Number::Unsigned(number)
+                } else {
+                    Number::Negative((i128::from(number) - beyond) as i64)
+                })
             }
             0xd4..=0xd8 => {
                 self.bytes(1 + (1 << (first - 0xd4)))?;
@@ -179,7 +183,7 @@ impl<'a> Reader<'a> {
             }
             0xdc | 0xdd => Token::Array(self.uint(2 << (first - 0xdc))?),
             0xde | 0xdf => Token::Map(self.uint(2 << (first - 0xde))?),
-            0xe0..=0xff => Token::Number(Number::Negative),
+            0xe0..=0xff => Token::Number(Number::Negative(first as i64 - 256)),
             _ => return Err(Fault::Reserved),
         })
     }
