@@ -4,6 +4,8 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
+use crate::error::Error;
+
 /// Most elements for which an array's memory is allocated before they are read.
 pub const ELEMENTS_AHEAD_MAX: usize = 4096;
 
@@ -26,6 +28,8 @@ pub enum Node<'a> {
     ByteArray(Vec<u8>),
     /// An array with an element that is no such number; the first one is at this index.
     OtherArray(usize),
+    /// An array whose elements were taken one by one, so many.
+    Elements(usize),
     /// Anything else, by a name for its kind.
     Other(&'static str),
 }
@@ -46,13 +50,21 @@ impl Node<'_> {
             Node::Boolean(_) => "a boolean",
             Node::Text(_) => "a string",
             Node::Bin(_) => "binary",
-            Node::ByteArray(_) | Node::OtherArray(_) => "an array",
+            Node::ByteArray(_) | Node::OtherArray(_) | Node::Elements(_) => "an array",
             Node::Other(kind) => kind,
         }
     }
 }
 
-/// A well-formed document.
+/// One field of a body, by name.
+pub struct Field<'a> {
+    /// Its name, which is also its path.
+    pub name: &'static str,
+    /// Its value, None when it is not there.
+    pub node: Option<Node<'a>>,
+}
+
+/// A well-formed document, or a map in one.
 pub enum Document<'a, const N: usize> {
     /// The fields that were asked for, in the order of their names.
     Fields([Option<Node<'a>>; N]),
@@ -62,16 +74,36 @@ pub enum Document<'a, const N: usize> {
     NotAMap,
 }
 
+impl<'a, const N: usize> Document<'a, N> {
+    /// The fields, of which the one at an index has the name that `name` tells.
+    #[inline]
+    pub fn into_fields(
+        self,
+        name: impl Fn(usize) -> &'static str,
+    ) -> Result<[Field<'a>; N], Error> {
+        match self {
+            Document::Fields(mut nodes) => Ok(core::array::from_fn(|index| Field {
+                name: name(index),
+                node: nodes[index].take(),
+            })),
+            Document::Duplicate(name) => {
+                Err(Error::invalid_data(name, "The field is there twice."))
+            }
+            Document::NotAMap => Err(Error::invalid_data(".", "The body must be a map of fields.")),
+        }
+    }
+}
+
 /// Collects the fields of a map while it is read.
 pub struct Fields<'a, const N: usize> {
-    names: &'static [&'static str; N],
+    names: &'static [&'static str],
     nodes: [Option<Node<'a>>; N],
     duplicate: Option<&'static str>,
 }
 
 impl<'a, const N: usize> Fields<'a, N> {
-    /// No fields yet, of those named.
-    pub fn new(names: &'static [&'static str; N]) -> Self {
+    /// No fields yet, of those named, which are at most `N`.
+    pub fn new(names: &'static [&'static str]) -> Self {
         Self { names, nodes: [const { None }; N], duplicate: None }
     }
 

@@ -3,23 +3,17 @@
 //! `options` says what a field must be, `json` and `msgpack` how an encoding is read.
 
 mod document;
+mod elements;
 mod json;
 mod msgpack;
 
 use larder_wire::Encoding;
 
-use self::document::Document;
-pub use self::document::Node;
+pub use self::document::{Document, Field, Node};
+use self::elements::NoElements;
+pub use self::elements::{ELEMENT_FIELDS_MAX, Elements, Shape};
 pub use self::msgpack::{EMPTY_BIN, LongBin, long_bin};
 use crate::error::Error;
-
-/// One field of a body, by name.
-pub struct Field<'a> {
-    /// Its name, which is also its path.
-    pub name: &'static str,
-    /// Its value, None when it is not there.
-    pub node: Option<Node<'a>>,
-}
 
 /// Decodes a body into the fields `names`, in their order; all others are ignored.
 #[inline]
@@ -41,17 +35,25 @@ pub fn decode_with_bytes<'a, const N: usize>(
     bytes: Option<&'static str>,
 ) -> Result<[Field<'a>; N], Error> {
     let document = match encoding {
-        Encoding::Json => json::decode(body, names),
-        Encoding::MessagePack => msgpack::decode(body, names, bytes),
+        Encoding::Json => json::decode(body, names, &mut NoElements),
+        Encoding::MessagePack => msgpack::decode(body, names, bytes, &mut NoElements),
     }?;
-    match document {
-        Document::Fields(mut nodes) => Ok(core::array::from_fn(|index| Field {
-            name: names[index],
-            node: nodes[index].take(),
-        })),
-        Document::Duplicate(name) => Err(Error::invalid_data(name, "The field is there twice.")),
-        Document::NotAMap => Err(Error::invalid_data(".", "The body must be a map of fields.")),
-    }
+    document.into_fields(|index| names[index])
+}
+
+/// Decodes a body some of whose fields are arrays, the elements of which `elements` takes. When this is an
+/// error, what was taken means nothing.
+pub fn decode_with_elements<'a, const N: usize>(
+    body: &'a [u8],
+    encoding: Encoding,
+    names: &'static [&'static str; N],
+    elements: &mut impl Elements<'a>,
+) -> Result<[Field<'a>; N], Error> {
+    let document = match encoding {
+        Encoding::Json => json::decode(body, names, elements),
+        Encoding::MessagePack => msgpack::decode(body, names, None, elements),
+    }?;
+    document.into_fields(|index| names[index])
 }
 
 #[cfg(test)]
@@ -60,6 +62,7 @@ mod tests {
     use alloc::format;
     use alloc::string::String;
     use alloc::vec;
+    use alloc::vec::Vec;
 
     use super::document::MAP;
     use super::*;
@@ -253,6 +256,104 @@ mod tests {
         let msgpack_body = b"\x82\xa1a\xc4\x02xy\xa1b\x81\xa1c\xc0";
         for end in 0..msgpack_body.len() {
             assert_eq!(fault(msgpack(&msgpack_body[..end])).0, 400, "{end}");
+        }
+    }
+
+    /// What was taken of arrays, in order.
+    #[derive(Default)]
+    struct Taken(Vec<String>);
+
+    impl<'a> Elements<'a> for Taken {
+        fn shape(&self, field: usize) -> Option<Shape> {
+            let maps = Shape::Maps { names: &["k", "v"], bytes: Some("v") };
+            Some(if field == 0 { Shape::Values } else { maps })
+        }
+
+        fn value(&mut self, field: usize, index: usize, value: Node<'a>) {
+            self.0.push(format!("{field}[{index}] {}", value.kind()));
+        }
+
+        fn map(&mut self, field: usize, index: usize, map: Document<'a, ELEMENT_FIELDS_MAX>) {
+            let name = |index| ["k", "v"].get(index).copied().unwrap_or_default();
+            self.0.push(match map.into_fields(name) {
+                Ok([k, v, ..]) => format!("{field}[{index}] {:?} {:?}", k.node, v.node),
+                Err(error) => format!("{field}[{index}] wrong at {:?}", error.location),
+            });
+        }
+    }
+
+    /// What is taken of a body, and what its own fields are then.
+    fn taken(
+        body: &[u8],
+        encoding: Encoding,
+    ) -> Result<(Vec<String>, [Option<Node<'_>>; 2]), Error> {
+        let mut taken = Taken::default();
+        let fields = decode_with_elements(body, encoding, NAMES, &mut taken)?;
+        Ok((taken.0, fields.map(|field| field.node)))
+    }
+
+    #[test]
+    fn elements_are_given_away_in_both_encodings() {
+        let json =
+            br#"{"a":["x",1,{"k":1},[2]],"b":[{"v":"y","x":[{}],"k":7},3,{"k":1,"k":2},{}]}"#;
+        let msgpack = b"\x82\xa1a\x94\xa1x\x01\x81\xa1k\x01\x91\x02\
+            \xa1b\x94\x83\xa1v\xa1y\xa1x\x91\x80\xa1k\x07\x03\x82\xa1k\x01\xa1k\x02\x80";
+        let wanted = [
+            "0[0] a string",
+            "0[1] a whole number",
+            "0[2] a map",
+            "0[3] an array",
+            "1[0] Some(Unsigned(7)) Some(Text(\"y\"))",
+            "1[1] a whole number",
+            "1[2] wrong at Some(\"k\")",
+            "1[3] None None",
+        ];
+        for (body, encoding) in [(&json[..], Encoding::Json), (msgpack, Encoding::MessagePack)] {
+            let (found, nodes) = taken(body, encoding).expect("a document");
+            assert_eq!(found, wanted);
+            assert_eq!(nodes, [4, 4].map(|count| Some(Node::Elements(count))));
+            for end in 0..body.len() {
+                assert_eq!(taken(&body[..end], encoding).unwrap_err().status, 400, "{end}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_no_array_is_read_as_any_other() {
+        for body in [r#"{"a":{"k":1},"b":"x"}"#, r#"{"b":"x","a":{}}"#] {
+            let (found, nodes) = taken(body.as_bytes(), Encoding::Json).expect("a document");
+            assert_eq!((found.len(), nodes), (0, [Some(MAP), Some(Node::Text("x".into()))]));
+        }
+        let (found, nodes) = taken(b"\x81\xa1b\xa1x", Encoding::MessagePack).expect("a document");
+        assert_eq!((found.len(), nodes), (0, [None, Some(Node::Text("x".into()))]));
+    }
+
+    #[test]
+    fn what_is_wrong_in_an_element_is_told_at_its_place() {
+        for (body, location) in [
+            (r#"{"a":[1,1e999]}"#, "a[1]"),
+            (r#"{"a":["\ud800"]}"#, "a[0]"),
+            (r#"{"a":[],"b":[{},{"x":1,"v":1e999}]}"#, "b[1].v"),
+            (r#"{"b":[{"v":1,"\ud800":1}]}"#, "b[0]"),
+            (r#"{"a":[1],"b":1e999}"#, "b"),
+            (r#"{"a":[1],"\ud800":1}"#, "."),
+        ] {
+            let error = taken(body.as_bytes(), Encoding::Json).unwrap_err();
+            assert_eq!((error.status, error.location.as_deref()), (422, Some(location)), "{body}");
+            let malformed = format!("{} x", body);
+            assert_eq!(taken(malformed.as_bytes(), Encoding::Json).unwrap_err().status, 400);
+        }
+        // A string has to be UTF-8 where text is wanted, and nowhere else.
+        for (body, status) in [
+            (&b"\x81\xa1a\x91\xa1\xff"[..], 400),
+            (b"\x81\xa1b\x91\x81\xa1k\xa1\xff", 400),
+            (b"\x81\xa1b\x91\x81\xa1v\xa1\xff", 200),
+            (b"\x81\xa1b\x91\x81\xa1x\xa1\xff", 200),
+            (b"\x81\xa1b\x91\x81\xa1\xff\x01", 200),
+        ] {
+            let found =
+                taken(body, Encoding::MessagePack).map_or_else(|error| error.status, |_| 200);
+            assert_eq!(found, status, "{}", body.escape_ascii());
         }
     }
 }

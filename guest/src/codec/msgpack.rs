@@ -8,18 +8,21 @@ use alloc::vec::Vec;
 use rmp::Marker;
 
 use super::document::{Document, ELEMENTS_AHEAD_MAX, Fields, MAP, NOT_WHOLE, Node};
+use super::elements::{Elements, Shape};
 use crate::error::Error;
 
 /// Reads a document. It is an error when the document is malformed. A string has to be UTF-8 in every field
-/// of `names` but the one named `bytes`.
+/// of `names` but the one named `bytes`. The elements of arrays are given to `elements` where it asks for
+/// them.
 #[inline]
 pub fn decode<'a, const N: usize>(
     body: &'a [u8],
     names: &'static [&'static str; N],
     bytes: Option<&'static str>,
+    elements: &mut impl Elements<'a>,
 ) -> Result<Document<'a, N>, Error> {
     let mut reader = Reader { rest: body };
-    let document = reader.document(names, bytes).map_err(|fault| {
+    let document = reader.document(names, bytes, elements).map_err(|fault| {
         let offset = body.len() - reader.rest.len();
         let detail = format!("The body is not MessagePack: {fault} before byte {offset}.");
         Error::invalid_encoding(detail)
@@ -96,12 +99,31 @@ impl<'a> Reader<'a> {
         &mut self,
         names: &'static [&'static str; N],
         bytes: Option<&'static str>,
+        elements: &mut impl Elements<'a>,
     ) -> Result<Document<'a, N>, Fault> {
         let head = self.head()?;
         let Head::Map(length) = head else {
             self.skip(head)?;
             return Ok(Document::NotAMap);
         };
+        self.fields(length, names, |reader, index| match elements.shape(index) {
+            None => {
+                let head = reader.head()?;
+                reader.node(head, || bytes == Some(names[index]))
+            }
+            Some(shape) => reader.elements(index, shape, elements),
+        })
+    }
+
+    /// Reads the `length` fields of a map: the values of those named by `value`, to which it tells the
+    /// name's index.
+    #[inline]
+    fn fields<const N: usize>(
+        &mut self,
+        length: usize,
+        names: &'static [&'static str],
+        mut value: impl FnMut(&mut Self, usize) -> Result<Node<'a>, Fault>,
+    ) -> Result<Document<'a, N>, Fault> {
         let mut fields = Fields::new(names);
         for _ in 0..length {
             let name = match self.head()? {
@@ -113,7 +135,7 @@ impl<'a> Reader<'a> {
             };
             let known = |name| names.iter().position(|known| known.as_bytes() == name);
             match name.and_then(known) {
-                Some(index) => fields.put(index, self.node(|| bytes == Some(names[index]))?),
+                Some(index) => fields.put(index, value(self, index)?),
                 None => {
                     let head = self.head()?;
                     self.skip(head)?;
@@ -123,9 +145,36 @@ impl<'a> Reader<'a> {
         Ok(fields.into_document())
     }
 
-    /// Reads any value. `takes_bytes` tells whether a string may be other bytes than UTF-8.
-    fn node(&mut self, takes_bytes: impl Fn() -> bool) -> Result<Node<'a>, Fault> {
+    /// Reads the value of the field at `field`. If it is an array, its elements are given away as they
+    /// are read.
+    fn elements(
+        &mut self,
+        field: usize,
+        shape: Shape,
+        elements: &mut impl Elements<'a>,
+    ) -> Result<Node<'a>, Fault> {
         let head = self.head()?;
+        let Head::Array(length) = head else {
+            return self.node(head, || false);
+        };
+        for index in 0..length {
+            let head = self.head()?;
+            match (shape, head) {
+                (Shape::Maps { names, bytes }, Head::Map(length)) => {
+                    let map = self.fields(length, names, |reader, index| {
+                        let head = reader.head()?;
+                        reader.node(head, || bytes == Some(names[index]))
+                    })?;
+                    elements.map(field, index, map);
+                }
+                (_, head) => elements.value(field, index, self.node(head, || false)?),
+            }
+        }
+        Ok(Node::Elements(length))
+    }
+
+    /// Reads the rest of any value. `takes_bytes` tells whether a string may be other bytes than UTF-8.
+    fn node(&mut self, head: Head, takes_bytes: impl Fn() -> bool) -> Result<Node<'a>, Fault> {
         Ok(match head {
             Head::Nil => Node::Null,
             Head::Boolean(value) => Node::Boolean(value),

@@ -1,4 +1,5 @@
-//! Reads JSON: the fields of a document, and each value into a [`Node`]. Knows no field's name.
+//! Reads names and values of JSON, each value into a [`Node`], and keeps where in the document that is.
+//! Knows no field's name.
 
 use alloc::borrow::{Cow, ToOwned};
 use alloc::format;
@@ -9,48 +10,7 @@ use core::fmt;
 use serde::Deserializer;
 use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::document::{Document, ELEMENTS_AHEAD_MAX, Fields, MAP, NOT_WHOLE, Node};
-use crate::error::Error;
-
-/// Reads a document. It is an error when the document is malformed, or has a value that no type of this
-/// program can represent.
-pub fn decode<'a, const N: usize>(
-    body: &'a [u8],
-    names: &'static [&'static str; N],
-) -> Result<Document<'a, N>, Error> {
-    // Bytes that are not UTF-8 are malformed everywhere in a document.
-    let text = core::str::from_utf8(body)
-        .map_err(|error| Error::invalid_encoding(format!("The body is not JSON: {error}.")))?;
-    let (current, unchecked) = (Cell::new(None), Cell::new(false));
-    let seed = DocumentSeed { names, current: &current, unchecked: &unchecked };
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let document = seed
-        .deserialize(&mut deserializer)
-        .and_then(|document| deserializer.end().map(|()| document))
-        .map_err(|error| error_at(text, &error, current.get()))?;
-    if unchecked.get() {
-        check_grammar(text)?;
-    }
-    Ok(document)
-}
-
-/// Checks that all of a document is JSON, whatever its values are.
-fn check_grammar(text: &str) -> Result<(), Error> {
-    let read = serde_json::from_str::<IgnoredAny>(text);
-    read.map(drop)
-        .map_err(|error| Error::invalid_encoding(format!("The body is not JSON: {error}.")))
-}
-
-/// The error of a document that could not be read, in the value of `field` or outside of all. JSON's
-/// grammar allows values that no type here can represent: numbers beyond a double, and halves of surrogate
-/// pairs. Reading ends at the first one, so the grammar is checked here for the whole document: if it is
-/// malformed anywhere, that is the error.
-fn error_at(text: &str, error: &serde_json::Error, field: Option<&'static str>) -> Error {
-    check_grammar(text).err().unwrap_or_else(|| {
-        let location = field.unwrap_or(".");
-        Error::invalid_data(location, format!("The value is out of range: {error}."))
-    })
-}
+use crate::codec::document::{ELEMENTS_AHEAD_MAX, MAP, NOT_WHOLE, Node};
 
 /// Visitor methods for values whose content is not needed.
 macro_rules! visit_all_as {
@@ -58,67 +18,37 @@ macro_rules! visit_all_as {
         $(fn $method<E: de::Error>(self, _: $type) -> Result<Self::Value, E> { Ok($value) })*
     };
 }
+pub(super) use visit_all_as;
 
-struct DocumentSeed<'p, const N: usize> {
-    names: &'static [&'static str; N],
+/// How far a document has been read.
+#[derive(Default)]
+pub struct Progress {
     /// The field that is being read, for errors.
-    current: &'p Cell<Option<&'static str>>,
+    pub field: Cell<Option<&'static str>>,
+    /// The element of its array that is being read, and which field of that.
+    pub element: Cell<Option<(usize, Option<&'static str>)>>,
     /// Whether names of nested maps were skipped without a check of their grammar.
-    unchecked: &'p Cell<bool>,
+    pub unchecked: Cell<bool>,
 }
 
-impl<'a, const N: usize> DeserializeSeed<'a> for DocumentSeed<'_, N> {
-    type Value = Document<'a, N>;
-
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'a, const N: usize> Visitor<'a> for DocumentSeed<'_, N> {
-    type Value = Document<'a, N>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a document")
-    }
-
-    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut fields = Fields::new(self.names);
-        while let Some(index) = map.next_key_seed(NameSeed { names: self.names })? {
-            self.current.set(index.map(|index| self.names[index]));
-            match index {
-                Some(index) => {
-                    fields.put(index, map.next_value_seed(NodeSeed { unchecked: self.unchecked })?);
-                }
-                None => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-            // An error before the next field's value is in no field.
-            self.current.set(None);
+impl Progress {
+    /// The path of what is being read.
+    pub fn location(&self) -> Cow<'static, str> {
+        let field = self.field.get().unwrap_or(".");
+        match self.element.get() {
+            None => field.into(),
+            Some((index, None)) => format!("{field}[{index}]").into(),
+            Some((index, Some(inner))) => format!("{field}[{index}].{inner}").into(),
         }
-        Ok(fields.into_document())
     }
-
-    fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Document::NotAMap)
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
-        Ok(Document::NotAMap)
-    }
-
-    visit_all_as!(Document::NotAMap; visit_bool: bool, visit_i64: i64, visit_u64: u64,
-        visit_f64: f64, visit_str: &str);
 }
 
 /// Reads a field's name: its index among those that are asked for.
-struct NameSeed<const N: usize> {
-    names: &'static [&'static str; N],
+pub struct NameSeed {
+    pub names: &'static [&'static str],
 }
 
-impl<'a, const N: usize> DeserializeSeed<'a> for NameSeed<N> {
+impl<'a> DeserializeSeed<'a> for NameSeed {
     type Value = Option<usize>;
 
     fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -126,7 +56,7 @@ impl<'a, const N: usize> DeserializeSeed<'a> for NameSeed<N> {
     }
 }
 
-impl<const N: usize> Visitor<'_> for NameSeed<N> {
+impl Visitor<'_> for NameSeed {
     type Value = Option<usize>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -139,8 +69,8 @@ impl<const N: usize> Visitor<'_> for NameSeed<N> {
 }
 
 /// Reads any value into a [`Node`].
-struct NodeSeed<'p> {
-    unchecked: &'p Cell<bool>,
+pub struct NodeSeed<'p> {
+    pub progress: &'p Progress,
 }
 
 impl<'a> DeserializeSeed<'a> for NodeSeed<'_> {
@@ -187,7 +117,9 @@ impl<'a> Visitor<'a> for NodeSeed<'_> {
     fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let ahead = seq.size_hint().unwrap_or(0).min(ELEMENTS_AHEAD_MAX);
         let mut bytes = Vec::with_capacity(ahead);
-        while let Some(element) = seq.next_element_seed(ByteSeed { unchecked: self.unchecked })? {
+        while let Some(element) =
+            seq.next_element_seed(ByteSeed { unchecked: &self.progress.unchecked })?
+        {
             let Some(byte) = element else {
                 while seq.next_element::<IgnoredAny>()?.is_some() {}
                 return Ok(Node::OtherArray(bytes.len()));
@@ -198,7 +130,7 @@ impl<'a> Visitor<'a> for NodeSeed<'_> {
     }
 
     fn visit_map<A: MapAccess<'a>>(self, map: A) -> Result<Self::Value, A::Error> {
-        ignore_map(map, self.unchecked).map(|()| MAP)
+        ignore_map(map, &self.progress.unchecked).map(|()| MAP)
     }
 }
 
