@@ -14,6 +14,7 @@ use crate::bindings::larder::guest::storage::{self, Entry};
 use crate::call::Call;
 use crate::codec;
 use crate::error::Error;
+use crate::json;
 use crate::options::{Consistency, Key, Namespace, Parse, required};
 
 /// Bytes of a large value that are turned into JSON at a time.
@@ -71,7 +72,7 @@ pub fn encode(
                 None => body.extend_from_slice(b"null"),
                 Some(value) => {
                     body.push(b'[');
-                    json_bytes(&mut body, value, true);
+                    json::bytes(&mut body, value, true);
                     body.push(b']');
                 }
             }
@@ -110,7 +111,7 @@ fn encode_large(
             for offset in (0..length).step_by(JSON_CHUNK_BYTES as usize) {
                 let chunk = value.read(offset, JSON_CHUNK_BYTES);
                 text.clear();
-                json_bytes(&mut text, &chunk, offset == 0);
+                json::bytes(&mut text, &chunk, offset == 0);
                 parts.push(Content::Blob(Blob::new(&text)));
             }
             tail.push(b']');
@@ -142,22 +143,6 @@ fn json_tail(out: &mut Vec<u8>, version: u64) {
     out.extend_from_slice(b",\"version\":");
     out.extend_from_slice(version.to_string().as_bytes());
     out.push(b'}');
-}
-
-/// Appends bytes as decimal numbers with commas between them, and one before unless `first`.
-fn json_bytes(out: &mut Vec<u8>, bytes: &[u8], first: bool) {
-    for (index, byte) in bytes.iter().enumerate() {
-        if index > 0 || !first {
-            out.push(b',');
-        }
-        if *byte >= 100 {
-            out.push(b'0' + byte / 100);
-        }
-        if *byte >= 10 {
-            out.push(b'0' + byte / 10 % 10);
-        }
-        out.push(b'0' + byte % 10);
-    }
 }
 
 /// Everything before the value's bytes. Results are ignored because writing to memory cannot fail.
