@@ -119,6 +119,16 @@ impl Error {
         error
     }
 
+    /// The same error, of the element at `index` of the field `array`.
+    pub fn within(mut self, array: &str, index: usize) -> Self {
+        let location = match self.0.location.as_deref() {
+            None | Some(".") => format!("{array}[{index}]"),
+            Some(inner) => format!("{array}[{index}].{inner}"),
+        };
+        self.0.location = Some(location.into());
+        self
+    }
+
     /// The namespace `default` was named, which must be left out.
     pub fn explicit_default_namespace() -> Self {
         let detail = "Leave `namespace` out to use the default namespace.";

@@ -20,6 +20,7 @@ pub mod codec;
 pub mod encoder;
 pub mod endpoint;
 pub mod error;
+mod items;
 mod json;
 mod memo;
 pub mod options;

@@ -11,6 +11,12 @@ use crate::error::Error;
 
 /// Longest key and longest namespace name, in bytes.
 const NAME_BYTES_MAX: usize = 256;
+/// Most entries or namespaces of a page.
+const LIMIT_MAX: u64 = 1000;
+/// The first number that has no place in 64 bits with a sign.
+const INTEGER_LIMIT: u64 = 1 << 63;
+/// Quotas are below this, as versions are, so that readers in JavaScript keep them exact.
+const QUOTA_LIMIT: u64 = 1 << 53;
 /// The namespace of requests that name none.
 pub const DEFAULT_NAMESPACE: &str = "default";
 
@@ -152,6 +158,87 @@ impl<'a> Parse<'a> for Consistency {
     }
 }
 
+/// The text with which keys or names are to begin, or after which a page is to begin: up to 256 bytes of
+/// any UTF-8, since guests may name keys so. Null is the same as absent.
+pub struct Bound<'a>(pub Cow<'a, str>);
+
+impl<'a> Parse<'a> for Bound<'a> {
+    fn parse(field: Field<'a>) -> Result<Option<Self>, Error> {
+        match field.node {
+            None | Some(Node::Null) => Ok(None),
+            Some(Node::Text(text)) if text.len() <= NAME_BYTES_MAX => Ok(Some(Self(text))),
+            Some(Node::Text(text)) => {
+                let length = text.len();
+                let detail =
+                    format!("Expected a string of up to {NAME_BYTES_MAX} bytes, found {length}.");
+                Err(Error::invalid_data(field.name, detail))
+            }
+            Some(node) => Err(unexpected(field.name, "a string", &node)),
+        }
+    }
+}
+
+/// The most entries that a page may have, from 1 to 1,000; null is the same as absent.
+pub struct Limit(pub u32);
+
+impl<'a> Parse<'a> for Limit {
+    fn parse(field: Field<'a>) -> Result<Option<Self>, Error> {
+        match field.node {
+            None | Some(Node::Null) => Ok(None),
+            Some(Node::Unsigned(limit @ 1..=LIMIT_MAX)) => Ok(Some(Self(limit as u32))),
+            Some(node) => Err(unexpected(field.name, "a whole number from 1 to 1000", &node)),
+        }
+    }
+}
+
+/// A whole number from -2^63 to 2^63-1; null is the same as absent.
+pub struct Integer(pub i64);
+
+impl<'a> Parse<'a> for Integer {
+    fn parse(field: Field<'a>) -> Result<Option<Self>, Error> {
+        match field.node {
+            None | Some(Node::Null) => Ok(None),
+            Some(Node::Negative(number)) => Ok(Some(Self(number))),
+            Some(Node::Unsigned(number @ 0..INTEGER_LIMIT)) => Ok(Some(Self(number.cast_signed()))),
+            Some(node) => Err(unexpected(field.name, "a whole number from -2^63 to 2^63-1", &node)),
+        }
+    }
+}
+
+/// Something that is asked for or not; null is the same as absent.
+pub struct Flag(pub bool);
+
+impl<'a> Parse<'a> for Flag {
+    fn parse(field: Field<'a>) -> Result<Option<Self>, Error> {
+        match field.node {
+            None | Some(Node::Null) => Ok(None),
+            Some(Node::Boolean(flag)) => Ok(Some(Self(flag))),
+            Some(node) => Err(unexpected(field.name, "true or false", &node)),
+        }
+    }
+}
+
+/// What becomes of a quota: null lifts it, a number below 2^53 sets it.
+pub enum Quota {
+    /// There is none any more.
+    Lift,
+    /// It is so many.
+    Limit(u64),
+}
+
+impl<'a> Parse<'a> for Quota {
+    fn parse(field: Field<'a>) -> Result<Option<Self>, Error> {
+        match field.node {
+            None => Ok(None),
+            Some(Node::Null) => Ok(Some(Self::Lift)),
+            Some(Node::Unsigned(most)) if most < QUOTA_LIMIT => Ok(Some(Self::Limit(most))),
+            Some(node) => {
+                Err(unexpected(field.name, "null or a whole number from 0 to 2^53-1", &node))
+            }
+        }
+    }
+}
+
 /// The bytes that a name may contain, by their value.
 static NAME_BYTES: [bool; 256] = {
     let mut allowed = [false; 256];
@@ -192,7 +279,8 @@ fn text<'a>(
     Ok(Some(text))
 }
 
-fn unexpected(name: &'static str, wanted: &str, node: &Node<'_>) -> Error {
+/// The error of a field that is something else than what is wanted.
+pub fn unexpected(name: &'static str, wanted: &str, node: &Node<'_>) -> Error {
     let found = match node {
         Node::Unsigned(number) => number.to_string(),
         other => other.kind().to_owned(),
@@ -200,6 +288,7 @@ fn unexpected(name: &'static str, wanted: &str, node: &Node<'_>) -> Error {
     Error::invalid_data(name, format!("Expected {wanted}, found {found}."))
 }
 
-fn unknown_name(name: &'static str, wanted: &str) -> Error {
+/// The error of a field that must be one of some words.
+pub fn unknown_name(name: &'static str, wanted: &str) -> Error {
     Error::invalid_data(name, format!("Expected {wanted}, in lower case."))
 }

@@ -9,7 +9,7 @@ use crate::bindings::larder::guest::blobs::{Blob, Content};
 use crate::bindings::larder::guest::requests::{Body, Caller, Method, Request, Response};
 use crate::bindings::larder::guest::storage::{self, Outcome};
 use crate::call::Call;
-use crate::endpoint::{delete, get, health, namespace, set};
+use crate::endpoint::{delete, get, get_many, health, list, namespace, set};
 use crate::error::Error;
 use crate::memo::{Memo, Write};
 use crate::partial_body;
@@ -28,6 +28,8 @@ fn route(path: &str) -> Option<Route> {
         "kv.get" => Route::Kv(get::run),
         "kv.set" => Route::Kv(set::run),
         "kv.delete" => Route::Kv(delete::run),
+        "kv.list" => Route::Kv(list::run),
+        "kv.get_many" => Route::Kv(get_many::run),
         "kv.namespace.configure" => Route::Kv(namespace::configure),
         "kv.namespace.get" => Route::Kv(namespace::get),
         "health.ping" => Route::Ping,

@@ -3,6 +3,8 @@
 
 pub mod delete;
 pub mod get;
+pub mod get_many;
 pub mod health;
+pub mod list;
 pub mod namespace;
 pub mod set;
