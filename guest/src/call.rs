@@ -11,7 +11,7 @@ use crate::bindings::larder::guest::deferral;
 use crate::bindings::larder::guest::requests::Response;
 use crate::bindings::larder::guest::storage::Changes;
 use crate::error::Error;
-use crate::memo::{Memo, Write};
+use crate::memo::{Memo, Operations, Write};
 use crate::options::Value;
 use crate::partial_body::{self, ElidedRange};
 
@@ -47,9 +47,20 @@ impl Call<'_> {
         write: Write,
         namespace: &str,
     ) -> Result<Response, Error> {
-        let memo = Memo { write, answer: self.answer, namespace }.to_bytes();
+        self.end_with_operations(changes, write, namespace, Operations::default())
+    }
+
+    /// The same with changes of which each is a write of its own.
+    pub fn end_with_operations(
+        &self,
+        changes: Changes,
+        write: Write,
+        namespace: &str,
+        operations: Operations<'_>,
+    ) -> Result<Response, Error> {
+        let memo = Memo { write, answer: self.answer, namespace, operations }.to_bytes();
         deferral::defer(changes, &memo)
-            .map_err(|error| Error::of_storage(&error, write.name(), namespace))?;
+            .map_err(|error| Error::of_write(&error, write, namespace))?;
         Ok(answer::empty(200))
     }
 }

@@ -11,12 +11,14 @@ use larder_wire::{CHALLENGE, CHALLENGE_REJECTED, Encoding, ErrorBody, ErrorType}
 use crate::answer;
 use crate::bindings::larder::guest::requests::Response;
 use crate::bindings::larder::guest::storage;
+use crate::memo::Write;
 
 /// Seconds after which a caller may try again when writes cannot be served.
 const RETRY_AFTER_S: &str = "1";
 
 const INVALID_ENCODING: &str = "invalid-encoding";
 const INVALID_TOKEN: &str = "invalid-token";
+const NO_SUCH_NAMESPACE: &str = "not-found";
 
 /// An error of the API. Boxed, so that a `Result` is small and cheap to move: errors are rare.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,9 +142,27 @@ impl Error {
         Self::server(500, "internal-error", "This error was asked for.")
     }
 
+    /// The error that the storage returned to a write in `namespace`.
+    pub fn of_write(error: &storage::Error, write: Write, namespace: &str) -> Self {
+        let told = Self::of_storage(error, write.name(), namespace);
+        // That there is no such namespace is no operation's fault.
+        if write != Write::Batch || told.code == NO_SUCH_NAMESPACE {
+            return told;
+        }
+        match (error.check(), error.change()) {
+            (Some(index), _) => told.within("checks", index as usize),
+            (None, Some(index)) => told.within("operations", index as usize),
+            (None, None) => told,
+        }
+    }
+
     /// The error that the storage returned to `action` in `namespace`.
     pub fn of_storage(error: &storage::Error, action: &str, namespace: &str) -> Self {
-        Self::of_code(&error.code(), error.newest_version(), action, namespace)
+        let (code, newest) = (error.code(), error.newest_version());
+        if code == "full" {
+            return Self::full(error.quota().as_deref());
+        }
+        Self::of_code(&code, newest, action, namespace)
     }
 
     /// The same by what the storage's error says: its code, and with a condition that does not hold the
@@ -152,8 +172,11 @@ impl Error {
             "version-mismatch" => Self::conflict("version mismatch", newest),
             "already-exists" => Self::conflict("key already exists", newest),
             "not-found" => Self::conflict("key not found", newest),
+            "not-a-number" => Self::conflict("value is not a number", newest),
+            "overflow" => Self::conflict("value would overflow", newest),
+            "out-of-bounds" => Self::conflict("value would be out of bounds", newest),
             "no-such-namespace" => {
-                Self::operation(400, "not-found", "The namespace was never configured.")
+                Self::operation(400, NO_SUCH_NAMESPACE, "The namespace was never configured.")
             }
             // Who may not do it learns nothing more.
             "denied" => {
@@ -167,10 +190,7 @@ impl Error {
             "too-large" => {
                 Self::input(413, "payload-too-large", "The value is larger than the server takes.")
             }
-            "full" => {
-                let detail = "There is no room for more data; deletes make room.";
-                Self::server(507, "storage-full", detail)
-            }
+            "full" => Self::full(None),
             "unavailable" => {
                 Self::server(503, "unavailable", "Writes cannot be served now; try again.")
             }
@@ -180,6 +200,17 @@ impl Error {
             "corrupt" => Self::internal("The stored entry is damaged."),
             _ => Self::internal("The storage failed; the server's log tells why."),
         }
+    }
+
+    /// A quota is used up, which the storage names so.
+    fn full(quota: Option<&str>) -> Self {
+        let detail = match quota {
+            Some("keys") => "The namespace has as many keys as its `keys_max` allows.",
+            Some("bytes") => "The namespace has as many bytes as its `bytes_max` allows.",
+            Some("namespaces") => "There are as many namespaces as the server takes.",
+            _ => "There is no room for more data; deletes make room.",
+        };
+        Self::server(507, "storage-full", detail)
     }
 
     /// A condition of a write that does not hold.
@@ -234,10 +265,13 @@ mod tests {
 
     #[test]
     fn each_code_of_the_storage_has_its_error() {
-        let known: [(&str, Option<u64>, Answer); 12] = [
+        let known: [(&str, Option<u64>, Answer); 15] = [
             ("version-mismatch", Some(7), (400, "conflict", None, Some(7))),
             ("already-exists", Some(7), (400, "conflict", None, Some(7))),
             ("not-found", Some(7), (400, "conflict", None, Some(7))),
+            ("not-a-number", Some(7), (400, "conflict", None, Some(7))),
+            ("overflow", Some(7), (400, "conflict", None, Some(7))),
+            ("out-of-bounds", Some(7), (400, "conflict", None, Some(7))),
             ("no-such-namespace", None, (400, "not-found", None, None)),
             ("denied", None, (403, "forbidden", None, None)),
             ("invalid-name", None, (422, "invalid-data", Some("."), None)),
@@ -259,11 +293,37 @@ mod tests {
     }
 
     #[test]
+    fn the_detail_of_a_full_namespace_names_the_quota() {
+        for (quota, named) in [("keys", "`keys_max`"), ("bytes", "`bytes_max`")] {
+            assert!(Error::full(Some(quota)).detail.contains(named), "{quota}");
+        }
+        for quota in [None, Some("disk"), Some("namespaces"), Some("a-later-one")] {
+            let error = Error::full(quota);
+            assert_eq!((error.status, error.code), (507, "storage-full"), "{quota:?}");
+            assert!(!error.detail.contains('`'), "{quota:?}");
+        }
+    }
+
+    #[test]
+    fn an_error_in_an_array_has_the_path_of_the_element() {
+        let location =
+            |inner| Error::invalid_data(inner, "").within("operations", 3).location.clone();
+        assert_eq!(location(".").as_deref(), Some("operations[3]"));
+        assert_eq!(location("ttl_ms").as_deref(), Some("operations[3].ttl_ms"));
+        assert_eq!(location("value[7]").as_deref(), Some("operations[3].value[7]"));
+        let conflict = Error::conflict("version mismatch", Some(7)).within("checks", 0);
+        assert_eq!(conflict.location.as_deref(), Some("checks[0]"));
+    }
+
+    #[test]
     fn details_are_those_that_clients_know() {
         let detail = |code| Error::of_code(code, None, "namespace.get", "n").detail.clone();
         assert_eq!(detail("version-mismatch"), "version mismatch");
         assert_eq!(detail("already-exists"), "key already exists");
         assert_eq!(detail("not-found"), "key not found");
+        assert_eq!(detail("not-a-number"), "value is not a number");
+        assert_eq!(detail("overflow"), "value would overflow");
+        assert_eq!(detail("out-of-bounds"), "value would be out of bounds");
         assert_eq!(detail("denied"), "`namespace.get` is not allowed in the namespace `n`.");
     }
 }

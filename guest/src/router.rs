@@ -9,7 +9,7 @@ use crate::bindings::larder::guest::blobs::{Blob, Content};
 use crate::bindings::larder::guest::requests::{Body, Caller, Method, Request, Response};
 use crate::bindings::larder::guest::storage::{self, Outcome};
 use crate::call::Call;
-use crate::endpoint::{delete, get, get_many, health, list, namespace, set};
+use crate::endpoint::{add, batch, delete, get, get_many, health, list, namespace, set, touch};
 use crate::error::Error;
 use crate::memo::{Memo, Write};
 use crate::partial_body;
@@ -30,6 +30,9 @@ fn route(path: &str) -> Option<Route> {
         "kv.delete" => Route::Kv(delete::run),
         "kv.list" => Route::Kv(list::run),
         "kv.get_many" => Route::Kv(get_many::run),
+        "kv.touch" => Route::Kv(touch::run),
+        "kv.add" => Route::Kv(add::run),
+        "kv.batch" => Route::Kv(batch::run),
         "kv.namespace.configure" => Route::Kv(namespace::configure),
         "kv.namespace.get" => Route::Kv(namespace::get),
         "health.ping" => Route::Ping,
@@ -67,7 +70,7 @@ pub fn handle(request: &Request) -> Response {
 pub fn resume(memo: &[u8], outcome: Result<Outcome, storage::Error>) -> Response {
     answer_after(memo, |memo| match outcome {
         Ok(outcome) => answer_to(memo, &outcome),
-        Err(error) => Err(Error::of_storage(&error, memo.write.name(), memo.namespace)),
+        Err(error) => Err(Error::of_write(&error, memo.write, memo.namespace)),
     })
 }
 
@@ -77,24 +80,32 @@ fn answer_after(
     answer: impl FnOnce(&Memo<'_>) -> Result<Response, Error>,
 ) -> Response {
     let Some(memo) = Memo::of_bytes(memo) else {
-        return Error::internal("The server mixed writes up.").into_response(Encoding::Json);
+        return mixed_up().into_response(Encoding::Json);
     };
     answer(&memo).unwrap_or_else(|error| error.into_response(memo.answer))
 }
 
-/// The answer to a write that was made, which is the only change of its outcome.
+/// The answer to a write that was made, which is the only change of its outcome unless it is a batch.
 fn answer_to(memo: &Memo<'_>, outcome: &Outcome) -> Result<Response, Error> {
     let version = outcome.version(0);
     Ok(match memo.write {
-        Write::Set => set::answer(version, memo.answer),
-        Write::Delete => delete::answer(outcome.existed(0), version, memo.answer),
+        Write::Set | Write::Touch => set::answer(version, memo.answer),
+        Write::Delete | Write::DeleteNamespace => {
+            delete::answer(outcome.existed(0), version, memo.answer)
+        }
         Write::Configure => {
-            let namespace = outcome.namespace(0);
-            let namespace =
-                namespace.ok_or_else(|| Error::internal("The server mixed writes up."))?;
+            let namespace = outcome.namespace(0).ok_or_else(mixed_up)?;
             namespace::configured(memo.namespace, namespace, version, memo.answer)
         }
+        Write::Add => add::answer(outcome.sum(0).ok_or_else(mixed_up)?, version, memo.answer),
+        Write::Batch => {
+            batch::answer(memo.operations, outcome, memo.answer).ok_or_else(mixed_up)?
+        }
     })
+}
+
+fn mixed_up() -> Error {
+    Error::internal("The server mixed writes up.")
 }
 
 fn not_allowed(allow: &str) -> Response {
@@ -152,6 +163,7 @@ mod tests {
 
     use super::*;
     use crate::bindings::larder::guest::storage::NamespaceInfo;
+    use crate::memo::Operations;
 
     fn request(method: Method, path: &str, caller: Caller, body: Body) -> Request {
         let content_type = Some("application/json".to_owned());
@@ -230,12 +242,14 @@ mod tests {
     #[test]
     fn each_outcome_has_its_status() {
         let status = |write, outcome: Result<(), (&str, Option<u64>)>| {
-            let memo = Memo { write, answer: Encoding::Json, namespace: "n" }.to_bytes();
+            let (answer, operations) = (Encoding::Json, Operations::default());
+            let memo = Memo { write, answer, namespace: "n", operations }.to_bytes();
             let answer = |memo: &Memo<'_>| match outcome {
                 Ok(()) => Ok(match write {
                     Write::Set => set::answer(7, memo.answer),
                     Write::Delete => delete::answer(false, 7, memo.answer),
-                    Write::Configure => {
+                    Write::Add => add::answer(-5, 7, memo.answer),
+                    _ => {
                         let namespace = NamespaceInfo { created: 1, updated: 2 };
                         namespace::configured(memo.namespace, namespace, 7, memo.answer)
                     }
@@ -246,7 +260,7 @@ mod tests {
             };
             answer_after(&memo, answer).status
         };
-        for write in [Write::Set, Write::Delete, Write::Configure] {
+        for write in [Write::Set, Write::Delete, Write::Configure, Write::Add] {
             assert_eq!(status(write, Ok(())), 200);
             assert_eq!(status(write, Err(("not-found", Some(7)))), 400);
             assert_eq!(status(write, Err(("unavailable", None))), 503);

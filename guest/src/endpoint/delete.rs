@@ -6,7 +6,7 @@ use crate::answer;
 use crate::bindings::larder::guest::requests::Response;
 use crate::bindings::larder::guest::storage::Changes;
 use crate::call::Call;
-use crate::codec;
+use crate::codec::{self, Field};
 use crate::error::Error;
 use crate::memo::Write;
 use crate::options::{Expected, Key, Namespace, Parse, required};
@@ -21,26 +21,42 @@ pub struct Delete<'a> {
     pub version: Option<u64>,
 }
 
+impl<'a> Delete<'a> {
+    /// The delete that these fields ask for.
+    pub fn parse(
+        namespace: Option<Namespace<'a>>,
+        key: Field<'a>,
+        version: Field<'a>,
+    ) -> Result<Self, Error> {
+        let key = Key::parse(key)?;
+        let version = Expected::parse(version)?.map(|version| version.0);
+        Ok(Self { namespace, key: required("key", key)?, version })
+    }
+
+    /// Adds the delete to changes.
+    pub fn add_to(&self, changes: &Changes) {
+        changes.delete(&self.key.0, self.version);
+    }
+}
+
 /// Decodes and validates the body.
 pub fn decode(body: &[u8], encoding: Encoding) -> Result<Delete<'_>, Error> {
     let names = &["namespace", "key", "version"];
     let [namespace, key, version] = codec::decode(body, encoding, names)?;
     let namespace = Namespace::parse(namespace)?;
-    let key = Key::parse(key)?;
-    let version = Expected::parse(version)?.map(|version| version.0);
-    Ok(Delete { namespace, key: required("key", key)?, version })
+    Delete::parse(namespace, key, version)
 }
 
 /// Ends the call with a delete of the key.
 pub fn run(call: &Call<'_>) -> Result<Response, Error> {
-    let Delete { namespace, key, version } = decode(call.body, call.received)?;
-    let namespace = Namespace::resolve(namespace.as_ref())?;
+    let delete = decode(call.body, call.received)?;
+    let namespace = Namespace::resolve(delete.namespace.as_ref())?;
     let changes = Changes::new(namespace);
-    changes.delete(&key.0, version);
+    delete.add_to(&changes);
     call.end_with(changes, Write::Delete, namespace)
 }
 
-/// The answer to a delete, after its commit: whether the key `existed`, and the version.
+/// The answer to a delete of a key or a namespace, after its commit: whether it `existed`, and the version.
 pub fn answer(existed: bool, version: u64, encoding: Encoding) -> Response {
     let response = answer::ok(&[("success", Value::Flag(existed))], encoding);
     answer::with_mutation_version(response, version)

@@ -2,14 +2,14 @@
 
 use alloc::vec::Vec;
 
-use larder_wire::{Encoding, Value as Field};
+use larder_wire::{Encoding, Value as Encoded};
 
 use crate::answer;
 use crate::bindings::larder::guest::kv;
 use crate::bindings::larder::guest::requests::Response;
 use crate::bindings::larder::guest::storage::Changes;
 use crate::call::Call;
-use crate::codec;
+use crate::codec::{self, Field};
 use crate::error::Error;
 use crate::memo::Write;
 use crate::options::{Behavior, Expected, Key, Namespace, Parse, Ttl, Value, required};
@@ -26,44 +26,64 @@ pub struct Set<'a> {
     pub options: kv::SetOptions,
 }
 
+impl<'a> Set<'a> {
+    /// The set that these fields ask for.
+    pub fn parse(
+        namespace: Option<Namespace<'a>>,
+        key: Field<'a>,
+        value: Field<'a>,
+        ttl: Field<'a>,
+        behavior: Field<'a>,
+        version: Field<'a>,
+    ) -> Result<Self, Error> {
+        let key = Key::parse(key)?;
+        let value = Value::parse(value)?;
+        let ttl = Ttl::parse(ttl)?;
+        let behavior = Behavior::parse(behavior)?;
+        let version = Expected::parse(version)?;
+        let options = kv::SetOptions {
+            behavior: behavior.map_or(kv::Behavior::Upsert, |behavior| behavior.0),
+            version: version.map(|version| version.0),
+            ttl: ttl.map(|ttl| ttl.0),
+        };
+        let (key, value) = (required("key", key)?, required("value", value)?);
+        Ok(Self { namespace, key, value, options })
+    }
+
+    /// Adds the set to changes, with a large value by reference.
+    pub fn add_to(&self, changes: &Changes, call: &Call<'_>) {
+        match call.value_blob(&self.value) {
+            Some(blob) => changes.set_blob(&self.key.0, &blob, self.options),
+            None => changes.set(&self.key.0, &self.value.0, self.options),
+        }
+    }
+}
+
 /// Decodes and validates the body.
 pub fn decode(body: &[u8], encoding: Encoding) -> Result<Set<'_>, Error> {
     let names = &["namespace", "key", "value", "ttl_ms", "behavior", "version"];
     let [namespace, key, value, ttl, behavior, version] =
         codec::decode_with_bytes(body, encoding, names, Some("value"))?;
     let namespace = Namespace::parse(namespace)?;
-    let key = Key::parse(key)?;
-    let value = Value::parse(value)?;
-    let ttl = Ttl::parse(ttl)?;
-    let behavior = Behavior::parse(behavior)?;
-    let version = Expected::parse(version)?;
-    let options = kv::SetOptions {
-        behavior: behavior.map_or(kv::Behavior::Upsert, |behavior| behavior.0),
-        version: version.map(|version| version.0),
-        ttl: ttl.map(|ttl| ttl.0),
-    };
-    Ok(Set { namespace, key: required("key", key)?, value: required("value", value)?, options })
+    Set::parse(namespace, key, value, ttl, behavior, version)
 }
 
 /// Encodes the answer.
 #[must_use]
 pub fn encode(version: u64, encoding: Encoding) -> Vec<u8> {
-    larder_wire::encode(&[("version", Field::Number(version))], encoding)
+    larder_wire::encode(&[("version", Encoded::Number(version))], encoding)
 }
 
 /// Ends the call with a set of the key.
 pub fn run(call: &Call<'_>) -> Result<Response, Error> {
-    let Set { namespace, key, value, options } = decode(call.body, call.received)?;
-    let namespace = Namespace::resolve(namespace.as_ref())?;
+    let set = decode(call.body, call.received)?;
+    let namespace = Namespace::resolve(set.namespace.as_ref())?;
     let changes = Changes::new(namespace);
-    match call.value_blob(&value) {
-        Some(blob) => changes.set_blob(&key.0, &blob, options),
-        None => changes.set(&key.0, &value.0, options),
-    }
+    set.add_to(&changes, call);
     call.end_with(changes, Write::Set, namespace)
 }
 
-/// The answer to a set, after its commit.
+/// The answer to a set or a touch, after its commit.
 pub fn answer(version: u64, encoding: Encoding) -> Response {
     let response = answer::encoded(200, encoding, encode(version, encoding));
     answer::with_mutation_version(response, version)
