@@ -9,7 +9,9 @@ use crate::bindings::larder::guest::blobs::{Blob, Content};
 use crate::bindings::larder::guest::requests::{Body, Caller, Method, Request, Response};
 use crate::bindings::larder::guest::storage::{self, Outcome};
 use crate::call::Call;
-use crate::endpoint::{add, batch, delete, get, get_many, health, list, namespace, set, touch};
+use crate::endpoint::{
+    add, batch, delete, get, get_many, health, list, namespace, namespaces, set, touch,
+};
 use crate::error::Error;
 use crate::memo::{Memo, Write};
 use crate::partial_body;
@@ -35,6 +37,9 @@ fn route(path: &str) -> Option<Route> {
         "kv.batch" => Route::Kv(batch::run),
         "kv.namespace.configure" => Route::Kv(namespace::configure),
         "kv.namespace.get" => Route::Kv(namespace::get),
+        "kv.namespace.list" => Route::Kv(namespaces::list),
+        "kv.namespace.usage" => Route::Kv(namespaces::usage),
+        "kv.namespace.delete" => Route::Kv(namespaces::delete),
         "health.ping" => Route::Ping,
         "health.ready" => Route::Ready,
         "health.error" => Route::Error,

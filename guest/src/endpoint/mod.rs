@@ -9,5 +9,6 @@ pub mod get_many;
 pub mod health;
 pub mod list;
 pub mod namespace;
+pub mod namespaces;
 pub mod set;
 pub mod touch;
