@@ -21,15 +21,23 @@ use crate::storage;
 /// The world that all guests are of, so far.
 pub const WORLD: &str = "larder:guest/handler";
 const API_HEALTH: [&str; 2] = ["/api/v1.health.ping", "/api/v1.health.ready"];
-const API_OPERATIONS: [&str; 8] = [
+const API_OPERATIONS: [&str; 16] = [
     "/api/v1.health.error",
     "/api/v1.health.ping",
     "/api/v1.health.ready",
+    "/api/v1.kv.add",
+    "/api/v1.kv.batch",
     "/api/v1.kv.delete",
     "/api/v1.kv.get",
+    "/api/v1.kv.get_many",
+    "/api/v1.kv.list",
     "/api/v1.kv.namespace.configure",
+    "/api/v1.kv.namespace.delete",
     "/api/v1.kv.namespace.get",
+    "/api/v1.kv.namespace.list",
+    "/api/v1.kv.namespace.usage",
     "/api/v1.kv.set",
+    "/api/v1.kv.touch",
 ];
 /// The built-in API keeps nothing between calls; a new instance now and then keeps memory tidy.
 const API_INSTANCE_CALLS_MAX: u32 = 1_000_000;
