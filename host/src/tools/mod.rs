@@ -129,7 +129,10 @@ fn check_here(dir: &Path) -> Result<ExitCode, Box<dyn Error>> {
     writeln!(out, "{}: {}", dir.display(), summary(&findings))?;
     let Counts { keys, bytes } = findings.emptying;
     if keys > 0 {
-        writeln!(out, "{keys} entries of deleted namespaces, {bytes} bytes, are still to be removed")?;
+        writeln!(
+            out,
+            "{keys} entries of deleted namespaces, {bytes} bytes, are still to be removed"
+        )?;
     }
     if faults == 0 {
         writeln!(out, "nothing is wrong")?;

@@ -121,7 +121,7 @@ fn come_back(fields: &[Field<'_>; FIELDS], decoder: &Decoder) -> Result<(), Stri
             let same = match (&field.node, &again.node) {
                 (Some(Node::Bin(bytes)), Some(Node::ByteArray(again))) => **bytes == **again,
                 // These have no content to be written.
-                (Some(Node::Other(_) | Node::OtherArray(_)), None) => true,
+                (Some(Node::Elements(_) | Node::Other(_) | Node::OtherArray(_)), None) => true,
                 (node, again) => node == again,
             };
             if !same {
@@ -143,7 +143,7 @@ fn to_json(fields: &[Field<'_>; FIELDS]) -> Vec<u8> {
             Some(Node::Text(text)) => text.as_ref().into(),
             Some(Node::Bin(bytes)) => bytes.as_ref().into(),
             Some(Node::ByteArray(bytes)) => bytes.as_slice().into(),
-            None | Some(Node::OtherArray(_) | Node::Other(_)) => continue,
+            None | Some(Node::Elements(_) | Node::OtherArray(_) | Node::Other(_)) => continue,
         };
         body.insert(field.name.to_owned(), value);
     }
@@ -157,13 +157,13 @@ fn to_msgpack(fields: &[Field<'_>; FIELDS]) -> Vec<u8> {
             Some(Node::Null) => rmpv::ValueRef::Nil,
             Some(Node::Unsigned(number)) => (*number).into(),
             Some(Node::Negative(number)) => (*number).into(),
-            Some(Node::Boolean(value)) => (*value).into(),
+            Some(Node::Boolean(value)) => rmpv::ValueRef::Boolean(*value),
             Some(Node::Text(text)) => rmpv::ValueRef::String(text.as_ref().into()),
             Some(Node::Bin(bytes)) => rmpv::ValueRef::Binary(bytes),
             Some(Node::ByteArray(bytes)) => {
                 rmpv::ValueRef::Array(bytes.iter().map(|byte| (*byte).into()).collect())
             }
-            None | Some(Node::OtherArray(_) | Node::Other(_)) => continue,
+            None | Some(Node::Elements(_) | Node::OtherArray(_) | Node::Other(_)) => continue,
         };
         pairs.push((rmpv::ValueRef::String(field.name.into()), value));
     }

@@ -114,7 +114,8 @@ fn tell_strays(strays: &HashMap<NamespaceId, Counts>) {
     ids.sort_unstable();
     ids.truncate(STRAYS_NAMED);
     tracing::warn!(
-        records, ?ids,
+        records,
+        ?ids,
         "there are records of namespaces that are not there: they stay, and nobody can read them; run: \
          larder check"
     );

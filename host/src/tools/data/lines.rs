@@ -10,9 +10,7 @@ use super::error::{ToolError, explain, failed};
 use super::text::{LINE_BYTES_MAX, Line};
 use crate::clock::Millis;
 use crate::hex;
-use crate::storage::{
-    EXPIRY_MAX, NAME_BYTES_MAX, QUOTA_LIMIT, Quotas, VALUE_BYTES_MAX, Version,
-};
+use crate::storage::{EXPIRY_MAX, NAME_BYTES_MAX, QUOTA_LIMIT, Quotas, VALUE_BYTES_MAX, Version};
 
 /// How a data file, and with it a backup, tells what it is: behind the head of its first page.
 const PAGE_HEAD_BYTES: usize = 16;
@@ -203,7 +201,9 @@ fn item(line: Line<'_>, first: bool) -> Result<Item<'_>, String> {
         Line::Namespace { created, updated, .. } if created.max(updated) > EXPIRY_MAX.0 => {
             fault("an instant is out of range")
         }
-        Line::Namespace { keys_max, bytes_max, .. } if keys_max.max(bytes_max) >= Some(QUOTA_LIMIT) => {
+        Line::Namespace { keys_max, bytes_max, .. }
+            if keys_max.max(bytes_max) >= Some(QUOTA_LIMIT) =>
+        {
             fault("a quota is out of range")
         }
         Line::Namespace { name, created, updated, keys_max, bytes_max } => {
