@@ -174,7 +174,7 @@ async fn the_store_is_taken_over_into_the_present_format_at_the_first_start_and_
 
 #[test]
 fn commands_that_write_take_the_store_over_and_say_so() {
-    for arguments in [&["clock", "--set-back"][..], &["token", "revoke", "192582f20b3c06ad"]] {
+    for arguments in [&["clock", "--set-back"][..], &["token", "create", "n", "--role", "read"]] {
         let dir = store();
         let said = run(dir.path(), arguments);
         let told = "data: the data are of storage format 1, and are taken over into format 2";
