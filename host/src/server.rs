@@ -19,7 +19,7 @@ use crate::auth::{Authenticator, Token, Tokens, random_bytes};
 use crate::clock::Clock;
 use crate::config::{Component, Config, ConfigError, Mount};
 use crate::gateway::{
-    Calls, Exposure, Gateway, HEALTH_CALLS_MAX, HttpLimits, Probe, RouteConfig, Worker,
+    Calls, Exposure, Gateway, HEALTH_CALLS_MAX, HttpLimits, Origins, Probe, RouteConfig, Worker,
 };
 use crate::hex;
 use crate::net::tls::{Tls, TlsError};
@@ -144,7 +144,8 @@ impl Server {
         let runtime = Runtime::load(&options, &cache_dir, guests, storage.clone(), clock.clone())?;
         let routes = config.mounts.into_iter().zip(runtime.guests()).map(|(mount, guest)| {
             let Mount { prefix, auth, health, operations, calls_max, .. } = mount;
-            RouteConfig { prefix, auth, health, operations, calls_max, guest: Arc::clone(guest) }
+            let (guest, cors_origins) = (Arc::clone(guest), Origins::default());
+            RouteConfig { prefix, auth, health, operations, calls_max, cors_origins, guest }
         });
         Ok(Self {
             routes: routes.collect(),
@@ -222,7 +223,8 @@ impl Server {
             Arc::clone(runtime.memory()),
             Exposure::at(address.ip(), metrics),
         );
-        let gateway = Arc::new(Gateway::new(routes, authenticator, &limits, probe));
+        let gateway =
+            Arc::new(Gateway::new(routes, Origins::default(), authenticator, &limits, probe));
         let shutdown = async {
             shutdown.await;
             // Whoever asks whether it is ready hears of it before the port closes.

@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 
 use super::admin;
 use super::calls::Calls;
+use super::cors::Cors;
 use super::counting::Counting;
 use super::errors::HostError;
 use super::heads;
@@ -40,6 +41,8 @@ struct ThreadsOwn<C> {
     calls: C,
     /// Its view of the routes, and its counters of each.
     table: CachedTable,
+    /// What pages of other origins may do with the host's own paths.
+    host_cors: Option<Cors>,
     /// Its counters of requests that the host refused.
     refused: Arc<Own<RefusedCounts>>,
 }
@@ -55,8 +58,9 @@ impl<C> Worker<C> {
     #[must_use]
     pub fn new(gateway: Arc<Gateway>, calls: C) -> Self {
         let table = CachedTable::new(&gateway.routes, &gateway.metrics);
+        let host_cors = Cors::new(&gateway.cors_origins);
         let refused = gateway.metrics.refused.of_this_thread();
-        Self { gateway, own: Rc::new(ThreadsOwn { calls, table, refused }) }
+        Self { gateway, own: Rc::new(ThreadsOwn { calls, table, host_cors, refused }) }
     }
 }
 
@@ -70,20 +74,29 @@ impl<C: Calls> Handler for Worker<C> {
         let (gateway, path) = (&*self.gateway, head.uri.path());
         let table = self.own.table.take(&gateway.routes, &gateway.metrics);
         let route = table.find(path);
+        let cors = route.map_or(&self.own.host_cors, |route| &route.cors).as_ref();
         let counters = route.map_or(&table.host, |route| &route.counters);
         let counting = counters.begin(&gateway.probe.clock, &head.method, path);
         let origin = Origin { connection, is_http2: version == Version::HTTP_2 };
+        let preflight = || cors.and_then(|cors| cors.preflight(&head.method, &head.headers));
+        let judged = judged.map(|()| preflight());
         let (answered, counting) = match judged {
+            Ok(Some(answered)) => (answered, counting),
             // Boxed, so that what waits for its client afterwards is small.
-            Ok(()) => Box::pin(self.dispatch(origin, route, &head, &mut arriving, counting)).await,
+            Ok(None) => {
+                Box::pin(self.dispatch(origin, route, &head, &mut arriving, counting)).await
+            }
             Err(error) => (Err(error), counting),
         };
         let is_refused = answered.is_err();
-        let response = answered.unwrap_or_else(|error| {
+        let mut response = answered.unwrap_or_else(|error| {
             self.own.refused.count(error.reason());
             error.into_response(&head.headers)
         });
         counting.end(response.status());
+        if let Some(cors) = cors {
+            cors.mark(&head.headers, response.headers_mut());
+        }
         let is_head = head.method == Method::HEAD;
         let waits = head.headers.contains_key(EXPECT);
         // Memory that the client could make us keep by sending no more.

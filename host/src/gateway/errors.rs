@@ -25,6 +25,8 @@ pub enum Reason {
     InvalidHead,
     /// A valid token that may not do this.
     Forbidden,
+    /// A browser's question for a page whose origin is not allowed.
+    Origin,
     /// It waited in vain for its call.
     CallWait,
     /// Too many waited already.
@@ -49,11 +51,12 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, with their names.
-    pub const ALL: [(Self, &'static str); 14] = [
+    pub const ALL: [(Self, &'static str); 15] = [
         (Self::AuthRequired, "auth-required"),
         (Self::InvalidToken, "invalid-token"),
         (Self::InvalidHead, "invalid-head"),
         (Self::Forbidden, "forbidden"),
+        (Self::Origin, "origin"),
         (Self::CallWait, "call-wait"),
         (Self::CallQueue, "call-queue"),
         (Self::MountCalls, "mount-calls"),
@@ -109,6 +112,14 @@ impl HostError {
         let detail = "This takes a token whose role is `admin`.";
         let error = Self::operation(StatusCode::FORBIDDEN, "forbidden", detail);
         Self { reason: Some(Reason::Forbidden), ..error }
+    }
+
+    /// A page that may not make the request that its browser asks about.
+    pub fn origin_not_allowed() -> Self {
+        let detail = "Pages of this origin may not use this path; whoever runs the server can list the \
+                      origin in `cors_origins`.";
+        let error = Self::operation(StatusCode::FORBIDDEN, "forbidden", detail);
+        Self { reason: Some(Reason::Origin), ..error }
     }
 
     /// A body that is not JSON where only JSON is understood.

@@ -3,6 +3,7 @@
 
 mod admin;
 mod calls;
+mod cors;
 mod counting;
 mod dispatch;
 mod errors;
@@ -13,6 +14,7 @@ mod http_metrics;
 mod labels;
 mod limits;
 mod memory;
+mod origins;
 mod paths;
 mod permits;
 mod probe;
@@ -25,6 +27,7 @@ pub use self::admin::access::Exposure;
 pub use self::calls::Calls;
 pub use self::dispatch::Worker;
 pub use self::limits::{HEALTH_CALLS_MAX, HttpLimits};
+pub use self::origins::Origins;
 pub use self::paths::{HOST_PATHS, is_under};
 pub use self::probe::Probe;
 pub use self::routes::{Auth, RouteConfig};

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::failures::Failures;
 use super::http_metrics::{HttpMetrics, MountMetrics, OperationMetrics};
+use super::origins::Origins;
 use super::paths::is_under;
 use super::permits::MountPermits;
 use crate::runtime::Guest;
@@ -35,6 +36,8 @@ pub struct RouteConfig {
     pub operations: Vec<String>,
     /// Calls that may run or wait at once, if that is less than all of the server's.
     pub calls_max: Option<usize>,
+    /// Origins whose pages may use it.
+    pub cors_origins: Origins,
     /// Who answers.
     pub guest: Arc<Guest>,
 }
@@ -48,6 +51,8 @@ pub struct Route {
     health: Vec<String>,
     /// What is counted apart.
     pub operations: Vec<Arc<OperationMetrics>>,
+    /// Origins whose pages may use it.
+    pub cors_origins: Origins,
     /// Permits of its calls.
     pub permits: Arc<MountPermits>,
     /// What the log tells of calls that fail.
@@ -62,12 +67,13 @@ impl Route {
     /// A route that nothing was asked of. It counts on where one of the same guest and prefix stopped.
     #[must_use]
     pub fn new(config: RouteConfig, metrics: &HttpMetrics) -> Self {
-        let RouteConfig { prefix, auth, health, operations, calls_max, guest } = config;
+        let RouteConfig { prefix, auth, health, operations, calls_max, cors_origins, guest } =
+            config;
         let metrics = metrics.mount(guest.name(), &prefix);
         let operations = metrics.operations_of(&operations);
         metrics.add_guest(&guest);
         let (permits, failures) = (Arc::new(MountPermits::new(calls_max)), Arc::default());
-        Self { prefix, auth, health, operations, permits, failures, metrics, guest }
+        Self { prefix, auth, health, operations, cors_origins, permits, failures, metrics, guest }
     }
 
     /// Whether a path is this route's, unless one with a longer prefix has it.

@@ -7,6 +7,7 @@ use super::admin::resources;
 use super::http_metrics::HttpMetrics;
 use super::limits::HttpLimits;
 use super::memory::RequestMemory;
+use super::origins::Origins;
 use super::permits::ServerPermits;
 use super::probe::Probe;
 use super::routes::{Route, RouteConfig, Routes};
@@ -16,6 +17,8 @@ use crate::auth::Authenticator;
 pub struct Gateway {
     /// The mounts.
     pub(super) routes: Routes,
+    /// Origins whose pages may use the host's own paths.
+    pub(super) cors_origins: Origins,
     /// Who sends a token.
     pub(super) authenticator: Authenticator,
     /// Longest body, in bytes.
@@ -31,16 +34,18 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway to these guests.
+    /// A gateway to these guests, with origins whose pages may use the host's own paths.
     #[must_use]
     pub fn new(
         routes: Vec<RouteConfig>,
+        cors_origins: Origins,
         authenticator: Authenticator,
         limits: &HttpLimits,
         probe: Probe,
     ) -> Self {
         let gateway = Self {
             routes: Routes::default(),
+            cors_origins,
             authenticator,
             body_bytes_max: limits.body_bytes_max,
             permits: Arc::new(ServerPermits::new(limits)),

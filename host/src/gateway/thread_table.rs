@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::cors::Cors;
 use super::counting::ThreadCounters;
 use super::http_metrics::HttpMetrics;
 use super::paths::is_guests;
@@ -20,6 +21,8 @@ pub struct ThreadRoute {
     pub counters: ThreadCounters,
     /// The mount as a party to memory; it is none where there is no other.
     pub party: Option<Party>,
+    /// What pages of other origins may do with it; None is nothing, and costs nothing.
+    pub cors: Option<Cors>,
 }
 
 /// The routes as of one table.
@@ -37,6 +40,7 @@ impl ThreadTable {
             route: Arc::clone(route),
             counters: ThreadCounters::new(&route.metrics, &route.operations),
             party: (!is_single).then_some(Party::Mount(route.metrics.id)),
+            cors: Cors::new(&route.cors_origins),
         };
         Self {
             version: table.version,

@@ -8,6 +8,7 @@ use http::{Method, StatusCode};
 use super::*;
 use crate::auth::access::Grants;
 use crate::clock::Clock;
+use crate::gateway::origins::Origins;
 use crate::gateway::routes::{Auth, RouteConfig};
 use crate::runtime::{Compiler, EngineOptions, Guest, GuestConfig, Limits, Priority, Runtime};
 use crate::server::BUILTIN_API;
@@ -52,6 +53,7 @@ fn route(
         health: Vec::new(),
         operations: operations.iter().map(|path| (*path).to_owned()).collect(),
         calls_max: None,
+        cors_origins: Origins::default(),
         guest: Arc::clone(guest),
     };
     Arc::new(Route::new(config, metrics))
