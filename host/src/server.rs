@@ -91,6 +91,7 @@ pub struct Server {
     clock: Clock,
     runtime: Runtime,
     routes: Vec<RouteConfig>,
+    cors_origins: Origins,
     authenticator: Authenticator,
     limits: HttpLimits,
     metrics: bool,
@@ -143,12 +144,13 @@ impl Server {
         let cache_dir = config.data.join("cache");
         let runtime = Runtime::load(&options, &cache_dir, guests, storage.clone(), clock.clone())?;
         let routes = config.mounts.into_iter().zip(runtime.guests()).map(|(mount, guest)| {
-            let Mount { prefix, auth, health, operations, calls_max, .. } = mount;
-            let (guest, cors_origins) = (Arc::clone(guest), Origins::default());
+            let Mount { prefix, auth, health, operations, calls_max, cors_origins, .. } = mount;
+            let guest = Arc::clone(guest);
             RouteConfig { prefix, auth, health, operations, calls_max, cors_origins, guest }
         });
         Ok(Self {
             routes: routes.collect(),
+            cors_origins: config.cors_origins,
             storage,
             clock,
             runtime,
@@ -203,6 +205,7 @@ impl Server {
             clock,
             runtime,
             routes,
+            cors_origins,
             authenticator,
             limits,
             metrics,
@@ -223,8 +226,7 @@ impl Server {
             Arc::clone(runtime.memory()),
             Exposure::at(address.ip(), metrics),
         );
-        let gateway =
-            Arc::new(Gateway::new(routes, Origins::default(), authenticator, &limits, probe));
+        let gateway = Arc::new(Gateway::new(routes, cors_origins, authenticator, &limits, probe));
         let shutdown = async {
             shutdown.await;
             // Whoever asks whether it is ready hears of it before the port closes.

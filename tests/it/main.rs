@@ -7,6 +7,7 @@ mod changes;
 mod closed;
 mod components;
 mod conformance;
+mod cors;
 mod crowds;
 mod deferred;
 mod faults;

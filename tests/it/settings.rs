@@ -49,6 +49,9 @@ fn what_cannot_be_is_refused_with_its_key() {
         ("log_format = 'xml'", "log_format"),
         ("admin_token = 'a b'", "admin_token"),
         ("metrics = 'sometimes'", "metrics"),
+        ("cors_origins = 'https://a'", "cors_origins"),
+        ("cors_origins = ['https://a/']", "no slash at its end; write https://a"),
+        ("cors_origins = ['*', 'https://a']", "leave the others out"),
     ]);
 }
 
@@ -90,6 +93,10 @@ fn a_mount_that_cannot_be_is_refused_with_its_key() {
             "mount.instance_calls_max",
         ),
         ("[[mount]]\nprefix = '/x'\ncomponent = 'c'\ncalls_max = 0", "mount.calls_max = 0"),
+        (
+            "[[mount]]\nprefix = '/x'\ncomponent = 'c'\ncors_origins = ['a.example']",
+            "its scheme is missing; write https://a.example",
+        ),
         ("[[mount]]\nprefix = '/x'\ncomponent = 'c'\ncpu_percent_max = 0", "from 1 to 100"),
         (
             "[[mount]]\nprefix = '/x'\ncomponent = 'c'\ncpu_percent_max = 101",

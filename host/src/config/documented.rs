@@ -101,6 +101,7 @@ fn default_of(key: &str, mount: &Mount) -> String {
         "world" => code(WORLD.to_owned()),
         "namespaces" => none_of(mount.namespaces.is_empty()),
         "auth" => code(format!("{:?}", mount.auth)),
+        "cors_origins" => none_of(mount.cors_origins.is_empty()),
         "health" => none_of(mount.health.is_empty()),
         "operations" => none_of(mount.operations.is_empty()),
         "priority" => code(format!("{:?}", mount.priority)),

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::checks::ConfigError;
 use super::paths::Base;
 use crate::auth::access::Access;
-use crate::gateway::Auth;
+use crate::gateway::{Auth, Origins};
 use crate::runtime::Priority;
 
 /// Names the built-in API where a component's file could stand.
@@ -32,6 +32,8 @@ pub struct FileMount {
     pub namespaces: BTreeMap<String, Access>,
     /// Who may call.
     pub auth: Option<Auth>,
+    /// Origins whose pages may use it.
+    pub cors_origins: Option<Origins>,
     /// Paths that are served under overload too.
     #[serde(default)]
     pub health: Vec<String>,

@@ -33,7 +33,7 @@ pub use self::settings::{DataArgs, Settings};
 use self::sizes::Sizes;
 pub use self::sources::data_dir;
 use crate::auth::Token;
-use crate::gateway::HttpLimits;
+use crate::gateway::{HttpLimits, Origins};
 use crate::net::connection::ConnectionLimits;
 use crate::net::tls::TlsFiles;
 use crate::net::workers::Workers;
@@ -63,6 +63,8 @@ pub struct Config {
     pub http: HttpLimits,
     /// Memory of guests, over all calls and idle instances.
     pub guests_bytes_max: usize,
+    /// Origins whose pages may use the server's own paths; each mount has its own.
+    pub cors_origins: Origins,
     /// Whether metrics can be read.
     pub metrics: bool,
     /// Limits of the store.
@@ -102,6 +104,7 @@ impl Config {
         let tls = tls_files(&given)?;
         check_exposure(listen, &tls, given.plain_http())?;
         let log = given.log().parse().map_err(|why: String| ConfigError::new(why))?;
+        let cors_origins = given.cors_origins.clone().unwrap_or_default();
         let mut config = Self {
             listen,
             tls,
@@ -122,8 +125,9 @@ impl Config {
             data: given.data.unwrap_or(DATA_DIR.into()),
             mounts: mounts::resolve(
                 given.mount.unwrap_or_default(),
-                &mounts::Server { api: given.api, sizes },
+                &mounts::Server { api: given.api, sizes, cors_origins: cors_origins.clone() },
             )?,
+            cors_origins,
             memory,
             warnings: Vec::new(),
         };

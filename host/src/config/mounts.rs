@@ -14,7 +14,7 @@ use super::prefixes::{self, check_prefix};
 use super::settings::{CALLS_MAX, MS_MAX, ROOM_BYTES_MAX};
 use super::sizes::Sizes;
 use crate::auth::access::Access;
-use crate::gateway::Auth;
+use crate::gateway::{Auth, Origins};
 use crate::runtime::{COMPONENT_BYTES_MAX, Limits, PERCENT_ALL, Priority};
 use crate::storage;
 
@@ -56,6 +56,8 @@ pub struct Mount {
     pub namespaces: BTreeMap<String, Access>,
     /// How callers are judged.
     pub auth: Auth,
+    /// Origins whose pages may use it.
+    pub cors_origins: Origins,
     /// Paths that are served under overload too.
     pub health: Vec<String>,
     /// Paths that metrics count apart.
@@ -103,6 +105,8 @@ pub struct Server {
     pub api: Option<PathBuf>,
     /// The sizes that all mounts share.
     pub sizes: Sizes,
+    /// Origins whose pages may use what is built in.
+    pub cors_origins: Origins,
 }
 
 impl Server {
@@ -113,6 +117,14 @@ impl Server {
         let answer_bytes_max = limits.answer_bytes_max.min(bytes(self.sizes.answers));
         let memory_bytes_max = limits.memory_bytes_max.min(bytes(self.sizes.guests));
         Limits { answer_bytes_max, memory_bytes_max, ..limits }
+    }
+
+    /// The origins of a mount that says nothing of them: what strangers made answers no page by default.
+    fn origins_for(&self, component: &Component) -> Origins {
+        match component {
+            Component::BuiltinApi => self.cors_origins.clone(),
+            Component::File(_) => Origins::default(),
+        }
     }
 }
 
@@ -158,10 +170,12 @@ fn api_mount(server: &Server) -> Mount {
         answer_bytes_max: bytes(server.sizes.api_answer).max(limits.answer_bytes_max),
         ..limits
     };
+    let component = server.api.clone().map_or(Component::BuiltinApi, Component::File);
     Mount {
         name: "api".to_owned(),
         prefix: "/api".to_owned(),
-        component: server.api.clone().map_or(Component::BuiltinApi, Component::File),
+        cors_origins: server.origins_for(&component),
+        component,
         namespaces: [("*".to_owned(), Access::Admin)].into(),
         auth: Auth::Guest,
         health: API_HEALTH.map(str::to_owned).into(),
@@ -195,6 +209,7 @@ fn resolve_one(mount: FileMount, server: &Server) -> Result<Mount, ConfigError> 
         Mount {
             name,
             prefix: String::new(),
+            cors_origins: server.origins_for(&component),
             component,
             namespaces,
             auth: Auth::Required,
@@ -220,6 +235,7 @@ fn resolve_one(mount: FileMount, server: &Server) -> Result<Mount, ConfigError> 
         component: base.component,
         namespaces: if mount.namespaces.is_empty() { base.namespaces } else { mount.namespaces },
         auth: mount.auth.unwrap_or(base.auth),
+        cors_origins: mount.cors_origins.unwrap_or(base.cors_origins),
         health: if mount.health.is_empty() { base.health } else { mount.health },
         operations: if mount.operations.is_empty() { base.operations } else { mount.operations },
         calls_max: mount.calls_max,

@@ -12,6 +12,7 @@ use super::listen::ListenAddress;
 use super::paths::Base;
 use super::table::{Value, settings};
 use super::units::{bytes, thousands};
+use crate::gateway::Origins;
 use crate::process::logging::LogFormat;
 use crate::storage;
 
@@ -67,6 +68,10 @@ settings! {
         /// Component that serves the API in place of the built-in one
         #[setting("FILE")]
         api: PathBuf,
+        /// Origins whose pages browsers let use the built-in API and the server's own paths, with commas between;
+        /// `*` is all of them
+        #[setting("ORIGINS")]
+        cors_origins: Origins,
         /// What is logged: error, warn, info, debug, trace or off, for parts of the program too, as in
         /// `info,larder::gateway=debug`
         #[setting("FILTER", default = "info".to_owned())]
@@ -157,6 +162,7 @@ impl Value for usize {}
 impl Value for u64 {}
 impl Value for String {}
 impl Value for LogFormat {}
+impl Value for Origins {}
 
 impl Value for PathBuf {
     fn based(self, key: &str, base: Base<'_>) -> Result<Self, ConfigError> {

@@ -70,6 +70,7 @@ impl incoming_handler::Guest for TestGuest {
             "log" => log(&request),
             "hide-header" => with_header("x-hidden\r\nx-forged", "1"),
             "own-length" => with_header("content-length", "1"),
+            "headers" => with_headers(query(&request)),
             "status" => Response {
                 status: query(&request).parse().unwrap_or(1000),
                 ..text("body".to_owned())
@@ -99,6 +100,13 @@ impl incoming_handler::Guest for TestGuest {
 
 fn with_header(name: &str, value: &str) -> Response {
     Response { headers: vec![(name.to_owned(), value.to_owned())], ..text(String::new()) }
+}
+
+/// Answers with the headers that `NAME=VALUE&NAME=VALUE` names.
+fn with_headers(named: &str) -> Response {
+    let named = named.split('&').filter_map(|header| header.split_once('='));
+    let headers = named.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Response { headers: headers.collect(), ..text(String::new()) }
 }
 
 fn bytes(content: &Content) -> Vec<u8> {
