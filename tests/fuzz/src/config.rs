@@ -4,8 +4,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use larder::config::{Config, ConfigError, Mount};
-use larder::gateway::{HOST_PATHS, is_under};
+use larder::config::{Component, Config, ConfigError, Mount};
+use larder::gateway::{HOST_PATHS, Origins, is_under};
 use toml::{Table, Value};
 
 use crate::target::Target;
@@ -47,7 +47,7 @@ const NUMBERS: [Number; 16] = [
 ];
 
 /// The other settings, and those of mounts.
-const OTHERS: [&str; 27] = [
+const OTHERS: [&str; 28] = [
     "listen",
     "tls_certificate",
     "tls_key",
@@ -64,6 +64,7 @@ const OTHERS: [&str; 27] = [
     "world",
     "namespaces",
     "auth",
+    "cors_origins",
     "health",
     "operations",
     "call_ms_max",
@@ -95,6 +96,7 @@ pub fn judge(text: &[u8], resolve: &Resolve) -> Result<(), String> {
         (Ok(config), Ok(table)) => {
             numbers(&config, &table)?;
             others(&config, &table)?;
+            origins(&config, &table)?;
             config.mounts.iter().try_for_each(|mount| mount_is_valid(mount, &config.mounts))
         }
         (Ok(_), Err(error)) => Err(format!("it was taken, and is no TOML: {error}")),
@@ -186,6 +188,41 @@ fn others(config: &Config, table: &Table) -> Result<(), String> {
         return Err(format!("{} mounts of {mounts}, {apis} at /api", config.mounts.len()));
     }
     Ok(())
+}
+
+/// Whose pages may come in: as told, of the mount or else of the server, but to no guest unasked.
+fn origins(config: &Config, table: &Table) -> Result<(), String> {
+    let told = |table: &Table| {
+        let listed = table.get("cors_origins")?.as_array()?;
+        Some(listed.iter().filter_map(|one| one.as_str().map(str::to_owned)).collect::<Vec<_>>())
+    };
+    let check = |found: &Origins, wanted: &[String]| {
+        let alone = wanted.len() == 1;
+        let whole = |origin: &String| {
+            let (_, rest) = origin.split_once("://").unwrap_or_default();
+            let plain =
+                rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"/?#@*".contains(&byte));
+            !rest.is_empty() && plain && *origin == origin.to_ascii_lowercase()
+        };
+        if !found.iter().eq(wanted) {
+            return Err(format!("origins are {found:?}, not {wanted:?}"));
+        }
+        match wanted.iter().find(|one| *one != "null" && !(alone && *one == "*") && !whole(one)) {
+            Some(origin) => Err(format!("no browser sends the origin {origin:?}")),
+            None => Ok(()),
+        }
+    };
+    let server = told(table).unwrap_or_default();
+    check(&config.cors_origins, &server)?;
+    let tables = table.get("mount").and_then(Value::as_array).into_iter().flatten();
+    let own = tables.map(|mount| mount.as_table().and_then(told)).chain([None]);
+    config.mounts.iter().zip(own).try_for_each(|(mount, own)| {
+        let default = || match mount.component {
+            Component::BuiltinApi => server.clone(),
+            Component::File(_) => Vec::new(),
+        };
+        check(&mount.cors_origins, &own.unwrap_or_else(default))
+    })
 }
 
 fn mount_is_valid(mount: &Mount, all: &[Mount]) -> Result<(), String> {

@@ -208,3 +208,16 @@ fn configurations_out_of_their_ranges_are_noticed() {
     let told = first_fault(&config::TARGET, |text| config::judge(text, &exposed));
     assert!(told.contains("in the clear"), "{told}");
 }
+
+#[test]
+fn origins_that_nobody_listed_are_noticed() {
+    let open = |text: &str| {
+        let mut config = resolve(text)?;
+        for mount in &mut config.mounts {
+            mount.cors_origins = "*".parse().unwrap_or_default();
+        }
+        Ok(config)
+    };
+    let told = first_fault(&config::TARGET, |text| config::judge(text, &open));
+    assert!(told.contains("origins are"), "{told}");
+}
