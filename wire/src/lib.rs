@@ -56,36 +56,43 @@ impl Encoding {
         if accept == Encoding::MessagePack.content_type() {
             return Encoding::MessagePack;
         }
-        let json = Preference::of(Encoding::Json, accept);
-        let msgpack = Preference::of(Encoding::MessagePack, accept);
-        let preferred = msgpack.quality > json.quality;
-        let tied_by_name = msgpack.quality == json.quality && msgpack.by_name;
-        if msgpack.quality > 0 && (preferred || tied_by_name) {
+        let [msgpack, json] = [Encoding::MessagePack, Encoding::Json].map(Self::content_type);
+        if Self::is_preferred(msgpack, json, accept) {
             Encoding::MessagePack
         } else {
             Encoding::Json
         }
     }
+
+    /// Whether `accept` prefers one content type to another; of two that it prefers alike it is the one when
+    /// it is listed by name.
+    #[must_use]
+    pub fn is_preferred(one: &str, other: &str, accept: &str) -> bool {
+        let (one, other) = (Preference::of(one, accept), Preference::of(other, accept));
+        let preferred = one.quality > other.quality;
+        let tied_by_name = one.quality == other.quality && one.by_name;
+        one.quality > 0 && (preferred || tied_by_name)
+    }
 }
 
-/// How much an `accept` header prefers an encoding, by the most specific range that covers it.
+/// How much an `accept` header prefers a content type of `application`, by the most specific range that covers it.
 #[derive(Default)]
 struct Preference {
     /// 0 to 1000.
     quality: u16,
-    /// 0 for none or `*/*`, 1 for `application/*`, 2 for the encoding's own name.
+    /// 0 for none or `*/*`, 1 for `application/*`, 2 for the type's own name.
     specificity: u8,
     by_name: bool,
 }
 
 impl Preference {
-    fn of(encoding: Encoding, accept: &str) -> Self {
+    fn of(content_type: &str, accept: &str) -> Self {
         let mut best = Self::default();
         let mut found = false;
         for range in accept.split(',') {
             let mut parts = range.split(';').map(str::trim);
             let media = parts.next().unwrap_or_default();
-            let specificity = if media.eq_ignore_ascii_case(encoding.content_type()) {
+            let specificity = if media.eq_ignore_ascii_case(content_type) {
                 2
             } else if media.eq_ignore_ascii_case("application/*") {
                 1
