@@ -25,6 +25,7 @@ mod json;
 mod memo;
 pub mod options;
 pub mod partial_body;
+pub mod plain;
 pub mod router;
 
 use crate::bindings::exports::larder::guest::{continuation, incoming_handler};

@@ -1,0 +1,6 @@
+//! The plain face, `/kv/NAMESPACE/KEY`: a key is a resource and its value the content, so that any HTTP client
+//! reads and writes it. Errors are the API's, always in JSON. Knows no route of the API.
+
+pub mod path;
+pub mod percent;
+pub mod query;
