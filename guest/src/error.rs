@@ -61,11 +61,21 @@ impl Error {
         Self(Box::new(Fields { status, r#type, code, detail, location, mutation_version }))
     }
 
-    fn input(status: u16, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+    /// An error of a request that can never succeed as it is.
+    pub(crate) fn input(
+        status: u16,
+        code: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self::new(status, ErrorType::InvalidInput, code, detail)
     }
 
-    fn operation(status: u16, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+    /// An error of a request that does not fit the state.
+    pub(crate) fn operation(
+        status: u16,
+        code: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self::new(status, ErrorType::OperationError, code, detail)
     }
 
@@ -228,6 +238,13 @@ impl Error {
     /// A fault of the server's.
     pub fn internal(detail: &'static str) -> Self {
         Self::server(500, "internal-error", detail)
+    }
+
+    /// The same error under another status.
+    #[must_use]
+    pub(crate) fn with_status(mut self, status: u16) -> Self {
+        self.0.status = status;
+        self
     }
 
     /// The response, in `encoding`.
