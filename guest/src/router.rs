@@ -1,4 +1,4 @@
-//! From a request to its endpoint: path, then caller, then method, then the body's form; and from a
+//! From a request to the plain face, or to its endpoint: path, then caller, then method, then the body's form; and from a
 //! write's outcome to the endpoint that answers it. Owns the order in which a request is judged; what an
 //! endpoint does with its body is the endpoint's.
 
@@ -15,6 +15,8 @@ use crate::endpoint::{
 use crate::error::Error;
 use crate::memo::{Memo, Write};
 use crate::partial_body;
+use crate::plain::memo::Memo as PlainMemo;
+use crate::plain::router as plain;
 
 type Endpoint = fn(&Call<'_>) -> Result<Response, Error>;
 
@@ -49,6 +51,12 @@ fn route(path: &str) -> Option<Route> {
 
 /// Answers one request.
 pub fn handle(request: &Request) -> Response {
+    if let Some(path) = plain::below_prefix(&request.path) {
+        return match check_caller(&request.caller) {
+            Ok(()) => plain::handle(request, path),
+            Err(error) => plain::refuse(error),
+        };
+    }
     let Some(route) = route(&request.path) else {
         return answer::empty(404);
     };
@@ -73,6 +81,9 @@ pub fn handle(request: &Request) -> Response {
 
 /// Answers a request whose call ended with a write, from the call's memo and the write's outcome.
 pub fn resume(memo: &[u8], outcome: Result<Outcome, storage::Error>) -> Response {
+    if let Some(memo) = PlainMemo::of_bytes(memo) {
+        return plain::resume(&memo, outcome);
+    }
     answer_after(memo, |memo| match outcome {
         Ok(outcome) => answer_to(memo, &outcome),
         Err(error) => Err(Error::of_write(&error, memo.write, memo.namespace)),
