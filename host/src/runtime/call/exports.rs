@@ -40,6 +40,7 @@ mod direct {
 }
 
 /// Where the functions of a component are.
+#[derive(Clone)]
 pub struct Indices {
     handler: (direct::incoming_handler::GuestIndices, fiber::incoming_handler::GuestIndices),
     continuation: Option<(direct::continuation::GuestIndices, fiber::continuation::GuestIndices)>,

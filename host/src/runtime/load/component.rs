@@ -2,7 +2,9 @@
 //! imports only what the host offers, compiles and links it. Owns the words in which a component
 //! is refused.
 
+use std::cell::RefCell;
 use std::io;
+use std::sync::Arc;
 
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, InstancePre, Linker};
@@ -57,6 +59,8 @@ pub struct Loader {
     engine: Engine,
     linker: Linker<State>,
     cache: Cache,
+    /// What was loaded, by its bytes: a component on several mounts is compiled and linked once.
+    loaded: RefCell<Vec<(Arc<[u8]>, Linked)>>,
 }
 
 impl Loader {
@@ -65,7 +69,7 @@ impl Loader {
         let mut linker = Linker::new(&engine);
         Guests::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-        Ok(Self { engine, linker, cache })
+        Ok(Self { engine, linker, cache, loaded: RefCell::default() })
     }
 
     /// Forgets compiled guests that were not loaded; to be called after the last one was.
@@ -73,8 +77,22 @@ impl Loader {
         self.cache.prune();
     }
 
-    /// Loads one component.
-    pub fn load(&self, name: &str, wasm: &[u8], compiler: &Compiler) -> Result<Linked, LoadError> {
+    /// Loads one component, or hands out what the same bytes were loaded as.
+    pub fn load(
+        &self,
+        name: &str,
+        wasm: &Arc<[u8]>,
+        compiler: &Compiler,
+    ) -> Result<Linked, LoadError> {
+        if let Some((_, linked)) = self.loaded.borrow().iter().find(|(known, _)| known == wasm) {
+            return Ok(linked.clone());
+        }
+        let linked = self.load_anew(name, wasm, compiler)?;
+        self.loaded.borrow_mut().push((Arc::clone(wasm), linked.clone()));
+        Ok(linked)
+    }
+
+    fn load_anew(&self, name: &str, wasm: &[u8], compiler: &Compiler) -> Result<Linked, LoadError> {
         let refused = |reason| LoadError::Refused { name: name.to_owned(), reason };
         check_bytes(wasm).map_err(refused)?;
         let component = self
@@ -99,6 +117,7 @@ impl Loader {
 }
 
 /// A component, linked: ready to be instantiated.
+#[derive(Clone)]
 pub struct Linked {
     /// What instances are made of.
     pub pre: InstancePre<State>,
