@@ -63,7 +63,7 @@ fn a_mount_that_cannot_be_is_refused_with_its_key() {
         ("[[mount]]\nprefix = '/x/'\ncomponent = 'c'", "mount.prefix = \"/x/\""),
         ("[[mount]]\nprefix = '/metrics'\ncomponent = 'c'", "/metrics is the server's own"),
         ("[[mount]]\nprefix = '/larder/x'\ncomponent = 'c'", "/larder is the server's own"),
-        ("[[mount]]\nprefix = '/x'\ncomponent = 'builtin:api'", "answers below /api only"),
+        ("[[mount]]\nprefix = '/x'\ncomponent = 'builtin:api'", "answers below /api and /kv only"),
         ("[[mount]]\nprefix = '/x'\ncomponent = 'c'\nworld = 'wasi:http/proxy'", "mount.world"),
         ("[[mount]]\nprefix = '/x'\ncomponent = 'c'\nauth = 'maybe'", "auth"),
         ("[[mount]]\nprefix = '/x'\ncomponent = 'c'\nspeed = 1", "speed"),

@@ -103,6 +103,7 @@ impl Config {
         let ListenAddress(listen) = given.listen();
         let tls = tls_files(&given)?;
         check_exposure(listen, &tls, given.plain_http())?;
+        let plain_kv = given.plain_kv();
         let log = given.log().parse().map_err(|why: String| ConfigError::new(why))?;
         let cors_origins = given.cors_origins.clone().unwrap_or_default();
         let mut config = Self {
@@ -125,7 +126,12 @@ impl Config {
             data: given.data.unwrap_or(DATA_DIR.into()),
             mounts: mounts::resolve(
                 given.mount.unwrap_or_default(),
-                &mounts::Server { api: given.api, sizes, cors_origins: cors_origins.clone() },
+                &mounts::Server {
+                    plain_kv,
+                    api: given.api,
+                    sizes,
+                    cors_origins: cors_origins.clone(),
+                },
             )?,
             cors_origins,
             memory,
@@ -139,7 +145,8 @@ impl Config {
     fn without_effect(&self) -> Vec<String> {
         let mut found = Vec::new();
         let (drain, body) = (self.workers.drain_time_max, self.storage.value_bytes_max);
-        for Mount { name, calls_max, limits, component, .. } in &self.mounts {
+        for mount in &self.mounts {
+            let Mount { name, calls_max, limits, .. } = mount;
             if limits.call_time_max > drain {
                 found.push(format!(
                     "mount {name:?}: a call may take {} ms (mount.call_ms_max), and a shutdown waits {} \
@@ -155,17 +162,12 @@ impl Config {
                     self.http.calls_max
                 ));
             }
-            for (key, bytes) in [
-                ("memory_bytes_max", limits.memory_bytes_max),
-                ("host_bytes_max", limits.host_bytes_max),
-                ("answer_bytes_max", limits.answer_bytes_max),
-            ] {
-                if *component == Component::BuiltinApi && bytes < body {
-                    found.push(format!(
-                        "mount {name:?}: mount.{key} = {bytes} is less than the longest value \
-                         (body_bytes_max = {body}): calls that hold one in JSON fail"
-                    ));
-                }
+            for (key, bytes) in mount.limits_of_values().filter(|(_, bytes)| *bytes < body) {
+                found.push(format!(
+                    "mount {name:?}: mount.{key} = {bytes} is less than the longest value \
+                     (body_bytes_max = {body}): calls that hold one{} fail",
+                    if mount.is_plain_face() { "" } else { " in JSON" }
+                ));
             }
         }
         found

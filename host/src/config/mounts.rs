@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::checks::{ConfigError, fail, in_range};
 use super::file_mount::{BUILTIN_API, FileMount};
-use super::prefixes::{self, check_prefix};
+use super::prefixes::{self, API, PLAIN_FACE, check_prefix};
 use super::settings::{CALLS_MAX, MS_MAX, ROOM_BYTES_MAX};
 use super::sizes::Sizes;
 use crate::auth::access::Access;
@@ -70,6 +70,24 @@ pub struct Mount {
     pub priority: Priority,
 }
 
+impl Mount {
+    /// Whether it is the plain face of the built-in API.
+    pub fn is_plain_face(&self) -> bool {
+        self.component == Component::BuiltinApi && self.prefix == PLAIN_FACE
+    }
+
+    /// The limits that a call of the built-in API must have for a value, by their keys. Its plain face takes
+    /// none into its memory.
+    pub fn limits_of_values(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        let Limits { memory_bytes_max, host_bytes_max, answer_bytes_max, .. } = self.limits;
+        let is_api = self.component == Component::BuiltinApi;
+        let in_memory = ("memory_bytes_max", memory_bytes_max);
+        let outside = [("host_bytes_max", host_bytes_max), ("answer_bytes_max", answer_bytes_max)];
+        let in_memory = (!self.is_plain_face()).then_some(in_memory);
+        in_memory.into_iter().chain(outside).filter(move |_| is_api)
+    }
+}
+
 /// Where a component is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Component {
@@ -103,6 +121,8 @@ fn read_up_to(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
 pub struct Server {
     /// A component in place of the built-in API.
     pub api: Option<PathBuf>,
+    /// Whether the plain face is mounted where the file does not say so.
+    pub plain_kv: bool,
     /// The sizes that all mounts share.
     pub sizes: Sizes,
     /// Origins whose pages may use what is built in.
@@ -133,10 +153,10 @@ fn bytes(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
 
-/// The file's mounts, and the built-in API unless one of them is it or takes its place.
+/// The file's mounts, and the built-in API with its plain face unless some of them are it or take its place.
 pub fn resolve(found: Vec<FileMount>, server: &Server) -> Result<Vec<Mount>, ConfigError> {
     let mut mounts: Vec<Mount> = Vec::new();
-    prefixes::check(&found)?;
+    prefixes::check(&found, server.plain_kv)?;
     for mount in found {
         if let Some(other) = mounts.iter().find(|other| other.prefix == mount.prefix) {
             let FileMount { prefix, component, .. } = mount;
@@ -145,16 +165,17 @@ pub fn resolve(found: Vec<FileMount>, server: &Server) -> Result<Vec<Mount>, Con
                 other.name
             ));
         }
-        if server.api.is_some() && mount.prefix == "/api" && !mount.is_builtin() {
+        if server.api.is_some() && mount.prefix == API && !mount.is_builtin() {
             return fail(
                 "api: the file mounts a component of its own at /api; leave one of them out",
             );
         }
         mounts.push(resolve_one(mount, server)?);
     }
-    if !mounts.iter().any(|mount| mount.prefix == "/api") {
-        mounts.push(api_mount(server));
-    }
+    let is_free = |prefix| !mounts.iter().any(|mount: &Mount| mount.prefix == prefix);
+    let (api, plain_face) = (is_free(API), is_free(PLAIN_FACE) && server.plain_kv);
+    mounts.extend(api.then(|| api_mount(server)));
+    mounts.extend(plain_face.then(|| plain_face_mount(server)));
     Ok(mounts)
 }
 
@@ -173,7 +194,7 @@ fn api_mount(server: &Server) -> Mount {
     let component = server.api.clone().map_or(Component::BuiltinApi, Component::File);
     Mount {
         name: "api".to_owned(),
-        prefix: "/api".to_owned(),
+        prefix: API.to_owned(),
         cors_origins: server.origins_for(&component),
         component,
         namespaces: [("*".to_owned(), Access::Admin)].into(),
@@ -186,20 +207,45 @@ fn api_mount(server: &Server) -> Mount {
     }
 }
 
+/// The plain face of the built-in API as it is mounted unless the file says otherwise. It hands values on as
+/// they are and encodes none.
+fn plain_face_mount(server: &Server) -> Mount {
+    let limits = server.limits();
+    let body = bytes(server.sizes.body);
+    let limits = Limits {
+        instance_calls_max: API_INSTANCE_CALLS_MAX,
+        host_bytes_max: (2 * body).max(limits.host_bytes_max),
+        answer_bytes_max: body.max(limits.answer_bytes_max),
+        ..limits
+    };
+    Mount {
+        name: "kv".to_owned(),
+        prefix: PLAIN_FACE.to_owned(),
+        cors_origins: server.origins_for(&Component::BuiltinApi),
+        component: Component::BuiltinApi,
+        health: Vec::new(),
+        operations: Vec::new(),
+        limits,
+        ..api_mount(server)
+    }
+}
+
 fn resolve_one(mount: FileMount, server: &Server) -> Result<Mount, ConfigError> {
     check_prefix(&mount.prefix)?;
     if let Some(world) = mount.world.as_deref().filter(|world| *world != WORLD) {
         return fail(format!("mount.world = {world:?}: only {WORLD:?} is served"));
     }
     let builtin = mount.is_builtin();
-    if builtin && mount.prefix != "/api" {
-        return fail(format!(
-            "mount.prefix = {:?}: {BUILTIN_API} answers below /api only",
-            mount.prefix
-        ));
-    }
     let base = if builtin {
-        api_mount(server)
+        match mount.prefix.as_str() {
+            API => api_mount(server),
+            PLAIN_FACE => plain_face_mount(server),
+            other => {
+                return fail(format!(
+                    "mount.prefix = {other:?}: {BUILTIN_API} answers below {API} and {PLAIN_FACE} only"
+                ));
+            }
+        }
     } else {
         let path = mount.component.clone();
         let name =

@@ -8,10 +8,16 @@ use crate::gateway::{HOST_PATHS, is_under};
 const OPERATIONS_MAX: usize = 64;
 const OPERATION_BYTES_MAX: usize = 64;
 /// Where the built-in API is mounted, whatever else is.
-const API: &str = "/api";
+pub const API: &str = "/api";
+/// Where its plain face is mounted.
+pub const PLAIN_FACE: &str = "/kv";
 
-/// Checks all paths that mounts name besides their prefixes: a request for each must reach that mount.
-pub fn check(mounts: &[FileMount]) -> Result<(), ConfigError> {
+/// Checks all paths that mounts name besides their prefixes: a request for each must reach that mount. With
+/// `plain_kv` the plain face is mounted too.
+pub fn check(mounts: &[FileMount], plain_kv: bool) -> Result<(), ConfigError> {
+    let plain_face = plain_kv.then_some(PLAIN_FACE);
+    let prefixes: Vec<&str> =
+        mounts.iter().map(|mount| mount.prefix.as_str()).chain([API]).chain(plain_face).collect();
     for mount in mounts {
         let operations = mount.operations.len();
         if operations > OPERATIONS_MAX {
@@ -25,21 +31,21 @@ pub fn check(mounts: &[FileMount]) -> Result<(), ConfigError> {
                     "mount.operations: {path:?}: longer than {OPERATION_BYTES_MAX} bytes"
                 ));
             }
-            check_reached("mount.operations", path, &mount.prefix, mounts)?;
+            check_reached("mount.operations", path, &mount.prefix, &prefixes)?;
         }
         for path in &mount.health {
-            check_reached("mount.health", path, &mount.prefix, mounts)?;
+            check_reached("mount.health", path, &mount.prefix, &prefixes)?;
         }
     }
     Ok(())
 }
 
-/// Whether a request for this path reaches the mount at this prefix.
+/// Whether a request for this path reaches the mount at this prefix, one of all `prefixes`.
 fn check_reached(
     key: &str,
     path: &str,
     prefix: &str,
-    mounts: &[FileMount],
+    prefixes: &[&str],
 ) -> Result<(), ConfigError> {
     let wrong = |why: &str| fail(format!("{key}: {path:?}: {why}"));
     if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -51,8 +57,8 @@ fn check_reached(
     if let Some(own) = HOST_PATHS.iter().find(|own| is_under(path, own)) {
         return wrong(&format!("{own} is the server's own"));
     }
-    let prefixes = mounts.iter().map(|mount| mount.prefix.as_str()).chain([API]);
-    let other = prefixes.filter(|other| holds(other, path)).max_by_key(|other| other.len());
+    let others = prefixes.iter().filter(|other| holds(other, path));
+    let other = others.max_by_key(|other| other.len());
     match other {
         Some(other) if other.len() > prefix.len() => {
             wrong(&format!("requests for it go to the mount at {other:?}"))

@@ -72,6 +72,9 @@ settings! {
         /// `*` is all of them
         #[setting("ORIGINS")]
         cors_origins: Origins,
+        /// Whether keys and values are at /kv/NAMESPACE/KEY too, unless a mount is there
+        #[setting("true|false", default = true)]
+        plain_kv: bool,
         /// What is logged: error, warn, info, debug, trace or off, for parts of the program too, as in
         /// `info,larder::gateway=debug`
         #[setting("FILTER", default = "info".to_owned())]

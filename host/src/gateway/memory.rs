@@ -48,7 +48,7 @@ impl Origin {
     }
 }
 
-/// The parties of a request to a mount. The mount is one only where there are others.
+/// The parties of a request to a mount. The mount is one only where not all are the program's own.
 pub fn parties(
     origin: Origin,
     mount: Option<Party>,

@@ -19,7 +19,7 @@ pub struct ThreadRoute {
     pub route: Arc<Route>,
     /// What this thread counts.
     pub counters: ThreadCounters,
-    /// The mount as a party to memory; it is none where there is no other.
+    /// The mount as a party to memory; it is none where all that is mounted is the program's own.
     pub party: Option<Party>,
     /// What pages of other origins may do with it; None is nothing, and costs nothing.
     pub cors: Option<Cors>,
@@ -35,11 +35,12 @@ pub struct ThreadTable {
 
 impl ThreadTable {
     fn new(table: &RouteTable, metrics: &HttpMetrics) -> Self {
-        let is_single = table.routes.len() == 1;
+        let is_one_party =
+            table.routes.len() == 1 || table.routes.iter().all(|one| one.guest.is_own());
         let of = |route: &Arc<Route>| ThreadRoute {
             route: Arc::clone(route),
             counters: ThreadCounters::new(&route.metrics, &route.operations),
-            party: (!is_single).then_some(Party::Mount(route.metrics.id)),
+            party: (!is_one_party).then_some(Party::Mount(route.metrics.id)),
             cors: Cors::new(&route.cors_origins),
         };
         Self {

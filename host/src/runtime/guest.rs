@@ -75,6 +75,12 @@ impl Guest {
         &self.profile.name
     }
 
+    /// Whether it is the program's own.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.trusted
+    }
+
     /// How many instances of it were made.
     #[must_use]
     pub fn instances_made(&self) -> u64 {

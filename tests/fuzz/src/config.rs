@@ -55,6 +55,7 @@ const OTHERS: [&str; 28] = [
     "data",
     "admin_token",
     "api",
+    "plain_kv",
     "log",
     "log_format",
     "mount",
@@ -183,9 +184,11 @@ fn others(config: &Config, table: &Table) -> Result<(), String> {
         return Err("a token that no header can carry, or none".to_owned());
     }
     let mounts = table.get("mount").and_then(Value::as_array).map_or(0, Vec::len);
-    let apis = config.mounts.iter().filter(|mount| mount.prefix == "/api").count();
-    if apis != 1 || config.mounts.len() < mounts || config.mounts.len() > mounts + 1 {
-        return Err(format!("{} mounts of {mounts}, {apis} at /api", config.mounts.len()));
+    let at = |prefix| config.mounts.iter().filter(|mount| mount.prefix == prefix).count();
+    let (apis, plain_faces, all) = (at("/api"), at("/kv"), config.mounts.len());
+    let has_plain_face = table.get("plain_kv").and_then(Value::as_bool).unwrap_or(true);
+    if apis != 1 || (has_plain_face && plain_faces == 0) || !(mounts..=mounts + 2).contains(&all) {
+        return Err(format!("{all} mounts of {mounts}, {apis} at /api, {plain_faces} at /kv"));
     }
     Ok(())
 }

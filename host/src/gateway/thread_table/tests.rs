@@ -14,7 +14,7 @@ use crate::runtime::{Compiler, EngineOptions, Guest, GuestConfig, Limits, Priori
 use crate::server::BUILTIN_API;
 use crate::storage::{Options, Storage};
 
-/// Guests of these names.
+/// Guests of these names; the program's own have one that begins with `own`.
 fn guests(dir: &tempfile::TempDir, names: &[&str]) -> Vec<Arc<Guest>> {
     let clock = Clock::system();
     let storage =
@@ -29,7 +29,7 @@ fn guests(dir: &tempfile::TempDir, names: &[&str]) -> Vec<Arc<Guest>> {
         name: (*name).to_owned(),
         prefix: "/".to_owned(),
         component: BUILTIN_API.into(),
-        trusted: true,
+        trusted: name.starts_with("own"),
         compiler: Compiler::Here,
         grants: Grants::default(),
         limits: Limits::default(),
@@ -123,6 +123,23 @@ fn routes_come_and_go_and_each_request_ends_on_the_table_it_began_with() {
     drop((single, both));
     assert_eq!((Arc::strong_count(&first), Arc::strong_count(&second)), (1, 1));
     assert_eq!(metrics.mounts().len(), 2);
+}
+
+#[test]
+fn mounts_that_are_all_the_program_s_own_are_no_parties_to_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let guests = guests(&dir, &["own-a", "own-b", "c"]);
+    let (routes, metrics) = (Routes::default(), HttpMetrics::new(&[]));
+    let cached = CachedTable::new(&routes, &metrics);
+    let parties = |count: usize| {
+        let mounts = guests.iter().zip(["/a", "/b", "/c"]).take(count);
+        let mounts = mounts.map(|(guest, prefix)| route(guest, prefix, &[], &metrics)).collect();
+        routes.replace(|_| mounts);
+        let table = cached.take(&routes, &metrics);
+        ["/a", "/b", "/c"].map(|path| table.find(path).and_then(|found| found.party.clone()))
+    };
+    assert_eq!(parties(2), [None, None, None]);
+    assert_eq!(parties(3), [1, 2, 3].map(|id| Some(Party::Mount(id))));
 }
 
 #[test]

@@ -26,7 +26,8 @@ pub fn lane(trusted: bool, request: &Request) -> Lane {
         Body::TooLarge(_) | Body::Unread => true,
     };
     let head = &request.head;
-    if trusted && short(&request.body) && (is_of_one_thing(head) || is_message_pack(&head.headers)) {
+    if trusted && short(&request.body) && (is_of_one_thing(head) || is_message_pack(&head.headers))
+    {
         Lane::Direct
     } else {
         Lane::Fiber
