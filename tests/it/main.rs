@@ -21,6 +21,7 @@ mod memory;
 mod official_rust_client;
 mod operator;
 mod places;
+mod plain;
 mod protocol;
 mod proxies;
 mod published;
