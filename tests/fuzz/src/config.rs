@@ -47,7 +47,7 @@ const NUMBERS: [Number; 16] = [
 ];
 
 /// The other settings, and those of mounts.
-const OTHERS: [&str; 28] = [
+const OTHERS: [&str; 29] = [
     "listen",
     "tls_certificate",
     "tls_key",
