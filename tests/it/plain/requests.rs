@@ -38,7 +38,9 @@ async fn values_of_all_sizes_come_back_as_they_are() {
                 assert_eq!(reply.header("etag"), Some(etag(&replaced).as_str()));
                 assert_eq!(reply.header("content-type"), Some("application/octet-stream"));
                 assert_eq!(reply.header("accept-ranges"), Some("bytes"));
-                assert_eq!(reply.header("content-length"), Some(bytes.to_string().as_str()));
+                // An answer of HTTP/2 that ends with its head may leave out that nothing follows.
+                let length = reply.header("content-length").unwrap_or("0");
+                assert_eq!(length, bytes.to_string());
                 for absent in ["expires", "larder-expiry", "diom-mutation-version"] {
                     assert_eq!(reply.header(absent), None, "{absent}");
                 }
