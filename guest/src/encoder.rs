@@ -67,6 +67,12 @@ impl Encoder {
         self.end(b']');
     }
 
+    /// Ends a line of JSON; the next value stands in one of its own.
+    pub fn end_line(&mut self) {
+        self.out.as_mut_vec().push(b'\n');
+        self.comma = false;
+    }
+
     /// The name of the next value: up to 31 bytes of plain ASCII.
     pub fn name(&mut self, name: &str) {
         match self.encoding {

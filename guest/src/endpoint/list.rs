@@ -1,5 +1,7 @@
 //! `v1.kv.list`: a page of a namespace's entries in the order of their keys.
 
+use alloc::vec::Vec;
+
 use larder_wire::Encoding;
 
 use crate::answer;
@@ -45,12 +47,8 @@ pub fn run(call: &Call<'_>) -> Result<Response, Error> {
 }
 
 /// Encodes a page, in which each entry has a value if `values` were asked for.
-fn encode(page: Page, values: bool, encoding: Encoding) -> Encoder {
-    let bytes = |entry: &ListedEntry| {
-        let value = entry.value.as_ref().map_or(0, encoder::content_bytes);
-        ENTRY_BYTES + entry.key.len() + value
-    };
-    let mut encoder = Encoder::new(encoding, page.entries.iter().map(bytes).sum());
+pub fn encode(page: Page, values: bool, encoding: Encoding) -> Encoder {
+    let mut encoder = Encoder::new(encoding, encoded_bytes(&page.entries));
     encoder.begin_map(3);
     encoder.name("entries");
     encoder.begin_array(page.entries.len());
@@ -64,6 +62,25 @@ fn encode(page: Page, values: bool, encoding: Encoding) -> Encoder {
     encoder.number(page.newest);
     encoder.end_map();
     encoder
+}
+
+/// Encodes a page's entries as JSON, a line for each, without values.
+pub fn encode_lines(entries: Vec<ListedEntry>) -> Encoder {
+    let mut encoder = Encoder::new(Encoding::Json, encoded_bytes(&entries));
+    for entry in entries {
+        encode_entry(&mut encoder, entry, false);
+        encoder.end_line();
+    }
+    encoder
+}
+
+/// What entries take when they are encoded, about.
+fn encoded_bytes(entries: &[ListedEntry]) -> usize {
+    let bytes = |entry: &ListedEntry| {
+        let value = entry.value.as_ref().map_or(0, encoder::content_bytes);
+        ENTRY_BYTES + entry.key.len() + value
+    };
+    entries.iter().map(bytes).sum()
 }
 
 fn encode_entry(encoder: &mut Encoder, entry: ListedEntry, values: bool) {
@@ -84,4 +101,50 @@ fn encode_entry(encoder: &mut Encoder, entry: ListedEntry, values: bool) {
         encoder.flag(true);
     }
     encoder.end_map();
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::borrow::ToOwned;
+    use alloc::format;
+    use alloc::vec;
+
+    use super::*;
+    use crate::bindings::larder::guest::blobs::Content;
+
+    const ENTRIES: [&str; 3] = [
+        r#"{"key":"a","version":3,"expiry":null}"#,
+        r#"{"key":"b\"\né","version":4,"expiry":5}"#,
+        r#"{"key":"c","version":0,"expiry":null,"corrupt":true}"#,
+    ];
+
+    fn page() -> Page {
+        let entry = |key: &str, version, expiry, corrupt| {
+            let key = key.to_owned();
+            ListedEntry { key, version, expiry, value: None, corrupt }
+        };
+        let entries = vec![
+            entry("a", 3, None, false),
+            entry("b\"\n\u{e9}", 4, Some(5), false),
+            entry("c", 0, None, true),
+        ];
+        Page { entries, after: None, newest: 9 }
+    }
+
+    fn text(encoder: Encoder) -> Vec<u8> {
+        match &encoder.into_parts()[..] {
+            [Content::Bytes(bytes)] => bytes.clone(),
+            _ => panic!("it is in several parts"),
+        }
+    }
+
+    #[test]
+    fn lines_have_the_entries_of_the_document() {
+        let entries = ENTRIES.join(",");
+        let document = format!(r#"{{"entries":[{entries}],"after":null,"newest":9}}"#);
+        assert_eq!(text(encode(page(), false, Encoding::Json)), document.as_bytes());
+        let lines: Vec<_> = ENTRIES.iter().map(|entry| format!("{entry}\n")).collect();
+        assert_eq!(text(encode_lines(page().entries)), lines.concat().as_bytes());
+        assert_eq!(text(encode_lines(vec![])), b"");
+    }
 }
