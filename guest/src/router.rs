@@ -1,5 +1,5 @@
-//! From a request to the plain face, or to its endpoint: path, then caller, then method, then the body's form; and from a
-//! write's outcome to the endpoint that answers it. Owns the order in which a request is judged; what an
+//! From a request to the plain face, or to its endpoint: path, then caller, then method, then the body's
+//! form; and from a write's outcome to what answers it. Owns the order in which a request is judged; what an
 //! endpoint does with its body is the endpoint's.
 
 use larder_wire::Encoding;

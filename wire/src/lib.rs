@@ -75,7 +75,8 @@ impl Encoding {
     }
 }
 
-/// How much an `accept` header prefers a content type of `application`, by the most specific range that covers it.
+/// How much an `accept` header prefers a content type of `application`, by the most specific range that
+/// covers it.
 #[derive(Default)]
 struct Preference {
     /// 0 to 1000.
