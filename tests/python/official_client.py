@@ -15,7 +15,6 @@ import os
 import pathlib
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
 from datetime import datetime, timedelta
@@ -32,45 +31,17 @@ from diom.models import (
     KvSetOut,
 )
 
-TOKEN = "test-token-0123456789"
+from larder import TOKEN, Larder
+
 PROGRAM = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "target/release/larder").resolve()
 TASKS = 64
 INCREMENTS = 3
 
 
-class Larder:
-    """One running server with data of its own."""
-
-    def __init__(self):
-        self.directory = tempfile.TemporaryDirectory()
-        self.process = None
-
-    def start(self):
-        variables = {k: v for k, v in os.environ.items() if not k.startswith("LARDER_")}
-        self.process = subprocess.Popen(
-            [PROGRAM, "serve", "--listen", "127.0.0.1:0", "--data", "data"],
-            cwd=self.directory.name,
-            env={**variables, "LARDER_ADMIN_TOKEN": TOKEN},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        line = self.process.stdout.readline()
-        assert line.startswith("listening on "), line
-        return line.split()[-1]
-
-    def stop(self):
-        self.process.terminate()
-        code = self.process.wait(30)
-        self.process.stdout.close()
-        self.directory.cleanup()
-        return code
-
-
 class OfficialClient(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.larder = Larder()
+        cls.larder = Larder(PROGRAM)
         cls.url = cls.larder.start()
         cls.options = DiomOptions(server_url=cls.url)
         cls.client = Diom(TOKEN, cls.options)
