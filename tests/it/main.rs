@@ -20,6 +20,7 @@ mod limits;
 mod logs;
 mod memory;
 mod official_rust_client;
+mod openapi;
 mod operator;
 mod places;
 mod plain;

@@ -249,7 +249,7 @@ async fn metrics_can_be_turned_off_and_health_cannot() {
 async fn get_and_head_are_answered_and_other_methods_are_405() {
     let larder = Larder::start();
     let client = Client::new(larder.address());
-    for path in ["/livez", "/readyz", "/metrics"] {
+    for path in ["/livez", "/readyz", "/metrics", "/larder/v1/openapi.json"] {
         let got = client.get(path).await;
         let head = client.send("HEAD", path, &[], "").await;
         assert_eq!((got.status, head.status, head.body.len()), (200, 200, 0), "{path}");

@@ -1,5 +1,5 @@
-//! Tests that docs/settings.md and docs/mounts.md list what there is. A test that fails shows the rows as
-//! they should be.
+//! Tests that docs/settings.md, docs/mounts.md and docs/openapi.json list what there is. A test that fails shows
+//! the rows as they should be.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -15,10 +15,15 @@ use super::table::Setting;
 use super::units::{bytes, milliseconds, thousands};
 use super::{Config, variables};
 
+/// The text of a page.
+fn page(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
+    std::fs::read_to_string(path).unwrap()
+}
+
 /// The rows of the table below this heading of a page, without its head.
-fn rows(page: &str, heading: &str) -> Vec<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(page);
-    let text = std::fs::read_to_string(path).unwrap();
+fn rows(name: &str, heading: &str) -> Vec<String> {
+    let text = page(name);
     let (_, text) = text.split_once(&format!("\n## {heading}\n")).unwrap();
     let table = text.lines().skip_while(|line| !line.starts_with('|'));
     table.take_while(|line| line.starts_with('|')).skip(2).map(str::to_owned).collect()
@@ -131,4 +136,14 @@ fn the_page_of_mounts_lists_each_key_with_its_default() {
         (key, default)
     });
     assert_eq!(found.iter().map(cells).collect::<BTreeSet<_>>(), wanted.collect());
+}
+
+#[test]
+fn the_description_for_programs_has_each_operation_of_the_api() {
+    let config = Config::of_text("", Path::new("")).unwrap();
+    let api = config.mounts.iter().find(|mount| mount.prefix == "/api").unwrap();
+    let described: serde_json::Value = serde_json::from_str(&page("openapi.json")).unwrap();
+    let paths = described["paths"].as_object().unwrap().keys();
+    let of_api: BTreeSet<_> = paths.filter(|path| path.starts_with("/api/")).collect();
+    assert_eq!(of_api, api.operations.iter().collect());
 }

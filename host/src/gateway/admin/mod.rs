@@ -5,6 +5,7 @@
 pub mod access;
 mod health;
 mod metrics;
+mod openapi;
 pub mod resources;
 mod tokens;
 
@@ -57,6 +58,7 @@ pub async fn answer(
         Endpoint::Live => Ok(health::live()),
         Endpoint::Ready => Ok(health::ready(&gateway.probe)),
         Endpoint::Metrics => Ok(metrics::show(gateway).await),
+        Endpoint::Describe => Ok(openapi::show(&head.headers)),
         Endpoint::ListTokens => Ok(tokens::list(tokens)),
         Endpoint::CreateToken => tokens::create(tokens, &head.headers, &body, by).await,
         Endpoint::RevokeToken => tokens::revoke(tokens, id, by).await,

@@ -3,6 +3,8 @@
 
 use http::Method;
 
+/// Where the API is described for programs.
+const OPENAPI: &str = "/larder/v1/openapi.json";
 /// Where tokens are listed and made; each is below it.
 pub const TOKENS: &str = "/larder/v1/tokens";
 /// Longest description of a new token.
@@ -28,6 +30,8 @@ pub enum Endpoint {
     Ready,
     /// Shows the metrics.
     Metrics,
+    /// Shows the description of the API.
+    Describe,
     /// Lists all tokens.
     ListTokens,
     /// Makes a token.
@@ -64,10 +68,11 @@ impl Resource {
     }
 }
 
-static RESOURCES: [Resource; 5] = [
+static RESOURCES: [Resource; 6] = [
     Resource::page("/livez", Access::Open, &[(Method::GET, Endpoint::Live)]),
     Resource::page("/readyz", Access::Open, &[(Method::GET, Endpoint::Ready)]),
     Resource::page("/metrics", Access::Exposed, &[(Method::GET, Endpoint::Metrics)]),
+    Resource::page(OPENAPI, Access::Open, &[(Method::GET, Endpoint::Describe)]),
     Resource {
         path: TOKENS,
         has_id: false,
@@ -102,7 +107,10 @@ pub fn find(path: &str) -> Option<(&'static Resource, &str)> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::gateway::paths::{HOST_PATHS, is_under};
 
     #[test]
     fn a_path_and_a_method_have_one_endpoint() {
@@ -113,6 +121,7 @@ mod tests {
             ("/livez", Endpoint::Live, "GET,HEAD"),
             ("/readyz", Endpoint::Ready, "GET,HEAD"),
             ("/metrics", Endpoint::Metrics, "GET,HEAD"),
+            (OPENAPI, Endpoint::Describe, "GET,HEAD"),
             (TOKENS, Endpoint::ListTokens, "GET,HEAD,POST"),
         ] {
             assert_eq!(endpoint(&Method::GET, path), Some(Ok(get)));
@@ -137,6 +146,29 @@ mod tests {
 
     #[test]
     fn each_path_without_an_id_is_counted_apart() {
-        assert_eq!(operations(), ["/livez", "/readyz", "/metrics", TOKENS]);
+        assert_eq!(operations(), ["/livez", "/readyz", "/metrics", OPENAPI, TOKENS]);
+    }
+    #[test]
+    fn the_description_for_programs_has_each_resource_and_its_methods() {
+        let described: serde_json::Value =
+            serde_json::from_str(include_str!("../../../../docs/openapi.json")).unwrap();
+        let paths = described["paths"].as_object().unwrap().iter();
+        let own = paths.filter(|(path, _)| HOST_PATHS.iter().any(|own| is_under(path, own)));
+        let described: BTreeSet<(String, Vec<String>)> = own
+            .map(|(path, item)| {
+                let methods = item.as_object().unwrap().keys();
+                let mut methods: Vec<_> = methods.map(|name| name.to_uppercase()).collect();
+                methods.sort();
+                (path.clone(), methods)
+            })
+            .collect();
+        let resources = RESOURCES.iter().map(|resource| {
+            let path = resource.path.to_owned() + if resource.has_id { "/{id}" } else { "" };
+            let mut methods: Vec<_> =
+                resource.methods.iter().map(|(method, _)| method.to_string()).collect();
+            methods.sort();
+            (path, methods)
+        });
+        assert_eq!(described, resources.collect());
     }
 }
