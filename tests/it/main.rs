@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod api;
+mod api_docs;
 mod browser;
 mod changes;
 mod closed;
