@@ -10,7 +10,7 @@ BENCH_RUN = $(CARGO) run --release --locked --package larder-bench --
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help run build quick setup guest examples test test-rust test-python lint circles bench bench-docs bench-peers bench-client torture judge fuzz deny clean
+.PHONY: help run build quick setup guest examples test test-rust test-python test-api lint circles bench bench-docs bench-peers bench-client torture judge fuzz deny clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,19 @@ test-python: quick $(VENV)/ready
 
 $(VENV)/ready: tests/python/requirements.txt
 	python3 -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+test-api: quick $(VENV)/ready ## Compare docs/openapi.json with the program, and walk it with schemathesis
+	@if $(MAKE) --no-print-directory $(VENV)/api-ready; then \
+		$(VENV)/bin/python tests/python/openapi.py target/quick/larder; \
+	elif $(VENV)/bin/python -m pip index versions schemathesis >/dev/null 2>&1; then \
+		exit 1; \
+	else \
+		echo "test-api: NOT RUN, for PyPI, which has schemathesis, cannot be reached from here"; \
+	fi
+
+$(VENV)/api-ready: tests/python/requirements-api.txt $(VENV)/ready
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
