@@ -39,10 +39,14 @@ pub fn golden(name: &str) -> PathBuf {
 
 /// A directory whose `data` is a copy of the store, as every server's is.
 pub fn store() -> TempDir {
+    copied("store-1/data.mdb")
+}
+
+fn copied(name: &str) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("data")).unwrap();
     private(&dir.path().join("data"));
-    fs::copy(golden("store-1/data.mdb"), dir.path().join("data/data.mdb")).unwrap();
+    fs::copy(golden(name), dir.path().join("data/data.mdb")).unwrap();
     dir
 }
 
@@ -218,6 +222,56 @@ fn the_store_is_exported_to_the_last_byte_as_it_was() {
     ));
     let first = r#"{"larder_export":1,"version":1099511628037,"instant":1795808495452}"#;
     assert_eq!(text.lines().next(), Some(first));
+}
+
+#[tokio::test]
+async fn the_store_of_format_2_is_served_with_its_quotas_and_emptied_to_the_end() {
+    let dir = copied("store-2/data.mdb");
+    let held = "data: 9 entries in 5 namespaces, 60 bytes of values, version 1819\n";
+    let left = "776 entries of deleted namespaces, 6984 bytes, are still to be removed\n";
+    let sound = "nothing is wrong\n";
+    assert_eq!(run(dir.path(), &["check"]), [held, left, sound].concat());
+    run(dir.path(), &["export", "text"]);
+    let text = fs::read_to_string(dir.path().join("text")).unwrap();
+    assert_eq!(text, fs::read_to_string(golden("export-2.jsonl")).unwrap());
+    run(dir.path(), &["import", "text", "--data", "imported"]);
+    run(dir.path(), &["export", "again", "--data", "imported"]);
+    let namespaces = |name: &str| -> Vec<String> {
+        let lines = lines(&dir.path().join(name)).into_iter();
+        lines.filter(|line| line.starts_with("{\"namespace\"")).collect()
+    };
+    assert_eq!(namespaces("again"), namespaces("text"));
+    let larder = Larder::start_in(dir.path(), Options::default());
+    let client = Client::new(larder.address());
+    assert!(!larder.log().contains("format"), "{}", larder.log());
+    for (namespace, key, value, version, expiry) in [
+        ("default", "text", &b"hello"[..], 7, None),
+        ("default", "expiring", b"until 2286", 4, Some(10_000_000_003_686)),
+        ("default", "number", b"9007199254740985", 5, None),
+        ("limited", "two", b"22", 14, Some(10_000_000_003_818)),
+        ("again", "new", b"of the second", 1819, None),
+    ] {
+        let found = get(&client, namespace, key).await;
+        assert_eq!(found, entry(value, version, expiry), "{namespace}, {key}");
+    }
+    assert_eq!(get(&client, "again", "old-1799").await["version"], 0);
+    for (name, keys, bytes, keys_max, bytes_max) in [
+        ("limited", 2, 9, json!(3), json!(1000)),
+        ("full", 1, 10, Value::Null, json!(10)),
+        ("again", 1, 16, Value::Null, Value::Null),
+        ("empty", 0, 0, Value::Null, Value::Null),
+    ] {
+        let found = client.post("/api/v1.kv.namespace.usage", &json!({"name": name})).await.json();
+        let usage =
+            json!({"keys": keys, "bytes": bytes, "keys_max": keys_max, "bytes_max": bytes_max});
+        assert_eq!(found, usage, "{name}");
+    }
+    let full =
+        client.post(SET, &json!({"namespace": "full", "key": "f", "value": "longer than nine"}));
+    assert_eq!(full.await.status, 507);
+    while run(dir.path(), &["check"]) != [held, sound].concat() {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

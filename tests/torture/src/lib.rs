@@ -7,6 +7,7 @@ pub mod backup;
 pub mod client;
 pub mod clients;
 pub mod components;
+pub mod counts;
 pub mod disk;
 pub mod drain;
 pub mod driven;
@@ -18,6 +19,7 @@ pub mod linear;
 pub mod op;
 pub mod overload;
 pub mod rounds;
+pub mod rows;
 pub mod tokens;
 pub mod ttl;
 pub mod writers;
@@ -38,6 +40,7 @@ pub fn trials(program: &Path, linear: linear::Linear) -> Vec<Box<dyn Trial>> {
     vec![
         Box::new(kill::Kill::default()),
         Box::new(linear),
+        Box::new(counts::Counts),
         Box::new(drain::Drain),
         Box::new(backup::Backup),
         Box::new(disk::power_cut::PowerCut),

@@ -9,7 +9,7 @@ use fastrand::Rng;
 use larder_tests::Larder;
 use larder_torture::kill::cycles;
 use larder_torture::lies::{Liar, Lie};
-use larder_torture::{Tally, Trial, backup, drain, kill};
+use larder_torture::{Tally, Trial, backup, counts, drain, kill};
 use rustix::process::Signal;
 
 fn rounds(trial: &dyn Trial, seeds: std::ops::Range<u64>) -> Tally {
@@ -38,6 +38,40 @@ fn writes_that_are_acknowledged_and_not_done_are_noticed() {
         let mut tally = Tally::default();
         let told = cycles(&mut larder, 1, 20, &mut tally, &lie);
         assert!(told.is_err(), "{planted:?}: {tally}");
+    }
+}
+
+#[test]
+fn namespaces_hold_what_they_are_said_to_after_any_history_and_kills() {
+    let tally = rounds(&counts::Counts, 0..4);
+    assert_eq!((tally.get("kills"), tally.get("counts")), (32, 64), "{tally}");
+    for kind in [
+        "counts with entries",
+        "counts with what was deleted",
+        "v1.kv.set 200",
+        "v1.kv.delete 200",
+        "v1.kv.touch 200",
+        "v1.kv.add 200",
+        "v1.kv.batch 200",
+        "v1.kv.batch 400",
+        "v1.kv.batch 507",
+        "v1.kv.namespace.delete 200",
+    ] {
+        assert!(tally.get(kind) > 3, "{kind}: {tally}");
+    }
+}
+
+#[test]
+fn a_count_that_drifts_is_noticed() {
+    let mut larder = Larder::start();
+    larder.kill();
+    let (data, mut tally) = (larder.data(), Tally::default());
+    assert_eq!(counts::judge(&data, &mut tally), Ok(()));
+    for (keys, bytes) in [(1, 0), (0, 1)] {
+        counts::drift(&data, keys, bytes).unwrap();
+        let told = counts::judge(&data, &mut tally).unwrap_err();
+        let tells = format!("namespace 1 has 0 keys and 0 bytes, its row tells 1 and {bytes}");
+        assert_eq!(told, tells);
     }
 }
 

@@ -4,19 +4,16 @@
 use std::fs;
 use std::path::Path;
 
-use heed::types::Bytes;
-use heed::{CommitOrAbort, EnvOpenOptions};
 use larder::storage::Version;
 use larder::storage::lmdb::layout::{self, Record, RecordKey};
 
 use super::io_errors::make_private;
+use crate::rows;
 
 /// Entries that the store of the first version holds without those.
 pub const GOLDEN_ENTRIES: u64 = 212;
 /// Entries in one transaction: bounds its dirty pages.
 const BATCH: usize = 50_000;
-/// Room for the map.
-const MAP_BYTES: usize = 4 << 30;
 
 /// Makes the data directory `data`, with these entries: each is a key whose value is the key.
 ///
@@ -32,27 +29,20 @@ pub fn make(data: &Path, keys: &[String]) -> Result<(), String> {
     fs::remove_file(data.join("lock.mdb")).map_err(io)
 }
 
-#[expect(unsafe_code, reason = "LMDB maps a file, which Rust cannot check")]
 fn fill(data: &Path, keys: &[String]) -> Result<(), heed::Error> {
-    // SAFETY: the file was just made, in a directory of the trial's own, and nobody else opens it.
-    let env = unsafe { EnvOpenOptions::new().map_size(MAP_BYTES).max_dbs(8).open(data)? };
-    let opened = env.open_databases_and_commit(env.read_txn()?, |opener, txn| {
-        let main = opener.open_database::<Bytes, Bytes>(txn, Some("main"))?;
-        Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(main))
-    })?;
-    let main = opened.unwrap_commit().ok_or(heed::Error::Mdb(heed::MdbError::NotFound))?;
     for batch in keys.chunks(BATCH) {
-        let mut txn = env.write_txn()?;
-        for key in batch {
-            let Some(stored_key) = RecordKey::new(layout::DEFAULT_ID, key.as_bytes()) else {
-                continue;
-            };
-            let record = Record { version: Version(1), expiry: None, value: key.as_bytes() };
-            let header = record.header(stored_key.as_bytes());
-            let stored = [header.as_bytes(), key.as_bytes()].concat();
-            main.put(&mut txn, stored_key.as_bytes(), &stored)?;
-        }
-        txn.commit()?;
+        rows::change(data, "main", |main, txn| {
+            for key in batch {
+                let Some(stored_key) = RecordKey::new(layout::DEFAULT_ID, key.as_bytes()) else {
+                    continue;
+                };
+                let record = Record { version: Version(1), expiry: None, value: key.as_bytes() };
+                let header = record.header(stored_key.as_bytes());
+                let stored = [header.as_bytes(), key.as_bytes()].concat();
+                main.put(txn, stored_key.as_bytes(), &stored)?;
+            }
+            Ok(())
+        })?;
     }
     Ok(())
 }

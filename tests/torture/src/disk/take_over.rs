@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,8 +18,10 @@ use super::{kept, older, scratch, text};
 use crate::op::{Http, Op, Outcome, Store};
 use crate::rounds::{Tally, Trial};
 
-/// Starts of one store that are killed, at most.
-const KILLS_MAX: usize = 8;
+/// Starts of one store that are killed.
+const KILLS: usize = 8;
+/// Longer than any store here takes.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The trial.
 pub struct TakeOver {
@@ -30,7 +32,7 @@ pub struct TakeOver {
 /// A store of format 1.
 struct Made {
     dir: TempDir,
-    /// How long a start takes that is not killed.
+    /// How long it takes from the start of the process until it is of format 2.
     usual: Duration,
 }
 
@@ -61,7 +63,7 @@ impl Trial for TakeOver {
         let dir = scratch();
         let data = dir.path().join("data");
         copy(made.dir.path(), dir.path())?;
-        let judged = (0..KILLS_MAX).try_for_each(|_| {
+        let judged = (0..KILLS).try_for_each(|_| {
             kill_at(dir.path(), made.usual.mul_f64(rng.f64() * 1.2))?;
             tally.add("kills", 1);
             let format = judge(&data, self.entries)?;
@@ -81,8 +83,17 @@ fn make(entries: usize) -> Result<Made, String> {
     let place = scratch();
     copy(dir.path(), place.path())?;
     let began = Instant::now();
-    drop(Larder::start_in(place.path(), Options::default()));
-    Ok(Made { dir, usual: began.elapsed() })
+    let mut child = start(place.path())?;
+    let done = || data::older_format(&place.path().join("data")).is_ok_and(|older| older.is_none());
+    while !done() {
+        if began.elapsed() > PATIENCE {
+            return Err("it is not taken over".to_owned());
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    let usual = began.elapsed();
+    end(&mut child)?;
+    Ok(Made { dir, usual })
 }
 
 fn key(number: usize) -> String {
@@ -97,14 +108,20 @@ fn copy(from: &Path, to: &Path) -> Result<(), String> {
 
 /// Starts a server, and kills it after a while.
 fn kill_at(dir: &Path, after: Duration) -> Result<(), String> {
-    let io = |error: std::io::Error| error.to_string();
+    let mut child = start(dir)?;
+    thread::sleep(after);
+    end(&mut child)
+}
+
+fn start(dir: &Path) -> Result<Child, String> {
     let mut command = Command::new(program());
     command.args(["serve", "--data", "data", "--listen", "127.0.0.1:0"]).current_dir(dir);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = command.spawn().map_err(io)?;
-    thread::sleep(after);
-    child.kill().map_err(io)?;
-    child.wait().map(|_| ()).map_err(io)
+    command.spawn().map_err(|error| error.to_string())
+}
+
+fn end(child: &mut Child) -> Result<(), String> {
+    child.kill().and_then(|()| child.wait()).map(|_| ()).map_err(|error| error.to_string())
 }
 
 /// Judges what is left; returns the format that it has.
