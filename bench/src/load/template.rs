@@ -1,5 +1,5 @@
-//! Requests as bytes that are made once; only the key and the expected version are written anew
-//! for each request, in their places. Knows the forms of every server's requests and no socket.
+//! Requests as bytes that are made once; only keys and the expected version are written anew for
+//! each request, in their places. Knows the forms of every server's gets and sets and no socket.
 
 use larder_wire::Encoding;
 
@@ -14,7 +14,7 @@ const VERSION_DIGITS: usize = 16;
 #[derive(Clone, Debug)]
 pub struct Template {
     bytes: Vec<u8>,
-    key_at: usize,
+    keys_at: Vec<usize>,
     version: Option<VersionPlace>,
 }
 
@@ -25,6 +25,11 @@ struct VersionPlace {
 }
 
 impl Template {
+    /// Bytes with keys in these places, and no expected version.
+    pub fn new(bytes: Vec<u8>, keys_at: Vec<usize>) -> Self {
+        Self { bytes, keys_at, version: None }
+    }
+
     /// The bytes as they are now.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -32,7 +37,14 @@ impl Template {
 
     /// Writes a key in its place.
     pub fn set_key(&mut self, number: u32) {
-        keys::write_number(number, &mut self.bytes[self.key_at..]);
+        self.set_keys(&[number]);
+    }
+
+    /// Writes keys in their places, from the first on.
+    pub fn set_keys(&mut self, numbers: &[u32]) {
+        for (number, at) in numbers.iter().zip(&self.keys_at) {
+            keys::write_number(*number, &mut self.bytes[*at..]);
+        }
     }
 
     /// Writes an expected version in its place, if there is one.
@@ -52,7 +64,9 @@ impl Template {
     /// The same with `head` before it.
     fn behind(mut self, head: &[u8]) -> Self {
         self.bytes.splice(0..0, head.iter().copied());
-        self.key_at += head.len();
+        for at in &mut self.keys_at {
+            *at += head.len();
+        }
         if let Some(version) = &mut self.version {
             version.at += head.len();
         }
@@ -100,10 +114,11 @@ pub fn api_body(encoding: Encoding, set: Option<SetForm>) -> Template {
     if encoding == Encoding::Json {
         bytes.push(b'}');
     }
-    Template { bytes, key_at, version }
+    Template { bytes, keys_at: vec![key_at], version }
 }
 
-fn push_value(bytes: &mut Vec<u8>, encoding: Encoding, length: usize) {
+/// The field of a value.
+pub fn push_value(bytes: &mut Vec<u8>, encoding: Encoding, length: usize) {
     match encoding {
         Encoding::MessagePack => {
             bytes.extend_from_slice(b"\xa5value\xc6");
@@ -143,8 +158,12 @@ pub fn api_path(is_set: bool) -> &'static str {
 
 /// A whole HTTP/1.1 request of the key-value API.
 pub fn http1(encoding: Encoding, set: Option<SetForm>) -> Template {
-    let body = api_body(encoding, set);
-    let (path, length) = (api_path(set.is_some()), body.bytes.len());
+    post(api_path(set.is_some()), encoding, api_body(encoding, set))
+}
+
+/// A whole HTTP/1.1 request of a route and a body.
+pub fn post(path: &str, encoding: Encoding, body: Template) -> Template {
+    let length = body.bytes.len();
     let content_type = encoding.content_type();
     let head = format!(
         "POST {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {TOKEN}\r\naccept: {content_type}\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n\r\n"
@@ -167,7 +186,7 @@ pub fn resp(set: Option<SetForm>) -> Template {
         bytes.resize(bytes.len() + set.value_bytes, b'v');
         bytes.extend_from_slice(b"\r\n");
     }
-    Template { bytes, key_at, version: None }
+    Template::new(bytes, vec![key_at])
 }
 
 /// A `RangeRequest` or `PutRequest` of etcd in the frame of gRPC: field 1 is the key, field 2 the
@@ -183,7 +202,7 @@ pub fn etcd(set: Option<SetForm>) -> Template {
     }
     let length = (bytes.len() as u32).to_be_bytes();
     let [a, b, c, d] = length;
-    Template { bytes, key_at, version: None }.behind(&[0, a, b, c, d])
+    Template::new(bytes, vec![key_at]).behind(&[0, a, b, c, d])
 }
 
 /// The path of etcd's get or put.
