@@ -8,6 +8,8 @@ use super::rounds::Measured;
 use crate::failure::Failure;
 use crate::report::results::{Finding, Measurement, Results};
 use crate::report::table;
+use crate::sides::child;
+use crate::sides::fill::Filling;
 
 /// A run in progress.
 pub struct Bench {
@@ -41,6 +43,14 @@ impl Bench {
     /// Where stores lie that more than one experiment uses.
     pub fn stores(&self) -> PathBuf {
         self.plan.dir.join("stores")
+    }
+
+    /// Fills a store for sides that then work on it in turn.
+    pub fn fill_store(&self, name: &str, filling: &Filling) -> Result<PathBuf, Failure> {
+        fs::create_dir_all(self.stores())?;
+        let data = self.stores().join(name);
+        child::fill(filling, &self.plan.dir, &data)?;
+        Ok(data)
     }
 
     /// Also what a run left that was killed.

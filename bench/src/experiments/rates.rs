@@ -1,9 +1,6 @@
 //! Requests a second in the closed loop: gets, sets, both, compare-and-set, and other encodings
 //! and protocols.
 
-use std::fs;
-use std::path::Path;
-
 use larder_wire::Encoding;
 
 use super::bench::Bench;
@@ -11,7 +8,7 @@ use super::rounds::{Turn, alternate, alternate_on_one, filling, start};
 use crate::failure::Failure;
 use crate::load::{Protocol, Stream, Work};
 use crate::report::results::{Finding, Goal};
-use crate::sides::{Side, child};
+use crate::sides::Side;
 
 /// The connections that most is measured with.
 const CONNECTIONS: usize = 64;
@@ -78,8 +75,7 @@ fn count_of(stream: &Stream) -> usize {
 /// Durable sets at several counts of connections, and storage alone with as many threads.
 pub fn set(bench: &mut Bench) -> Result<(), Failure> {
     let all = [Side::Native, Side::Reused, Side::Storage];
-    let data = bench.stores().join("set");
-    fill_store(bench, &Stream::new(Work::Set, 1), &data)?;
+    let data = bench.fill_store("set", &filling(&Stream::new(Work::Set, 1)))?;
     let counts: &[usize] = if bench.plan.full { &[1, 16, 64, 256] } else { &[16, 64, 256] };
     for count in counts {
         let turns: Vec<Turn> =
@@ -110,8 +106,7 @@ pub fn cas(bench: &mut Bench) -> Result<(), Failure> {
 
 /// One work on the server and without its sandbox.
 fn two(bench: &mut Bench, name: &str, title: &str, stream: &Stream) -> Result<(), Failure> {
-    let data = bench.stores().join(name);
-    fill_store(bench, stream, &data)?;
+    let data = bench.fill_store(name, &filling(stream))?;
     let kinds = [Side::Native, Side::Reused];
     let turns = [Turn::new(0, stream.clone()), Turn::new(1, stream.clone())];
     let measured = alternate_on_one(&bench.plan, name, &kinds, &data, &turns)?;
@@ -119,12 +114,6 @@ fn two(bench: &mut Bench, name: &str, title: &str, stream: &Stream) -> Result<()
     let name = format!("{name}, reused : native, {}", connections(stream.connections));
     bench.find(Finding::ratio(name, measured.ratio(1, 0), None));
     Ok(())
-}
-
-/// Fills the store that sides then work on in turn.
-fn fill_store(bench: &Bench, stream: &Stream, data: &Path) -> Result<(), Failure> {
-    fs::create_dir_all(bench.stores())?;
-    child::fill(&filling(stream), &bench.plan.dir, data)
 }
 
 fn connections(count: usize) -> String {
