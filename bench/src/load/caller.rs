@@ -11,8 +11,9 @@ use super::http1::Http1;
 use super::http2::{Dialect, Http2};
 use super::keys::Choice;
 use super::latency::Done;
+use super::requests::Requests;
 use super::resp::Resp;
-use super::stream::{Protocol, Stream, Work};
+use super::stream::{BATCH_KEYS, Protocol, Stream, Work};
 use super::template::SetForm;
 
 /// A connection of any protocol.
@@ -28,12 +29,15 @@ pub enum Connection {
 impl Connection {
     /// The callers' ends of one connection: one, or as many as it has streams.
     pub async fn open(address: SocketAddr, stream: &Stream) -> io::Result<Vec<Self>> {
+        if !stream.can_be_asked() {
+            return Err(io::Error::other("nothing asks so"));
+        }
         let expects = stream.work == Work::Cas;
         let form = SetForm { value_bytes: stream.value_bytes, expects };
         let http2 = async |dialect| Http2::connect(address, dialect, form).await;
         Ok(match stream.protocol {
             Protocol::Http1 => {
-                let http1 = Http1::connect(address, stream.encoding, form).await?;
+                let http1 = Http1::connect(address, Requests::of(stream, form)).await?;
                 vec![Self::Http1(Box::new(http1))]
             }
             Protocol::Http2 { streams } => {
@@ -45,7 +49,7 @@ impl Connection {
         })
     }
 
-    async fn perform(&mut self, ask: Ask) -> io::Result<Answer<'_>> {
+    async fn perform(&mut self, ask: Ask<'_>) -> io::Result<Answer<'_>> {
         match self {
             Self::Http1(connection) => connection.perform(ask).await,
             Self::Http2(connection) => connection.perform(ask).await,
@@ -72,6 +76,7 @@ impl Caller {
     /// Does one operation.
     pub async fn turn(&mut self) -> io::Result<Done> {
         let key = self.choice.draw();
+        let keys: [u32; BATCH_KEYS];
         let ask = match self.work {
             Work::Get => Ask::Get(key),
             Work::Set => Ask::Set(key),
@@ -83,6 +88,13 @@ impl Caller {
                 answer.judge(get, self.value_bytes)?;
                 Ask::SetExpecting(key, answer.version(self.encoding)?)
             }
+            Work::List => Ask::List(key),
+            Work::Batch => {
+                keys = std::array::from_fn(|_| self.choice.draw());
+                Ask::Batch(&keys)
+            }
+            Work::Add => Ask::Add(key),
+            Work::Plain => Ask::GetPlain(key),
         };
         self.connection.perform(ask).await?.judge(ask, self.value_bytes)
     }

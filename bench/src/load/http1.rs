@@ -4,12 +4,11 @@
 use std::io;
 use std::net::SocketAddr;
 
-use larder_wire::Encoding;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::answer::{Answer, Ask};
-use super::template::{self, SetForm, Template};
+use super::requests::Requests;
 
 /// Room for an answer; of a larger one only the first part is kept.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -18,8 +17,7 @@ const HEADERS_MAX: usize = 32;
 /// One connection and its requests.
 pub struct Http1 {
     stream: TcpStream,
-    get: Template,
-    set: Template,
+    requests: Requests,
     buffer: Vec<u8>,
 }
 
@@ -32,21 +30,15 @@ struct Head {
 
 impl Http1 {
     /// Connects.
-    pub async fn connect(
-        address: SocketAddr,
-        encoding: Encoding,
-        form: SetForm,
-    ) -> io::Result<Self> {
+    pub async fn connect(address: SocketAddr, requests: Requests) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        let get = template::http1(encoding, None);
-        let set = template::http1(encoding, Some(form));
-        Ok(Self { stream, get, set, buffer: vec![0; BUFFER_BYTES] })
+        Ok(Self { stream, requests, buffer: vec![0; BUFFER_BYTES] })
     }
 
     /// Sends a request and reads its answer.
-    pub async fn perform(&mut self, ask: Ask) -> io::Result<Answer<'_>> {
-        let template = ask.write_into(&mut self.get, &mut self.set);
+    pub async fn perform(&mut self, ask: Ask<'_>) -> io::Result<Answer<'_>> {
+        let template = ask.write_into(&mut self.requests.read, &mut self.requests.write);
         self.stream.write_all(template.bytes()).await?;
         let mut filled = 0;
         let head = loop {

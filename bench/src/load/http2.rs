@@ -65,7 +65,7 @@ impl Http2 {
     }
 
     /// Sends a request and reads its answer.
-    pub async fn perform(&mut self, ask: Ask) -> io::Result<Answer<'_>> {
+    pub async fn perform(&mut self, ask: Ask<'_>) -> io::Result<Answer<'_>> {
         poll_fn(|context| self.handle.poll_ready(context)).await.map_err(io::Error::other)?;
         let head = if ask.is_set() { &self.set_head } else { &self.get_head };
         let body = ask.write_into(&mut self.get, &mut self.set).bytes();

@@ -9,6 +9,7 @@ mod http2;
 pub mod keys;
 pub mod latency;
 mod open;
+mod requests;
 mod resp;
 mod stream;
 pub mod template;
@@ -26,7 +27,7 @@ use self::caller::{Caller, Connection};
 use self::keys::Choice;
 use self::latency::{Done, Figure, Tally};
 use self::open::Due;
-pub use self::stream::{Pace, Protocol, Stream, Work};
+pub use self::stream::{BATCH_KEYS, PAGE_KEYS, Pace, Protocol, Stream, Work};
 use self::window::Window;
 use crate::clock::{now_ns, own_cpu_us, sleep_until};
 use crate::system::Process;
@@ -110,7 +111,7 @@ async fn connect(address: SocketAddr, stream: &Stream, number: u64) -> io::Resul
             callers.push(Caller {
                 connection,
                 work: stream.work,
-                choice: Choice::random(seed, stream.keys),
+                choice: Choice::random(seed, stream.choices()),
                 value_bytes: stream.value_bytes,
                 encoding: stream.encoding,
             });

@@ -30,7 +30,7 @@ impl Resp {
     }
 
     /// Sends a command and reads its reply.
-    pub async fn perform(&mut self, ask: Ask) -> io::Result<Answer<'_>> {
+    pub async fn perform(&mut self, ask: Ask<'_>) -> io::Result<Answer<'_>> {
         let template = ask.write_into(&mut self.get, &mut self.set);
         self.stream.write_all(template.bytes()).await?;
         let mut filled = 0;

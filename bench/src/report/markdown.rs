@@ -111,6 +111,10 @@ fn work(measurement: &Measurement) -> String {
         Work::Set => "set",
         Work::Half => "get and set",
         Work::Cas => "get, set if unchanged",
+        Work::List => "page of 100",
+        Work::Batch => "batch of 100 sets",
+        Work::Add => "add",
+        Work::Plain => "get, plain face",
     };
     let mut text = match measurement.value_bytes {
         bytes if bytes >= 1 << 20 => format!("{work}, {} MiB", bytes >> 20),
@@ -123,7 +127,7 @@ fn work(measurement: &Measurement) -> String {
     if measurement.protocol == "http2" {
         text.push_str(", HTTP/2");
     }
-    if measurement.experiment == "keys" {
+    if ["keys", "list"].contains(&measurement.experiment.as_str()) {
         let _ = write!(text, ", {} keys", number(measurement.keys.into()));
     }
     let conflicts = measurement.spread(|figure| figure.conflicts_per_s).median;
