@@ -3,6 +3,7 @@
 
 mod bench;
 mod commit;
+mod kinds;
 mod large;
 mod log;
 mod open;
@@ -22,13 +23,17 @@ use crate::system::Machine;
 type Experiment = fn(&mut Bench) -> Result<(), Failure>;
 
 /// All experiments, in their order.
-pub const EXPERIMENTS: [(&str, Experiment); 14] = [
+pub const EXPERIMENTS: [(&str, Experiment); 18] = [
     ("get", rates::get),
     ("forms", rates::forms),
     ("set", rates::set),
     ("commit", commit::commit),
     ("half", rates::half),
     ("cas", rates::cas),
+    ("list", kinds::list),
+    ("batch", kinds::batch),
+    ("add", kinds::add),
+    ("plain", kinds::plain),
     ("large", large::values),
     ("open-set", open::set),
     ("open-get", open::get_beside_set),

@@ -21,6 +21,8 @@ const SIZE: (u32, u32) = (760, 420);
 /// Where names stand below.
 const WIDE: (u32, u32) = (1000, 420);
 const ROW_HEIGHT: u32 = 34;
+/// A ratio with a higher goal would leave the others little room; the table has it.
+const GOAL_MAX: f64 = 2.0;
 const TITLE: (&str, u32) = ("sans-serif", 18);
 const LABEL: (&str, u32) = ("sans-serif", 13);
 const COLOURS: [RGBColor; 5] = [
@@ -252,7 +254,7 @@ fn ratios(path: &Path, findings: &[Finding]) -> Result<(), Failure> {
     let chosen: Vec<(&str, Spread, f64)> = findings
         .iter()
         .filter_map(|finding| match finding.goal {
-            Some(goal @ Goal::AtLeast(_)) => {
+            Some(goal @ Goal::AtLeast(least)) if least <= GOAL_MAX => {
                 Some((finding.name.as_str(), finding.spread, goal.value()))
             }
             _ => None,

@@ -108,6 +108,13 @@ impl Spread {
         let median = f64::midpoint(at(last / 2), at(sorted.len() / 2));
         Self { least: at(0), median, most: at(last) }
     }
+
+    /// So many times as much.
+    #[must_use]
+    pub fn times(self, factor: f64) -> Self {
+        let Self { least, median, most } = self;
+        Self { least: factor * least, median: factor * median, most: factor * most }
+    }
 }
 
 /// What is aimed at.
@@ -217,6 +224,7 @@ mod tests {
         assert_eq!(of(&[4.0, 1.0, 2.0, 3.0]), spread(1.0, 2.5, 4.0));
         assert_eq!(of(&[5.0]), spread(5.0, 5.0, 5.0));
         assert!(of(&[]).median.is_nan());
+        assert_eq!(of(&[1.0, 2.0, 4.0]).times(100.0), spread(100.0, 200.0, 400.0));
     }
 
     #[test]

@@ -186,3 +186,42 @@ fn serve<H: Handler>(
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::{self, Stream, Work};
+    use crate::system::Process;
+
+    const TURN: Duration = Duration::from_millis(50);
+
+    #[test]
+    fn the_server_answers_every_work_as_the_load_expects() -> Result<(), Failure> {
+        let temporary = tempfile::tempdir()?;
+        let data = temporary.path().join("data");
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        let server = Server::open(config(&temporary, &data, false)?, Clock::system())?;
+        let filling = Filling { keys: 300, value_bytes: 100, ..Filling::none() };
+        prepare(server.storage(), Some(&filling), &data)?;
+        background(async move || {
+            server.serve(listener, pending()).await.expect("a server");
+        });
+        for work in [
+            Work::Get,
+            Work::Set,
+            Work::Half,
+            Work::Cas,
+            Work::List,
+            Work::Batch,
+            Work::Add,
+            Work::Plain,
+        ] {
+            let (keys, value_bytes) = (filling.keys, filling.value_bytes);
+            let stream = Stream { keys, value_bytes, ..Stream::new(work, 2) };
+            let figures = load::run(address, &[stream], TURN, Process(std::process::id()))?;
+            assert!(figures[0].requests_per_s > 0.0, "{work:?}");
+        }
+        Ok(())
+    }
+}
