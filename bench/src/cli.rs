@@ -60,6 +60,9 @@ pub struct RunArgs {
     /// The built program, for its start and its memory
     #[arg(long, value_name = "FILE", default_value = "target/release/larder")]
     pub program: PathBuf,
+    /// A larder-bench that was built of another commit, for the experiment `base`
+    #[arg(long, value_name = "FILE")]
+    pub base: Option<PathBuf>,
 }
 
 impl RunArgs {
@@ -72,6 +75,7 @@ impl RunArgs {
             time: Duration::from_millis(self.ms.unwrap_or(ms)),
             dir: self.dir.clone(),
             program: self.program.clone(),
+            base: self.base.clone(),
             out: self.out.clone(),
         }
     }

@@ -1,6 +1,7 @@
 //! The experiments: which sides are compared at which work, and what is aimed at. Each alternates
 //! its sides within a round, so that what the machine does otherwise meets all of them alike.
 
+mod base;
 mod bench;
 mod commit;
 mod kinds;
@@ -23,7 +24,7 @@ use crate::system::Machine;
 type Experiment = fn(&mut Bench) -> Result<(), Failure>;
 
 /// All experiments, in their order.
-pub const EXPERIMENTS: [(&str, Experiment); 18] = [
+pub const EXPERIMENTS: [(&str, Experiment); 19] = [
     ("get", rates::get),
     ("forms", rates::forms),
     ("set", rates::set),
@@ -42,6 +43,7 @@ pub const EXPERIMENTS: [(&str, Experiment); 18] = [
     ("file", size::file),
     ("start", program::start),
     ("memory", program::memory),
+    ("base", base::base),
 ];
 
 /// Runs the experiments of these names, or all.

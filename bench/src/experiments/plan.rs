@@ -16,6 +16,8 @@ pub struct Plan {
     pub dir: PathBuf,
     /// The built program.
     pub program: PathBuf,
+    /// This program, built of the commit to compare with.
+    pub base: Option<PathBuf>,
     /// Where results are written.
     pub out: PathBuf,
 }

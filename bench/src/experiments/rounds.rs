@@ -88,7 +88,8 @@ pub fn alternate_on_one(
     })
 }
 
-fn in_rounds(
+/// Measures all turns in every round in a way of its own; `kinds` are the sides that turns name.
+pub fn in_rounds(
     plan: &Plan,
     experiment: &str,
     kinds: &[Side],

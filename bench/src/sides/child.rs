@@ -27,7 +27,17 @@ pub struct Running {
 impl Running {
     /// Starts a side with its store filled; `dir` is where it keeps it.
     pub fn start(side: Side, filling: &Filling, dir: &Path) -> Result<Self, Failure> {
-        Self::spawn(side, command(side, filling, dir)?)
+        Self::start_of(&std::env::current_exe()?, side, filling, dir)
+    }
+
+    /// The same of this program as it was built of another commit.
+    pub fn start_of(
+        program: &Path,
+        side: Side,
+        filling: &Filling,
+        dir: &Path,
+    ) -> Result<Self, Failure> {
+        Self::spawn(side, command(program, side, filling, dir))
     }
 
     /// Starts a side on a data directory that was filled before, and stays.
@@ -37,7 +47,7 @@ impl Running {
         dir: &Path,
         data: &Path,
     ) -> Result<Self, Failure> {
-        let mut command = command(side, filling, dir)?;
+        let mut command = command(&std::env::current_exe()?, side, filling, dir);
         command.arg("--data").arg(data);
         Self::spawn(side, command)
     }
@@ -100,7 +110,7 @@ impl Drop for Running {
 
 /// Fills a data directory that stays.
 pub fn fill(filling: &Filling, dir: &Path, data: &Path) -> Result<(), Failure> {
-    let mut command = command(Side::Fill, filling, dir)?;
+    let mut command = command(&std::env::current_exe()?, Side::Fill, filling, dir);
     let output = command.arg("--data").arg(data).stdin(Stdio::null()).output()?;
     if !output.status.success() || output.stdout != b"filled\n" {
         return Err(format!("filling: {}", String::from_utf8_lossy(&output.stderr)).into());
@@ -108,10 +118,10 @@ pub fn fill(filling: &Filling, dir: &Path, data: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn command(side: Side, filling: &Filling, dir: &Path) -> Result<Command, Failure> {
+fn command(program: &Path, side: Side, filling: &Filling, dir: &Path) -> Command {
     let Filling { keys, value_bytes, order, list, threads, expiring, expire_after_ms } = filling;
     let order = if *order == Order::Sorted { "sorted" } else { "shuffled" };
-    let mut command = Command::new(std::env::current_exe()?);
+    let mut command = Command::new(program);
     command.args(["side", side.name(), "--order", order]).arg("--dir").arg(dir);
     let mut number = |name: &str, value: usize| {
         command.arg(name).arg(value.to_string());
@@ -122,5 +132,5 @@ fn command(side: Side, filling: &Filling, dir: &Path) -> Result<Command, Failure
     number("--threads", *threads);
     number("--expiring", *expiring as usize);
     number("--expire-after-ms", usize::try_from(*expire_after_ms).unwrap_or(usize::MAX));
-    Ok(command)
+    command
 }
