@@ -266,9 +266,8 @@ async fn the_store_of_format_2_is_served_with_its_quotas_and_emptied_to_the_end(
             json!({"keys": keys, "bytes": bytes, "keys_max": keys_max, "bytes_max": bytes_max});
         assert_eq!(found, usage, "{name}");
     }
-    let full =
-        client.post(SET, &json!({"namespace": "full", "key": "f", "value": "longer than nine"}));
-    assert_eq!(full.await.status, 507);
+    let beyond = json!({"namespace": "full", "key": "f", "value": "longer than nine"});
+    assert_eq!(client.post(SET, &beyond).await.status, 507);
     while run(dir.path(), &["check"]) != [held, sound].concat() {
         tokio::task::yield_now().await;
     }

@@ -68,7 +68,7 @@ impl Fixture {
     fn call(&self, content_type: &'static str) -> Result<u16, CallError> {
         let content_type = (CONTENT_TYPE, HeaderValue::from_static(content_type));
         let head = Head {
-            method: http::Method::GET,
+            method: http::Method::POST,
             uri: "/nowhere".parse().unwrap(),
             headers: HeaderMap::from_iter([content_type]),
         };
