@@ -4,6 +4,7 @@
 
 mod api;
 mod api_docs;
+mod batches;
 mod browser;
 mod changes;
 mod closed;
