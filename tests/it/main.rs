@@ -23,6 +23,7 @@ mod limits;
 mod lists;
 mod logs;
 mod memory;
+mod namespaces;
 mod official_rust_client;
 mod openapi;
 mod operator;
