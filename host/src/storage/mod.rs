@@ -87,8 +87,8 @@ impl Storage {
         self.engine.list(namespace, listing, take)
     }
 
-    /// Reads keys at one instant, and hands what each holds to `take` in their order until that refuses one:
-    /// None when absent or expired, [`Error::Corrupt`] when it is damaged. Returns the newest version of all
+    /// Reads keys at one instant, and hands what each holds to `take` in their order until that refuses one, or
+    /// so much was read that the rest is to be asked for again: None when absent or expired, [`Error::Corrupt`] when it is damaged. Returns the newest version of all
     /// at that instant. `take` must be quick.
     pub fn get_many<'k>(
         &self,

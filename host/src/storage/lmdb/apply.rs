@@ -118,6 +118,7 @@ fn carry_out(
             put(database, txn, &record)
         }
         Plan::Remove { key, indexed } => {
+            draft.count_removed();
             database.main.delete(txn, key.as_bytes())?;
             unindex(database, txn, &key, indexed)
         }

@@ -44,19 +44,31 @@ pub struct Draft<'a> {
     puts: usize,
     /// The bytes of all of them.
     put_bytes: usize,
+    /// Records that were removed.
+    removed: usize,
 }
 
 impl<'a> Draft<'a> {
     /// Starts from what is committed.
     pub fn new(state: StateRow, ledger: &'a Ledger) -> Self {
         let ledger = Revision::new(ledger);
-        Self { state, ledger, dirty: false, batches: 0, puts: 0, put_bytes: 0 }
+        Self { state, ledger, dirty: false, batches: 0, puts: 0, put_bytes: 0, removed: 0 }
     }
 
     /// Counts a value that is put.
     pub fn count_put(&mut self, bytes: usize) {
         self.puts += 1;
         self.put_bytes += bytes;
+    }
+
+    /// Counts a record that is removed.
+    pub fn count_removed(&mut self) {
+        self.removed += 1;
+    }
+
+    /// Records that were changed.
+    pub fn records(&self) -> usize {
+        self.puts + self.removed
     }
 
     /// The bytes of all values that were put.

@@ -372,10 +372,13 @@ fn of(failure: Failure, part: Part) -> Failure {
     }
 }
 
-/// A number as adds keep them: decimal, with no sign but a minus.
+/// A number as adds write them, and in no other form: decimal, with no sign but a minus, no zero before
+/// other digits.
 fn number(value: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(value).ok()?;
-    if text.starts_with('+') { None } else { text.parse().ok() }
+    let first = text.strip_prefix('-').unwrap_or(text).bytes().next();
+    let is_ours = text == "0" || matches!(first, Some(b'1'..=b'9'));
+    if is_ours { text.parse().ok() } else { None }
 }
 
 /// The instant under which a damaged record stands in the expiry index: the one that it claims, or,

@@ -6,7 +6,7 @@
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::clock::Millis;
-use crate::storage::types::{NAME_BYTES_MAX, Quotas, Version};
+use crate::storage::types::{EXPIRY_MAX, NAME_BYTES_MAX, Quotas, VERSION_LIMIT, Version};
 
 /// The id of the namespace that exists from the start.
 pub const DEFAULT_ID: NamespaceId = NamespaceId(1);
@@ -192,9 +192,13 @@ impl<'a> Record<'a> {
         Ok(record)
     }
 
-    /// Decodes the head of a record, which nothing but its kind is checked of: the value is not read.
+    /// Decodes the head of a record. The value is not read, so that the checksum says nothing: a head that no
+    /// record can have is told, and no other.
     pub fn decode_head(stored: &'a [u8]) -> Result<Self, Damaged> {
-        Ok(Self { value: &[], ..Self::split(stored)?.0 })
+        let Self { version, expiry, .. } = Self::split(stored)?.0;
+        let is_possible = (1..VERSION_LIMIT).contains(&version.0)
+            && expiry.is_none_or(|expiry| expiry <= EXPIRY_MAX);
+        if is_possible { Ok(Self { version, expiry, value: &[] }) } else { Err(Damaged) }
     }
 
     /// The record, the part of its head that is summed, and the sum.
@@ -457,7 +461,6 @@ fn checksum(key: &[u8], head: &[u8], value: &[u8]) -> [u8; CHECKSUM_BYTES] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::types::{EXPIRY_MAX, VERSION_LIMIT};
 
     fn stored(key: &[u8], record: &Record<'_>) -> Vec<u8> {
         [record.header(key).as_bytes(), record.value].concat()

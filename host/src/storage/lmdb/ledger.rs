@@ -128,8 +128,9 @@ impl<'a> Revision<'a> {
 
     /// The first namespace that was deleted and is not empty yet.
     pub fn first_emptying(&self) -> Option<NamespaceId> {
-        let known = self.ledger.emptying.keys();
-        let left = known.filter(|id| !matches!(self.changes.emptying.get(id), Some(None))).min();
+        let mut known = self.ledger.emptying.keys();
+        // They are in order: those that were emptied in this transaction are all that is passed over.
+        let left = known.find(|id| !matches!(self.changes.emptying.get(id), Some(None)));
         let new = self.changes.emptying.iter().filter(|(_, left)| left.is_some());
         left.into_iter().chain(new.map(|(id, _)| id)).min().copied()
     }

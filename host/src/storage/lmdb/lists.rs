@@ -15,6 +15,10 @@ use crate::storage::types::{Entry, ListEnd, Listed, Listing, Version, is_expired
 /// Records up to this size are read whole, also where only their heads are wanted.
 const WHOLE_BYTES_MAX: usize = 16 << 10;
 
+/// Bytes of records that are read whole before a part of a list, or a read of many keys, ends: those that are
+/// expired or damaged take no room in what is answered, and the transaction is open meanwhile.
+const READ_BYTES_MAX: usize = 64 << 20;
+
 /// Now, looked up once and only where something expires.
 struct Now<'a> {
     clock: &'a Clock,
@@ -44,7 +48,7 @@ pub fn list(
 ) -> Result<ListEnd, Error> {
     let txn = database.read()?;
     let newest = newest(database, &txn)?;
-    let mut part = Part { now: Now::of(clock), listing, take, rows: 0, last: None };
+    let mut part = Part { now: Now::of(clock), listing, take, rows: 0, read_bytes: 0, last: None };
     let mut prefixes: Vec<&str> = listing.prefixes.to_vec();
     if listing.reverse {
         prefixes.reverse();
@@ -109,6 +113,7 @@ struct Part<'p> {
     listing: &'p Listing<'p>,
     take: &'p mut dyn FnMut(Listed<'_>) -> bool,
     rows: usize,
+    read_bytes: usize,
     last: Option<Vec<u8>>,
 }
 
@@ -122,14 +127,17 @@ impl Part<'_> {
         let mut goes_on = true;
         for row in rows {
             let (stored_key, stored) = row?;
-            if self.rows == self.listing.rows_max {
+            if self.rows == self.listing.rows_max || self.read_bytes > READ_BYTES_MAX {
                 goes_on = false;
                 break;
             }
             let key = layout::key_of(stored_key);
             let reads_all = self.listing.values || stored.len() <= WHOLE_BYTES_MAX;
             let record = match reads_all {
-                true => Record::decode(stored_key, stored),
+                true => {
+                    self.read_bytes += stored.len();
+                    Record::decode(stored_key, stored)
+                }
                 false => Record::decode_head(stored),
             };
             let entry = record.ok().map(|Record { version, expiry, value }| {
@@ -151,8 +159,8 @@ impl Part<'_> {
     }
 }
 
-/// Reads keys at one instant, and hands what each holds to `take` until that refuses one: None when absent or
-/// expired, an error when it is damaged. Returns the newest version at that instant.
+/// Reads keys at one instant, and hands what each holds to `take` until that refuses one, or many bytes were
+/// read: None when absent or expired, an error when it is damaged. Returns the newest version at that instant.
 pub fn get_many<'k>(
     database: &Database,
     clock: &Clock,
@@ -163,15 +171,24 @@ pub fn get_many<'k>(
     let txn = database.read()?;
     let newest = newest(database, &txn)?;
     let now = Now::of(clock);
+    let mut read_bytes = 0;
     for key in keys {
+        if read_bytes > READ_BYTES_MAX {
+            break;
+        }
         let key = RecordKey::new(namespace, key).ok_or(Error::InvalidName)?;
         let found = match database.main.get(&txn, key.as_bytes())? {
             None => Ok(None),
-            Some(stored) => match Record::decode(key.as_bytes(), stored) {
-                Err(_) => Err(Error::Corrupt),
-                Ok(record) if now.is_past(record.expiry) => Ok(None),
-                Ok(Record { value, version, expiry }) => Ok(Some(Entry { value, version, expiry })),
-            },
+            Some(stored) => {
+                read_bytes += stored.len();
+                match Record::decode(key.as_bytes(), stored) {
+                    Err(_) => Err(Error::Corrupt),
+                    Ok(record) if now.is_past(record.expiry) => Ok(None),
+                    Ok(Record { value, version, expiry }) => {
+                        Ok(Some(Entry { value, version, expiry }))
+                    }
+                }
+            }
         };
         if !take(found) {
             break;

@@ -30,8 +30,11 @@ use crate::storage::write::Operation;
 
 /// Most batches in one commit: bounds how long the first of a group waits.
 const GROUP_BATCHES_MAX: usize = 1024;
-/// Most bytes of values in one commit: bounds the dirty pages of a transaction.
+/// Most bytes of values in one commit: bounds the dirty pages of a transaction, as the next does.
 const GROUP_BYTES_MAX: usize = 64 << 20;
+/// Most records that one commit changes, but for those of its last batch: each may dirty a page of its own
+/// in two trees, and pages are copied in memory.
+const GROUP_RECORDS_MAX: usize = 8192;
 
 /// A transaction that takes longer than this makes the store unready.
 const WRITING_TIME_USUAL: Duration = Duration::from_secs(5);
@@ -177,8 +180,7 @@ impl Committer {
         self.check_space(Growth::Pages)?;
         let mut next = jobs.recv().ok();
         while let Some(job) = next.take() {
-            let since = u64::try_from(self.clock.monotonic().as_millis()).unwrap_or(IDLE);
-            self.shared.writing_since_ms.store(since, Ordering::Release);
+            self.begin();
             match job {
                 Job::Apply { .. } => {
                     let mut group = Vec::new();
@@ -215,6 +217,12 @@ impl Committer {
         Ok(())
     }
 
+    /// Tells that a transaction begins.
+    fn begin(&self) {
+        let since = u64::try_from(self.clock.monotonic().as_millis()).unwrap_or(IDLE);
+        self.shared.writing_since_ms.store(since, Ordering::Release);
+    }
+
     /// Commits a group, in several transactions when it turns out to be large, and answers it. When there is
     /// no room, what only deletes is tried alone.
     fn commit_group(&mut self, group: Vec<Waiting>) -> Result<(), heed::Error> {
@@ -242,7 +250,8 @@ impl Committer {
                 self.shared.full.store(true, Ordering::Release);
             }
             rest = &rest[outcomes.len()..];
-            for (reply, outcome) in replies.by_ref().zip(outcomes) {
+            // The outcomes first: what ends the loop must not have taken a reply.
+            for (outcome, reply) in outcomes.into_iter().zip(replies.by_ref()) {
                 self.shared.stats.count(WriteOutcome::of(&outcome));
                 reply.send(outcome);
             }
@@ -270,13 +279,13 @@ impl Committer {
         }
     }
 
-    /// One transaction: all work in order, as far as its bytes are not too many, then the rows, then the
+    /// One transaction: all work in order, as far as its bytes and records are not too many, then the rows, then the
     /// disk. Returns what became of each that it came to.
     fn try_commit(&mut self, works: &[Work], full: bool) -> Result<Vec<WriteResult>, heed::Error> {
         self.transact(|database, txn, draft, now| {
             let mut results = Vec::with_capacity(works.len());
             for work in works {
-                if draft.put_bytes() > GROUP_BYTES_MAX {
+                if draft.put_bytes() > GROUP_BYTES_MAX || draft.records() > GROUP_RECORDS_MAX {
                     break;
                 }
                 results.push(if full && grows(work) {
@@ -329,6 +338,7 @@ impl Committer {
         &mut self,
         work: impl FnOnce(&Database, &mut RwTxn<'_>, &mut Draft<'_>, Millis) -> Result<T, heed::Error>,
     ) -> Result<T, heed::Error> {
+        self.begin();
         let now = self.clock.now();
         let database = self.database.clone();
         let mut txn = database.env.write_txn()?;
