@@ -109,7 +109,9 @@ impl Encoder {
         self.value(
             |out| json::number(out, number),
             // Writing to memory cannot fail, here and below.
-            |out| drop(rmp::encode::write_uint(out, number)),
+            |out| {
+                let _ = rmp::encode::write_uint(out, number);
+            },
         );
     }
 
@@ -130,12 +132,19 @@ impl Encoder {
             json::number(out, number.unsigned_abs());
             out.extend_from_slice(if quote { b"\"" } else { b"" });
         };
-        self.value(digits, |out| drop(rmp::encode::write_sint(out, number)));
+        self.value(digits, |out| {
+            let _ = rmp::encode::write_sint(out, number);
+        });
     }
 
     /// Text.
     pub fn text(&mut self, text: &str) {
-        self.value(|out| json::text(out, text), |out| drop(rmp::encode::write_str(out, text)));
+        self.value(
+            |out| json::text(out, text),
+            |out| {
+                let _ = rmp::encode::write_str(out, text);
+            },
+        );
     }
 
     /// Text, or null.
@@ -261,7 +270,7 @@ impl Encoder {
 /// The head of a binary.
 fn bin_length(out: &mut ByteBuf, length: u64) {
     let length = u32::try_from(length).unwrap_or(u32::MAX);
-    drop(rmp::encode::write_bin_len(out, length));
+    let _ = rmp::encode::write_bin_len(out, length);
 }
 
 /// Bytes that a value takes here.

@@ -4,7 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::types::{Quota, Version};
+use super::types::{Entry, Quota, Version};
 
 /// Which rule a conditional write broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,9 @@ pub enum Error {
     #[error("storage failed: {0}")]
     Failed(String),
 }
+
+/// What a read of a key found: None when it is absent or expired.
+pub type ReadResult<'a> = Result<Option<Entry<'a>>, Error>;
 
 /// A part of a batch, by its place among those of its kind, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub use self::error::{Conflict, ConflictKind, Error, OpenError, Part, WriteError};
+pub use self::error::{Conflict, ConflictKind, Error, OpenError, Part, ReadResult, WriteError};
 pub use self::lmdb::stats::{Activity, Contents};
 pub use self::options::Options;
 pub use self::ticket::{Ticket, WriteResult};
@@ -94,7 +94,7 @@ impl Storage {
         &self,
         namespace: &str,
         keys: impl Iterator<Item = &'k [u8]>,
-        take: &mut dyn FnMut(Result<Option<Entry<'_>>, Error>) -> bool,
+        take: &mut dyn FnMut(ReadResult<'_>) -> bool,
     ) -> Result<Version, Error> {
         self.engine.get_many(namespace, keys, take)
     }

@@ -17,10 +17,10 @@ use super::preallocate::Preallocation;
 use super::queue::{Target, Work};
 use super::site::Site;
 use super::stats::{self, Activity, Contents};
-use super::writer::Writer;
+use super::writer::{Committed, Writer};
 use super::{caretaker, directory, env, sweeper, system_rows};
 use crate::clock::Clock;
-use crate::storage::error::{Error, OpenError, Part, WriteError};
+use crate::storage::error::{Error, OpenError, Part, ReadResult, WriteError};
 use crate::storage::options::Options;
 use crate::storage::ticket::{Reply, Ticket};
 use crate::storage::types::{
@@ -60,8 +60,7 @@ impl Lmdb {
         let site = Arc::new(site);
         let writer = Writer::start(
             &database,
-            found.state,
-            ledger,
+            Committed { state: found.state, ledger },
             &namespaces,
             &clock,
             &options,
@@ -163,7 +162,7 @@ impl Lmdb {
         &self,
         namespace: &str,
         keys: impl Iterator<Item = &'k [u8]>,
-        take: &mut dyn FnMut(Result<Option<Entry<'_>>, Error>) -> bool,
+        take: &mut dyn FnMut(ReadResult<'_>) -> bool,
     ) -> Result<Version, Error> {
         let id = self.namespace_id(namespace)?;
         let newest = lists::get_many(&self.database, &self.clock, id, keys, take)?;

@@ -9,7 +9,7 @@ use heed::RoTxn;
 use super::database::Database;
 use super::layout::{self, NamespaceId, Record, RecordKey, StateRow};
 use crate::clock::{Clock, Millis};
-use crate::storage::error::Error;
+use crate::storage::error::{Error, ReadResult};
 use crate::storage::types::{Entry, ListEnd, Listed, Listing, Version, is_expired};
 
 /// Records up to this size are read whole, also where only their heads are wanted.
@@ -166,7 +166,7 @@ pub fn get_many<'k>(
     clock: &Clock,
     namespace: NamespaceId,
     keys: impl Iterator<Item = &'k [u8]>,
-    take: &mut dyn FnMut(Result<Option<Entry<'_>>, Error>) -> bool,
+    take: &mut dyn FnMut(ReadResult<'_>) -> bool,
 ) -> Result<Version, Error> {
     let txn = database.read()?;
     let newest = newest(database, &txn)?;

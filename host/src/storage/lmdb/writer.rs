@@ -39,6 +39,14 @@ const GROUP_RECORDS_MAX: usize = 8192;
 /// A transaction that takes longer than this makes the store unready.
 const WRITING_TIME_USUAL: Duration = Duration::from_secs(5);
 
+/// What the newest commit holds beside its records.
+pub struct Committed {
+    /// The counters.
+    pub state: StateRow,
+    /// The namespaces.
+    pub ledger: Ledger,
+}
+
 /// Owns the writer's thread.
 pub struct Writer {
     queue: Queue,
@@ -49,8 +57,7 @@ impl Writer {
     /// Starts the thread.
     pub fn start(
         database: &Database,
-        state: StateRow,
-        ledger: Ledger,
+        committed: Committed,
         namespaces: &Arc<Namespaces>,
         clock: &Clock,
         options: &Options,
@@ -61,8 +68,8 @@ impl Writer {
         let shared = Arc::new(Shared::default());
         let mut committer = Committer {
             database: database.clone(),
-            state,
-            ledger,
+            state: committed.state,
+            ledger: committed.ledger,
             namespaces: Arc::clone(namespaces),
             clock: clock.clone(),
             bytes_max: options.bytes_max,

@@ -82,7 +82,7 @@ fn make(entries: usize) -> Result<Made, String> {
     older::make(&dir.path().join("data"), &keys)?;
     let place = scratch();
     copy(dir.path(), place.path())?;
-    let began = Instant::now();
+    let began = now();
     let mut child = start(place.path())?;
     let done = || data::older_format(&place.path().join("data")).is_ok_and(|older| older.is_none());
     while !done() {
@@ -158,4 +158,9 @@ fn serve(dir: &Path, entries: usize, rng: &mut Rng) -> Result<(), String> {
         1 => Err("it was served, and is of format 1".to_owned()),
         _ => Ok(()),
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long a take-over takes is judged from outside")]
+fn now() -> Instant {
+    Instant::now()
 }
