@@ -230,6 +230,53 @@ async fn a_call_that_ends_badly_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_page_ends_where_the_budget_of_the_call_does() {
+    // What the request itself takes of it is little.
+    let larder = test_guest(&format!("{OWN}\nhost_bytes_max = 100000"));
+    let client = Client::new(larder.address());
+    for number in 0..10 {
+        let value = "v".repeat(20_000);
+        let set = json!({"namespace": "own", "key": format!("large-{number}"), "value": value});
+        assert_eq!(client.post("/api/v1.kv.set", &set).await.status, 200);
+    }
+    let four = "values of [20000, 20000, 20000, 20000] bytes, after Some(\"large-3\")";
+    assert_eq!(read(&client, "list:own").await, four);
+    // Here the keys were the guest's own.
+    assert_eq!(read(&client, "many:own").await, "5 of 5 found");
+    // What is by reference does not count against it, and ends a page by its own bytes.
+    for number in 0..10 {
+        let value = "v".repeat(200_000);
+        let set = json!({"namespace": "own", "key": format!("large-{number}"), "value": value});
+        assert_eq!(client.post("/api/v1.kv.set", &set).await.status, 200);
+    }
+    assert_eq!(read(&client, "many:own").await, "5 of 5 found");
+}
+
+#[tokio::test]
+async fn a_guest_lists_and_ends_what_its_mount_was_granted_and_nothing_else() {
+    for (grant, may) in [("write", false), ("admin", true)] {
+        let larder = test_guest(&format!("namespaces = {{ own = '{grant}' }}"));
+        let client = Client::new(larder.address());
+        for name in ["own", "other"] {
+            let configure = json!({ "name": name });
+            assert_eq!(client.post("/api/v1.kv.namespace.configure", &configure).await.status, 200);
+        }
+        assert_eq!(read(&client, "names:").await, "[\"own\"], after None");
+        for query in ["list:other", "many:other", "usage:other"] {
+            assert!(read(&client, query).await.starts_with("denied, "), "{query}");
+        }
+        assert_eq!(read(&client, "usage:own").await, "0 keys");
+        for query in ["lift:own", "delete-namespace:own"] {
+            let told = told(&client, "commit", query).await;
+            let begins = if may { "done: " } else { "denied, " };
+            assert!(told.starts_with(begins), "{grant} {query}: {told}");
+        }
+        let gone = read(&client, "usage:own").await;
+        assert!(gone.starts_with(if may { "no-such-namespace, " } else { "0 keys" }), "{gone}");
+    }
+}
+
+#[tokio::test]
 async fn more_than_1000_changes_and_checks_end_the_call() {
     let larder = test_guest(OWN);
     let client = Client::new(larder.address());

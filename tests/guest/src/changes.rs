@@ -6,12 +6,27 @@ use std::mem::forget;
 use crate::bindings::larder::guest::blobs::{Blob, Content};
 use crate::bindings::larder::guest::kv::{Behavior, SetOptions};
 use crate::bindings::larder::guest::requests::{self, Body, Request, Response};
-use crate::bindings::larder::guest::storage::{self, Changes, Error, Outcome, QuotaChange};
+use crate::bindings::larder::guest::storage::{
+    self, Changes, Error, Found, ListOptions, ListedEntry, Outcome, QuotaChange,
+};
 use crate::bindings::larder::guest::{deferral, deferred};
 use crate::shared::{OPTIONS, query, text};
 
 /// Longer than a memo may be.
 const LONG_MEMO: [u8; 4097] = [b'm'; 4097];
+
+/// All entries, with their values.
+const EVERYTHING: ListOptions =
+    ListOptions { prefix: String::new(), after: None, limit: 1000, reverse: false, values: true };
+
+/// The length of an entry's value, wherever it is.
+fn value_length(entry: &ListedEntry) -> u64 {
+    match &entry.value {
+        None => 0,
+        Some(Content::Bytes(bytes)) => bytes.len() as u64,
+        Some(Content::Blob(blob)) => blob.length(),
+    }
+}
 
 /// Reads as the query says.
 pub fn read(request: &Request) -> Response {
@@ -24,6 +39,22 @@ pub fn read(request: &Request) -> Response {
             });
             format!("value of {length:?} bytes")
         }),
+        "list" => storage::list_entries(namespace, &EVERYTHING).map(|page| {
+            let lengths: Vec<u64> = page.entries.iter().map(value_length).collect();
+            format!("values of {lengths:?} bytes, after {:?}", page.after)
+        }),
+        "many" => {
+            let keys: Vec<String> = (0..10).map(|number| format!("large-{number}")).collect();
+            storage::get_many(namespace, &keys).map(|many| {
+                let found = many.entries.iter().filter(|one| matches!(one, Found::Present(_)));
+                format!("{} of {} found", found.count(), many.entries.len())
+            })
+        }
+        "names" => storage::list_namespaces("", None, 1000).map(|page| {
+            let names: Vec<String> = page.namespaces.into_iter().map(|one| one.name).collect();
+            format!("{names:?}, after {:?}", page.after)
+        }),
+        "usage" => storage::usage(namespace).map(|usage| format!("{} keys", usage.keys)),
         "namespace" => storage::namespace(namespace)
             .map(|namespace| format!("created {}", namespace.created > 0)),
         _ => storage::writable().map(|()| "writable".to_owned()),
@@ -112,6 +143,8 @@ fn changes(what: &str, namespace: &str, request: &Request) -> Changes {
         "set-long-key" => changes.set(&"k".repeat(257), b"changed", OPTIONS),
         "delete" => changes.delete("key", None),
         "delete-at" => changes.delete("key", Some(1 << 50)),
+        "delete-namespace" => changes.delete_namespace(),
+        "lift" => changes.configure_quotas(QuotaChange::Lift, QuotaChange::Keep),
         "configure" => changes.configure(),
         "calls" => {
             (0..60).for_each(|_| drop(requests::prefix()));
