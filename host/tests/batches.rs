@@ -406,6 +406,20 @@ fn rise(outcomes: &[Vec<Outcome>]) -> bool {
 }
 
 #[test]
+fn a_refused_batch_leaves_nothing_to_those_that_are_committed_with_it() {
+    let bed = Bed::new();
+    let storage = bed.open();
+    let held = hold(&storage);
+    let submit = |batch| storage.submit(NS, batch).unwrap();
+    let refused = submit(vec![set("a", "v"), set("b", "v"), touch("none", None)]);
+    let done = submit(vec![set("c", "v")]);
+    drop(held);
+    assert!(refused.wait().is_err());
+    assert_eq!(done.wait(), Ok(vec![Outcome::Set { version: Version(1), existed: false }]));
+    assert_eq!((value(&storage, NS, "a"), usage(&storage, NS)), (None, (1, 2)));
+}
+
+#[test]
 fn what_waits_is_one_commit() {
     let bed = Bed::new();
     let storage = bed.open();
