@@ -312,7 +312,8 @@ fn a_page_is_of_one_instant() {
         let mut pages = 0;
         while !writer.is_finished() || pages == 0 {
             let mut versions = Vec::new();
-            let end = storage.list(NS, &ALL, &mut |listed| {
+            let listing = Listing { prefixes: &["a", "z"], ..ALL };
+            let end = storage.list(NS, &listing, &mut |listed| {
                 versions.push(listed.entry.unwrap().version);
                 true
             });
