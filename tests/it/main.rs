@@ -19,6 +19,7 @@ mod frames;
 mod golden;
 mod guests;
 mod hostile;
+mod hostile_lists;
 mod limits;
 mod lists;
 mod logs;
