@@ -1,14 +1,9 @@
 //! Whether a history of one key is linearizable: whether its operations could have taken effect one
 //! after the other, each at some moment between its begin and its end, with the answers that were
-//! given. A depth-first search over the orders that time allows, which remembers where it has been
-//! (after Wing and Gong, and Lowe). Knows the API's rules; knows nothing of servers.
+//! given. Knows the API's rules for one key; the search over orders is `search`'s.
 
-use std::collections::HashSet;
-
+use super::search::{Span, is_explained};
 use crate::op::{Behavior, Entry, Op, Outcome};
-
-/// Most operations in a history.
-pub const EVENTS_MAX: usize = 128;
 
 /// One operation on the key, and what came of it.
 #[derive(Clone, Debug)]
@@ -41,9 +36,8 @@ type State = Option<Held>;
 /// # Errors
 /// That there is no order that explains it, with the history.
 pub fn check(events: &[Event]) -> Result<(), String> {
-    assert!(events.len() <= EVENTS_MAX, "a history of {} operations", events.len());
-    let mut search = Search { events, seen: HashSet::new() };
-    if search.run(0, &None) {
+    let spans: Vec<Span> = events.iter().map(span).collect();
+    if is_explained(&spans, &None, &|state: &State, at| step(state, &events[at])) {
         return Ok(());
     }
     let mut told: Vec<&Event> = events.iter().collect();
@@ -52,44 +46,9 @@ pub fn check(events: &[Event]) -> Result<(), String> {
     Err(format!("no order explains this history:\n{}", lines.join("\n")))
 }
 
-struct Search<'a> {
-    events: &'a [Event],
-    seen: HashSet<(u128, State)>,
-}
-
-impl Search<'_> {
-    /// Whether what is left, with `done` behind it and `state` in the key, can be explained.
-    fn run(&mut self, done: u128, state: &State) -> bool {
-        let left = |at: &usize| done & (1 << at) == 0;
-        let must = |at: &usize| !matches!(self.events[*at].outcome, Outcome::Unknown(_));
-        let all = 0..self.events.len();
-        let Some(deadline) = all
-            .clone()
-            .filter(left)
-            .filter(must)
-            .map(|at| self.events[at].ended.unwrap_or(u64::MAX))
-            .min()
-        else {
-            return true;
-        };
-        if !self.seen.insert((done, state.clone())) {
-            return false;
-        }
-        let newest_begun =
-            all.clone().filter(|at| !left(at)).map(|at| self.events[at].begun).max().unwrap_or(0);
-        let next: Vec<usize> = all
-            .filter(left)
-            .filter(|at| {
-                let event = &self.events[*at];
-                // Before everything that began after its end, after all that ended before its begin.
-                event.begun < deadline && event.ended.is_none_or(|ended| newest_begun < ended)
-            })
-            .collect();
-        next.into_iter().any(|at| match step(state, &self.events[at]) {
-            Some(after) => self.run(done | (1 << at), &after),
-            None => false,
-        })
-    }
+fn span(event: &Event) -> Span {
+    let must = !matches!(event.outcome, Outcome::Unknown(_));
+    Span { begun: event.begun, ended: event.ended, must }
 }
 
 /// What the key holds after an operation, if its answer fits.

@@ -4,6 +4,8 @@
 
 pub mod checker;
 pub mod history;
+pub mod search;
+pub mod versions;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,7 @@ use std::thread;
 use fastrand::Rng;
 
 use self::checker::Event;
+use self::versions::Drawn;
 use crate::driven::Driven;
 use crate::lies::{Liar, Lie};
 use crate::op::{Behavior, Http, Op, Outcome, Store};
@@ -114,49 +117,18 @@ impl Trial for Linear {
     }
 }
 
-/// Versions are unique, and rise over all keys: what ended before another began has the lower one.
+/// Versions are unique, and rise over all keys.
 fn check_versions<'a>(events: impl Iterator<Item = &'a Event>) -> Result<(), String> {
-    let mut written: Vec<(u64, u64, u64)> = Vec::new();
-    let mut newest_told: Vec<(u64, u64)> = Vec::new();
+    let (mut drawn, mut told) = (Vec::new(), Vec::new());
     for event in events {
+        let Event { begun, ended, .. } = *event;
         match event.outcome {
-            Outcome::Written(version) => {
-                written.push((event.begun, event.ended.unwrap_or(u64::MAX), version));
-            }
-            Outcome::Conflict(newest) => newest_told.push((event.begun, newest)),
+            Outcome::Written(version) => drawn.push(Drawn { begun, ended, version }),
+            Outcome::Conflict(newest) => told.push((begun, newest)),
             _ => {}
         }
     }
-    let mut by_end: Vec<(u64, u64)> =
-        written.iter().map(|(_, ended, version)| (*ended, *version)).collect();
-    by_end.sort_unstable();
-    // The newest version that had been told before an event.
-    let mut newest = 0;
-    for entry in &mut by_end {
-        newest = entry.1.max(newest);
-        entry.1 = newest;
-    }
-    let told_before = |begun: u64| match by_end.partition_point(|(ended, _)| *ended < begun) {
-        0 => 0,
-        count => by_end[count - 1].1,
-    };
-    for (begun, _, version) in &written {
-        if *version <= told_before(*begun) {
-            return Err(format!("version {version} was given out after {}", told_before(*begun)));
-        }
-    }
-    for (begun, newest) in newest_told {
-        if newest < told_before(begun) {
-            let told = told_before(begun);
-            return Err(format!("a conflict tells {newest} as the newest version, after {told}"));
-        }
-    }
-    let mut versions: Vec<u64> = written.into_iter().map(|(_, _, version)| version).collect();
-    versions.sort_unstable();
-    match versions.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(format!("version {} was given out twice", pair[0])),
-        None => Ok(()),
-    }
+    versions::check(&drawn, &told)
 }
 
 /// Records what threads do to a server.
