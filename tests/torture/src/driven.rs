@@ -76,6 +76,15 @@ impl Driven {
         self.running.as_ref().expect("a running server").address
     }
 
+    /// The process's id.
+    ///
+    /// # Panics
+    /// When it is not running.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.running.as_ref().expect("a running server").child.id()
+    }
+
     /// Kills it as a crash does.
     pub fn kill(&mut self) {
         if let Some(mut running) = self.running.take() {

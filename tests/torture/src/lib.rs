@@ -16,8 +16,10 @@ pub mod guests;
 pub mod kill;
 pub mod lies;
 pub mod linear;
+pub mod namespaces;
 pub mod op;
 pub mod overload;
+pub mod pages;
 pub mod rounds;
 pub mod rows;
 pub mod tokens;
@@ -28,19 +30,29 @@ use std::path::Path;
 
 pub use rounds::{Tally, Trial};
 
+use namespaces::Namespaces;
+
 /// Keys that expire at once, in the long form.
 const EXPIRING_KEYS: u64 = 1_000_000;
 /// Entries of a store that is taken over.
 const OLDER_ENTRIES: usize = 300_000;
 
+/// Expired keys in the way of a page, in the long form.
+const KEYS_IN_THE_WAY: u64 = 10_000_000;
+
 /// All trials in their long form, in the order in which they are run. `program` is
-/// `larder-torture`, which some of them run again; `linear` is the trial of that name.
+/// `larder-torture`, which some of them run again; `linear` and `namespaces` judge histories.
 #[must_use]
-pub fn trials(program: &Path, linear: linear::Linear) -> Vec<Box<dyn Trial>> {
+pub fn trials(
+    program: &Path,
+    linear: linear::Linear,
+    namespaces: Namespaces,
+) -> Vec<Box<dyn Trial>> {
     vec![
         Box::new(kill::Kill::default()),
         Box::new(linear),
         Box::new(counts::Counts),
+        Box::new(namespaces),
         Box::new(drain::Drain),
         Box::new(backup::Backup),
         Box::new(disk::power_cut::PowerCut),
@@ -56,5 +68,6 @@ pub fn trials(program: &Path, linear: linear::Linear) -> Vec<Box<dyn Trial>> {
         Box::new(clients::Clients),
         Box::new(overload::Overload),
         Box::new(ttl::Expiry::new(program, EXPIRING_KEYS)),
+        Box::new(pages::Pages::new(program, KEYS_IN_THE_WAY)),
     ]
 }

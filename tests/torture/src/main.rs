@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use larder_torture::lies::Lie;
 use larder_torture::linear::Linear;
+use larder_torture::namespaces::Namespaces;
 use larder_torture::rounds::{self, Until};
 use larder_torture::{Tally, Trial, driven, trials};
 
@@ -71,7 +72,8 @@ fn main() -> ExitCode {
 fn run(cli: &Run) -> Result<(), String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let linear = Linear::new(&program).recording(cli.history.as_deref()).lying(cli.lie);
-    let all = trials(&program, linear);
+    let namespaces = Namespaces::new(&program);
+    let all = trials(&program, linear, namespaces);
     let names: Vec<&str> = all.iter().map(|trial| trial.name()).collect();
     if let Some(unknown) = cli.trials.iter().find(|name| !names.contains(&name.as_str())) {
         return Err(format!("there is no trial {unknown:?}; there are {}", names.join(", ")));

@@ -152,7 +152,8 @@ fn decode(op: &Op, answer: &Answer) -> Outcome {
     }
 }
 
-fn entry(body: &Value) -> Option<Entry> {
+/// What the body of a get tells.
+pub fn entry(body: &Value) -> Option<Entry> {
     let bytes = body["value"].as_array()?;
     let bytes: Option<Vec<u8>> =
         bytes.iter().map(|byte| byte.as_u64().and_then(|byte| u8::try_from(byte).ok())).collect();

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex};
 use fastrand::Rng;
 use larder_torture::lies::{Liar, Lie};
 use larder_torture::linear::Linear;
+use larder_torture::namespaces::{self, Namespaces};
+use larder_torture::pages::Pages;
 use larder_torture::ttl::Expiry;
 use larder_torture::{Tally, Trial};
 
@@ -46,6 +48,34 @@ fn every_lie_is_caught() {
 }
 
 #[test]
+fn ten_thousand_operations_on_namespaces_are_linearizable() {
+    let trial = Namespaces::new(program());
+    let mut tally = Tally::default();
+    for seed in 0.. {
+        assert_eq!(trial.round(seed, &mut tally), Ok(()), "seed {seed}");
+        if tally.get("operations") >= 10_000 {
+            break;
+        }
+    }
+}
+
+#[test]
+fn every_lie_about_namespaces_is_caught() {
+    let mut missed = Vec::new();
+    for lie in namespaces::lies::Lie::ALL {
+        let trial = Namespaces::new(program());
+        let memory = Arc::new(Mutex::default());
+        let lying = |http, rng: Rng| namespaces::lies::Liar::new(http, lie, &memory, rng);
+        let caught =
+            (0..ROUNDS_MAX).any(|seed| trial.judge(seed, &mut Tally::default(), &lying).is_err());
+        if !caught {
+            missed.push(lie);
+        }
+    }
+    assert_eq!(missed, []);
+}
+
+#[test]
 fn twenty_thousand_keys_expire_at_once_and_stay_away() {
     let expiry = Expiry::new(program(), 20_000);
     let mut tally = Tally::default();
@@ -61,4 +91,11 @@ fn a_server_that_forgets_times_to_live_is_noticed() {
         let expiry = Expiry::new(program(), 1000);
         assert!(expiry.judge(1, &mut Tally::default(), &lying).is_err(), "{lie:?}");
     }
+}
+
+#[test]
+fn a_page_passes_200_000_expired_keys() {
+    let mut tally = Tally::default();
+    assert_eq!(Pages::new(program(), 200_000).round(1, &mut tally), Ok(()));
+    assert!(tally.get("gets") > 0, "{tally}");
 }
