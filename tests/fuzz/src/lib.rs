@@ -2,6 +2,7 @@
 //! says which promise they broke. The long form is `make fuzz`, with libFuzzer; the short one, this
 //! crate's tests, tries the corpus and mutations of it. Knows the formats; knows no server.
 
+pub mod choices;
 pub mod config;
 pub mod fields;
 pub mod import;
@@ -9,11 +10,18 @@ pub mod json;
 pub mod layout;
 pub mod msgpack;
 pub mod mutate;
+pub mod requests;
 pub mod rounds;
 mod target;
 
 pub use crate::target::{Target, corpus, corpus_dir, run};
 
 /// All targets.
-pub const TARGETS: [&Target; 5] =
-    [&json::TARGET, &msgpack::TARGET, &layout::TARGET, &import::TARGET, &config::TARGET];
+pub const TARGETS: [&Target; 6] = [
+    &json::TARGET,
+    &msgpack::TARGET,
+    &requests::TARGET,
+    &layout::TARGET,
+    &import::TARGET,
+    &config::TARGET,
+];

@@ -12,7 +12,8 @@ use larder_api::codec::{Field, Node};
 use larder_api::error::Error;
 use larder_api::partial_body::{ElidedRange, PartialBody};
 use larder_fuzz::fields::{self, FIELDS};
-use larder_fuzz::{Target, config, corpus, import, json, layout, msgpack, mutate};
+use larder_fuzz::requests::Endpoint;
+use larder_fuzz::{Target, config, corpus, import, json, layout, msgpack, mutate, requests};
 use larder_wire::Encoding;
 
 const MUTATIONS: usize = 20_000;
@@ -47,6 +48,11 @@ fn json_is_read_as_the_oracles_read_it() {
 #[test]
 fn msgpack_is_read_as_the_oracles_read_it() {
     holds(&msgpack::TARGET);
+}
+
+#[test]
+fn requests_are_alike_in_both_encodings_and_within_their_bounds() {
+    holds(&requests::TARGET);
 }
 
 #[test]
@@ -131,6 +137,56 @@ fn readers_of_partial_bodies_that_are_wrong_are_noticed() {
         [(wrong_offset, "with ElidedRange"), (rest_forgotten, "Something follows")];
     for (reader, said) in planted {
         let told = first_fault(&msgpack::TARGET, |body| msgpack::judge_partial(body, &reader));
+        assert!(told.contains(said), "{said}: {told}");
+    }
+}
+
+type Told = Result<String, Error>;
+
+/// Takes an array with one element too many.
+fn bound_missed(endpoint: Endpoint, body: &[u8], encoding: Encoding) -> Told {
+    requests::decode(endpoint, body, encoding).or_else(|error| match &*error.detail {
+        "Expected 1 to 1000 keys, found 1001." => Ok("keys".to_owned()),
+        _ => Err(error),
+    })
+}
+
+/// Refuses the largest page.
+fn bound_too_narrow(endpoint: Endpoint, body: &[u8], encoding: Encoding) -> Told {
+    let told = requests::decode(endpoint, body, encoding)?;
+    if told.contains("limit: 1000,") {
+        return Err(Error::invalid_data("limit", "It is too large."));
+    }
+    Ok(told)
+}
+
+/// Tells in one encoding that an element is wrong, and not which.
+fn element_untold(endpoint: Endpoint, body: &[u8], encoding: Encoding) -> Told {
+    requests::decode(endpoint, body, encoding).map_err(|error| match error.location.as_deref() {
+        Some("keys[0]") if encoding == Encoding::MessagePack => {
+            Error::invalid_data("keys", error.detail.clone())
+        }
+        _ => error,
+    })
+}
+
+/// Loses the sign of numbers in one encoding.
+fn sign_lost(endpoint: Endpoint, body: &[u8], encoding: Encoding) -> Told {
+    let told = requests::decode(endpoint, body, encoding)?;
+    Ok(if encoding == Encoding::Json { told.replace("initial: -", "initial: ") } else { told })
+}
+
+#[test]
+fn decoders_of_requests_that_are_wrong_are_noticed() {
+    type Planted = (fn(Endpoint, &[u8], Encoding) -> Told, &'static str);
+    let planted: [Planted; 4] = [
+        (bound_missed, "GetMany took what it must refuse"),
+        (bound_too_narrow, "List refused what is in order"),
+        (element_untold, "\"keys\""),
+        (sign_lost, ": JSON in "),
+    ];
+    for (decoder, said) in planted {
+        let told = first_fault(&requests::TARGET, |input| requests::judge(input, &decoder));
         assert!(told.contains(said), "{said}: {told}");
     }
 }
