@@ -121,7 +121,7 @@ FUZZ_FLAGS := --cfg fuzzing -Ccodegen-units=1 -Cdebug-assertions -Coverflow-chec
 	-Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares
 
 fuzz: ## Fuzz what parses, from where it stopped; TARGET=name MINUTES=n for each
-	RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --profile quick --locked --target $(FUZZ_HOST) --target-dir target/fuzz/build --package larder-fuzz --features libfuzzer $(foreach target,$(or $(TARGET),json msgpack requests layout import config),--bin $(target))
+	RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --profile quick --locked --target $(FUZZ_HOST) --target-dir target/fuzz/build --package larder-fuzz --features libfuzzer $(foreach target,$(or $(TARGET),json msgpack requests plain layout import config),--bin $(target))
 	$(CARGO) run --profile quick --locked --package larder-fuzz -- --programs target/fuzz/build/$(FUZZ_HOST)/quick $(TARGET) $(MINUTES:%=--minutes %)
 
 clean: ## Remove what was built, but no data

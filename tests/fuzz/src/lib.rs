@@ -10,6 +10,7 @@ pub mod json;
 pub mod layout;
 pub mod msgpack;
 pub mod mutate;
+pub mod plain;
 pub mod requests;
 pub mod rounds;
 mod target;
@@ -17,10 +18,11 @@ mod target;
 pub use crate::target::{Target, corpus, corpus_dir, run};
 
 /// All targets.
-pub const TARGETS: [&Target; 6] = [
+pub const TARGETS: [&Target; 7] = [
     &json::TARGET,
     &msgpack::TARGET,
     &requests::TARGET,
+    &plain::TARGET,
     &layout::TARGET,
     &import::TARGET,
     &config::TARGET,

@@ -11,9 +11,12 @@ use larder::tools::data::lines::Item;
 use larder_api::codec::{Field, Node};
 use larder_api::error::Error;
 use larder_api::partial_body::{ElidedRange, PartialBody};
+use larder_api::plain::conditions::Conditions;
+use larder_api::plain::path::Target as Named;
+use larder_api::plain::range::Part;
 use larder_fuzz::fields::{self, FIELDS};
 use larder_fuzz::requests::Endpoint;
-use larder_fuzz::{Target, config, corpus, import, json, layout, msgpack, mutate, requests};
+use larder_fuzz::{Target, config, corpus, import, json, layout, msgpack, mutate, plain, requests};
 use larder_wire::Encoding;
 
 const MUTATIONS: usize = 20_000;
@@ -53,6 +56,11 @@ fn msgpack_is_read_as_the_oracles_read_it() {
 #[test]
 fn requests_are_alike_in_both_encodings_and_within_their_bounds() {
     holds(&requests::TARGET);
+}
+
+#[test]
+fn urls_and_headers_of_the_plain_face_stand_for_what_they_say() {
+    holds(&plain::TARGET);
 }
 
 #[test]
@@ -187,6 +195,47 @@ fn decoders_of_requests_that_are_wrong_are_noticed() {
     ];
     for (decoder, said) in planted {
         let told = first_fault(&requests::TARGET, |input| requests::judge(input, &decoder));
+        assert!(told.contains(said), "{said}: {told}");
+    }
+}
+
+/// Takes a plus in a key for a space.
+fn plus_misread(path: &str) -> Result<Option<Named<'_>>, Error> {
+    Ok(match Named::of_path(path)? {
+        Some(Named::Key { namespace, key }) => {
+            Some(Named::Key { namespace, key: key.replace('+', " ").into() })
+        }
+        other => other,
+    })
+}
+
+/// Gives the last byte of a part away.
+fn end_missed(range: Option<&[u8]>, total: u64) -> Part {
+    match Part::of(range, total) {
+        Part::Bytes { offset, length: length @ 2.. } => Part::Bytes { offset, length: length - 1 },
+        other => other,
+    }
+}
+
+/// Takes weak tags for strong ones.
+fn weak_taken(first: Option<&[u8]>, second: Option<&[u8]>) -> Result<Conditions, Error> {
+    let strong = |header: &[u8]| {
+        header.iter().copied().filter(|byte| *byte != b'W' && *byte != b'/').collect()
+    };
+    let [first, second]: [Option<Vec<u8>>; 2] = [first, second].map(|header| header.map(strong));
+    Conditions::parse(first.as_deref(), second.as_deref())
+}
+
+#[test]
+fn readers_of_the_plain_face_that_are_wrong_are_noticed() {
+    let guest = plain::Face::GUEST;
+    let planted = [
+        (plain::Face { path: plus_misread, ..guest }, "not Key"),
+        (plain::Face { range: end_missed, ..guest }, "not Bytes"),
+        (plain::Face { tags: weak_taken, ..guest }, "(true, true), not false"),
+    ];
+    for (face, said) in planted {
+        let told = first_fault(&plain::TARGET, |input| plain::judge(input, &face));
         assert!(told.contains(said), "{said}: {told}");
     }
 }
