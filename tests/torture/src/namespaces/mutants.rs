@@ -154,7 +154,7 @@ fn a_check_that_is_judged_after_the_changes_is_refused() {
     let refused = |part, fault| Outcome::Conflict { part, fault, newest: 2 };
     let conflict = refused(Part::Check(0), Fault::Version);
     // Before the changes it has version 2, after them none.
-    judged(&begin, &with(2), &[did.clone()], &[conflict.clone()]);
+    judged(&begin, &with(2), std::slice::from_ref(&did), std::slice::from_ref(&conflict));
     judged(&begin, &with(0), &[conflict], &[did, refused(Part::Change(0), Fault::Version)]);
 }
 
@@ -235,9 +235,14 @@ fn a_quota_that_is_exceeded_is_refused() {
     let did = done(&[Changed::Written(3)], 3);
     let begin = [limited, written("a", "1", 2)];
     let second = Op::One(set("b", "1"));
-    judged(&begin, &second, &[full.clone()], &[did.clone(), bytes.clone()]);
-    judged(&begin, &Op::One(set("a", "123")), &[did.clone()], &[full.clone(), bytes.clone()]);
-    judged(&begin, &Op::One(set("a", "1234")), &[bytes.clone()], &[did, full.clone()]);
+    judged(&begin, &second, std::slice::from_ref(&full), &[did.clone(), bytes.clone()]);
+    judged(
+        &begin,
+        &Op::One(set("a", "123")),
+        std::slice::from_ref(&did),
+        &[full.clone(), bytes.clone()],
+    );
+    judged(&begin, &Op::One(set("a", "1234")), std::slice::from_ref(&bytes), &[did, full.clone()]);
     // The sum counts: one goes, another comes.
     let delete = Change::Delete { key: "a".to_owned(), expected: None };
     let batch = Op::Batch { checks: Vec::new(), changes: vec![set("b", "1"), delete] };
@@ -247,6 +252,11 @@ fn a_quota_that_is_exceeded_is_refused() {
     let lower = Op::Configure { keys_max: None, bytes_max: Some(Some(1)) };
     let begin = [&begin[..], &[written("a", "123", 3), (lower, Outcome::Configured(4))]].concat();
     let less = done(&[Changed::Written(5)], 5);
-    judged(&begin, &Op::One(set("a", "12")), &[less.clone()], &[bytes.clone()]);
+    judged(
+        &begin,
+        &Op::One(set("a", "12")),
+        std::slice::from_ref(&less),
+        std::slice::from_ref(&bytes),
+    );
     judged(&begin, &Op::One(set("a", "1234")), &[bytes], &[less]);
 }

@@ -123,7 +123,7 @@ impl Op {
 
     /// The checks and changes, of an operation that changes keys.
     #[must_use]
-    pub fn parts(&self) -> Option<(&[(String, u64)], &[Change])> {
+    pub fn parts(&self) -> Option<Parts<'_>> {
         match self {
             Self::One(change) => Some((&[], std::slice::from_ref(change))),
             Self::Batch { checks, changes } => Some((checks, changes)),
@@ -262,3 +262,6 @@ pub trait Store {
     /// Carries one out on the namespace of this name.
     fn call(&mut self, namespace: &str, op: &Op) -> Outcome;
 }
+
+/// Checks, as keys and versions, and changes.
+pub type Parts<'a> = (&'a [(String, u64)], &'a [Change]);
