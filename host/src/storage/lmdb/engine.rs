@@ -29,6 +29,9 @@ use crate::storage::types::{
 };
 use crate::storage::write::{Batch, Operation, Ttl, check_name};
 
+/// How often a reader gives way to the writer until that has published what it committed: some microseconds.
+const PUBLISH_YIELDS_MAX: u32 = 100_000;
+
 /// A data directory that is open. Dropping it closes it.
 pub struct Lmdb {
     database: Database,
@@ -99,11 +102,10 @@ impl Lmdb {
 
     /// What a namespace has and may have, as of the newest commit.
     pub fn usage(&self, name: &str) -> Result<Usage, Error> {
-        check_name(name.as_bytes())?;
-        let txn = self.database.read()?;
-        let stored = self.database.namespaces.get(&txn, name.as_bytes())?;
-        let row = NamespaceRow::decode(name.as_bytes(), stored.ok_or(Error::NoSuchNamespace)?);
-        let NamespaceRow { counts, quotas, .. } = row.map_err(|_| Error::Corrupt)?;
+        let id = self.known(name)?.id;
+        let row = self.database.read().map_err(Error::from);
+        let row = row.and_then(|txn| lists::row(&self.database, &txn, (name, id)));
+        let NamespaceRow { counts, quotas, .. } = self.known_by_all(name, id, row)?;
         Ok(Usage { keys: counts.keys, bytes: counts.bytes, quotas })
     }
 
@@ -114,6 +116,23 @@ impl Lmdb {
 
     fn namespace_id(&self, name: &str) -> Result<NamespaceId, Error> {
         if name == DEFAULT_NAMESPACE { Ok(layout::DEFAULT_ID) } else { Ok(self.known(name)?.id) }
+    }
+
+    /// Tells that a namespace is gone only when everybody else would be told so too: what a commit has done is seen
+    /// in the trees a moment before the writer publishes it.
+    fn known_by_all<T>(
+        &self,
+        name: &str,
+        id: NamespaceId,
+        read: Result<T, Error>,
+    ) -> Result<T, Error> {
+        if matches!(read, Err(Error::NoSuchNamespace)) {
+            let mut yields = 0..PUBLISH_YIELDS_MAX;
+            while self.namespace_id(name) == Ok(id) && yields.next().is_some() {
+                std::thread::yield_now();
+            }
+        }
+        read
     }
 
     /// Refuses what was read of a namespace that has been deleted, and may be half empty.
@@ -152,9 +171,8 @@ impl Lmdb {
         take: &mut dyn FnMut(Listed<'_>) -> bool,
     ) -> Result<ListEnd, Error> {
         let id = self.namespace_id(namespace)?;
-        let end = lists::list(&self.database, &self.clock, id, listing, take)?;
-        self.check_still(namespace, id)?;
-        Ok(end)
+        let end = lists::list(&self.database, &self.clock, (namespace, id), listing, take);
+        self.known_by_all(namespace, id, end)
     }
 
     /// Reads keys at one instant.
@@ -165,9 +183,8 @@ impl Lmdb {
         take: &mut dyn FnMut(ReadResult<'_>) -> bool,
     ) -> Result<Version, Error> {
         let id = self.namespace_id(namespace)?;
-        let newest = lists::get_many(&self.database, &self.clock, id, keys, take)?;
-        self.check_still(namespace, id)?;
-        Ok(newest)
+        let newest = lists::get_many(&self.database, &self.clock, (namespace, id), keys, take);
+        self.known_by_all(namespace, id, newest)
     }
 
     /// Whether an entry written now could live for `ttl`.

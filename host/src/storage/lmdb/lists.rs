@@ -7,7 +7,7 @@ use std::ops::Bound;
 use heed::RoTxn;
 
 use super::database::Database;
-use super::layout::{self, NamespaceId, Record, RecordKey, StateRow};
+use super::layout::{self, NamespaceId, NamespaceRow, Record, RecordKey, StateRow};
 use crate::clock::{Clock, Millis};
 use crate::storage::error::{Error, ReadResult};
 use crate::storage::types::{Entry, ListEnd, Listed, Listing, Version, is_expired};
@@ -42,11 +42,12 @@ type Range = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 pub fn list(
     database: &Database,
     clock: &Clock,
-    namespace: NamespaceId,
+    named: (&str, NamespaceId),
     listing: &Listing<'_>,
     take: &mut dyn FnMut(Listed<'_>) -> bool,
 ) -> Result<ListEnd, Error> {
     let txn = database.read()?;
+    let namespace = row(database, &txn, named)?.id;
     let newest = newest(database, &txn)?;
     let mut part = Part { now: Now::of(clock), listing, take, rows: 0, read_bytes: 0, last: None };
     let mut prefixes: Vec<&str> = listing.prefixes.to_vec();
@@ -164,11 +165,12 @@ impl Part<'_> {
 pub fn get_many<'k>(
     database: &Database,
     clock: &Clock,
-    namespace: NamespaceId,
+    named: (&str, NamespaceId),
     keys: impl Iterator<Item = &'k [u8]>,
     take: &mut dyn FnMut(ReadResult<'_>) -> bool,
 ) -> Result<Version, Error> {
     let txn = database.read()?;
+    let namespace = row(database, &txn, named)?.id;
     let newest = newest(database, &txn)?;
     let now = Now::of(clock);
     let mut read_bytes = 0;
@@ -195,6 +197,19 @@ pub fn get_many<'k>(
         }
     }
     Ok(newest)
+}
+
+/// The row of a namespace at the transaction's instant, if the name is still that namespace's: what it holds is
+/// whole then.
+pub fn row(
+    database: &Database,
+    txn: &RoTxn<'_>,
+    (name, id): (&str, NamespaceId),
+) -> Result<NamespaceRow, Error> {
+    let stored = database.namespaces.get(txn, name.as_bytes())?;
+    let row = NamespaceRow::decode(name.as_bytes(), stored.ok_or(Error::NoSuchNamespace)?);
+    let row = row.map_err(|_| Error::Corrupt)?;
+    if row.id == id { Ok(row) } else { Err(Error::NoSuchNamespace) }
 }
 
 fn newest(database: &Database, txn: &RoTxn<'_>) -> Result<Version, Error> {
