@@ -3,11 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
-
 use super::operations::{Found, Value};
 use crate::auth::access::{Access, Caller};
-use crate::runtime::blob::{Blob, INLINE_BYTES_MAX};
+use crate::runtime::blob::INLINE_BYTES_MAX;
 use crate::runtime::error::Error;
 use crate::runtime::guest_memory::NoRoom;
 use crate::runtime::state::State;
@@ -107,13 +105,8 @@ impl State {
         if !room.take(key_bytes + length, key_bytes + if is_inline { length } else { 0 }) {
             return None;
         }
-        if is_inline {
-            return Some(Value::Inline(entry.value.to_vec()));
-        }
-        match self.charge(length) {
-            Ok(charge) => {
-                Some(Value::Blob(Blob::charged(Bytes::copy_from_slice(entry.value), charge)))
-            }
+        match self.copy(entry.value) {
+            Ok(value) => Some(value),
             Err(error) => {
                 room.failed = first.then_some(error);
                 None

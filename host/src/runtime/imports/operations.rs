@@ -10,6 +10,7 @@ use crate::auth::access::Access;
 use crate::runtime::blob::{Blob, INLINE_BYTES_MAX};
 use crate::runtime::changes::{AddOptions, Change, SetOptions};
 use crate::runtime::error::Error;
+use crate::runtime::guest_memory::NoRoom;
 use crate::runtime::state::State;
 use crate::storage::{
     self, Batch, Check, Entry, Key, Namespace, Operation, Outcome, Part, QuotaChanges, Ticket, Ttl,
@@ -55,14 +56,7 @@ impl State {
         }
         let found = self.storage.get(namespace, key.as_bytes(), |entry| {
             let length = entry.value.len();
-            let value = if length <= INLINE_BYTES_MAX {
-                Ok(Value::Inline(entry.value.to_vec()))
-            } else {
-                // By reference it takes the host's memory, if not the guest's.
-                let copy = || Bytes::copy_from_slice(entry.value);
-                self.charge(length).map(|charge| Value::Blob(Blob::charged(copy(), charge)))
-            };
-            (value, length, entry.version.0, entry.expiry.map(|expiry| expiry.0))
+            (self.copy(entry.value), length, entry.version.0, entry.expiry.map(|expiry| expiry.0))
         });
         let (value, length, version, expiry) = match found {
             Err(error) => return Ok(Err(error.into())),
@@ -71,6 +65,15 @@ impl State {
         };
         self.budget.spend_bytes(length)?;
         Ok(Ok(Some(Found { value: value?, version, expiry })))
+    }
+
+    /// A copy of a value for the guest. By reference it takes the host's memory, if not the guest's.
+    pub(super) fn copy(&self, value: &[u8]) -> Result<Value, NoRoom> {
+        if value.len() <= INLINE_BYTES_MAX {
+            return Ok(Value::Inline(value.to_vec()));
+        }
+        let copy = || Bytes::copy_from_slice(value);
+        self.charge(value.len()).map(|charge| Value::Blob(Blob::charged(copy(), charge)))
     }
 
     /// Looks a namespace up.
